@@ -1,0 +1,87 @@
+/**
+ * @file attention.h
+ * @brief The reference library: attention on the CPU, to check everything else against.
+ *
+ * This one header is all that a user of libtilewise_ref needs. Shapes and layouts are those of
+ * problem.h; everything is forward, exact, deterministic.
+ *
+ * @code
+ * tw_problem p = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 4, .seqlen_k = 4, .head_dim = 2};
+ * if (tw_attention_gold(o, lse, &p, q, k, v) != TW_OK)
+ *     fprintf(stderr, "%s\n", tw_error_message());
+ * @endcode
+ */
+#ifndef TW_ATTENTION_H
+#define TW_ATTENTION_H
+
+#include "compare.h"
+#include "dtype.h"
+#include "npy.h"
+#include "online_softmax.h"
+#include "problem.h"
+#include "status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * @brief Attention in double precision, straight from the definition: one row of S at a time, no tiles.
+ *
+ * A fully masked row gives O = 0 and LSE = −INFINITY.
+ * @param[out] o    [batch, seqlen_q, num_heads, head_dim]; untouched on error
+ * @param[out] lse  [batch, num_heads, seqlen_q], natural logarithm; may be NULL; untouched on error
+ * @param[in] problem  dtype is not looked at: q, k, v are taken as they are
+ * @return TW_OK; as tw_problem_check(); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_attention_gold(double *o, double *lse, const tw_problem *problem, const double *q,
+                                          const double *k, const double *v);
+
+/**
+ * @brief One row of tw_attention_gold(): cost seqlen_k · head_dim, so long sequences can be sampled.
+ * @param[out] o    head_dim numbers
+ * @param[out] lse  one number; may be NULL
+ * @param scratch   seqlen_k doubles, overwritten
+ */
+void tw_attention_gold_row(double *o, double *lse, const tw_problem *problem, const double *q, const double *k,
+                           const double *v, int batch, int head, int row, double *scratch);
+
+/**
+ * @brief Standard attention as a plain program in problem->dtype would do it: S, P and O rounded to it.
+ *
+ * The yardstick of FlashAttention's tests: its error is what the number format costs by itself.
+ * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V), products accumulated in double.
+ * One row, like tw_attention_gold_row().
+ */
+void tw_attention_rounded_row(double *o, const tw_problem *problem, const double *q, const double *k,
+                              const double *v, int batch, int head, int row, double *scratch);
+
+/**
+ * @brief Tiled online-softmax attention in fp32, OpenMP over batch, heads and query tiles.
+ *
+ * Fast enough to check long sequences: an inner kernel per instruction set (AVX-512, AVX2, baseline) is
+ * chosen at run time. Results do not depend on the number of threads.
+ * @param[out] o    [batch, seqlen_q, num_heads, head_dim]; untouched on error
+ * @param[out] lse  [batch, num_heads, seqlen_q]; may be NULL; untouched on error
+ * @param block_m   query rows of a tile, >= 1; need not divide seqlen_q
+ * @param block_n   key rows of a tile, >= 1; need not divide seqlen_k
+ * @return TW_OK; as tw_problem_check(); TW_EINVAL (a block size < 1); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_attention_tiled(float *o, float *lse, const tw_problem *problem, const float *q,
+                                           const float *k, const float *v, int block_m, int block_n);
+
+/** Name of the instruction set that tw_attention_tiled() uses on this CPU: "avx512", "avx2" or "baseline". */
+const char *tw_attention_tiled_isa(void);
+
+/**
+ * @brief n standard-normal numbers, the same on every machine for the same seed and stream.
+ *
+ * Counter-based: element i depends on (seed, stream, i) alone, so that a GPU can generate the same.
+ */
+void tw_random_normal(double *x, size_t n, uint64_t seed, uint64_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,59 @@
+/**
+ * @file npy.h
+ * @brief Tensors in and out as NumPy's .npy files.
+ *
+ * Read: versions 1.0, 2.0 and 3.0; '<f2', '<f4', '<f8' and '<u2' (bfloat16 patterns); C order; 1 to
+ * TW_NPY_MAX_DIMS dimensions. Everything else is refused with one line that names the file and says what
+ * was found: not a .npy file, a malformed header, Fortran order, big-endian data, another type, a file
+ * shorter or longer than its shape says, a folder.
+ */
+#ifndef TW_NPY_H
+#define TW_NPY_H
+
+#include "dtype.h"
+#include "status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TW_NPY_MAX_DIMS 8
+
+/** A tensor as it was in the file, widened to double. */
+typedef struct tw_tensor_data {
+    tw_dtype dtype; /**< of the file; uint16 counts as TW_BF16 */
+    int num_dims;
+    int64_t shape[TW_NPY_MAX_DIMS];
+    size_t num_elements;
+    double *values; /**< owned; tw_tensor_data_free() */
+} tw_tensor_data;
+
+/**
+ * @brief Reads a .npy file.
+ * @param[out] tensor  untouched on error
+ * @return TW_OK; TW_EIO (cannot be opened or read, a folder); TW_EFORMAT (not acceptable, see above);
+ *         TW_EOVERFLOW; TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_npy_read(tw_tensor_data *tensor, const char *path);
+
+/**
+ * @brief Writes n = product of shape values as a version 1.0 .npy file, rounded to dtype.
+ *
+ * Written to a temporary name beside path and renamed, so a failure leaves no partial file and an existing
+ * one as it was. TW_BF16 is stored as uint16.
+ * @return TW_OK; TW_EINVAL (num_dims out of range); TW_EIO
+ */
+TW_MUST_CHECK tw_status tw_npy_write(const char *path, const double *values, tw_dtype dtype, int num_dims,
+                                     const int64_t *shape);
+
+/** Frees values and clears the struct; NULL values are fine. */
+void tw_tensor_data_free(tw_tensor_data *tensor);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,36 @@
+/**
+ * @file tiling.h
+ * @brief How an algorithm is cut up: tile sizes, and the means by which a block does its work.
+ */
+#ifndef TW_TILING_H
+#define TW_TILING_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How a tile gets on chip. */
+typedef enum tw_fetch {
+    TW_FETCH_ROWS = 0, /**< ld, cp.async: rows that exist are moved, and only those count */
+    TW_FETCH_BOX = 1   /**< TMA: the whole box is filled and counts, rows past the end too */
+} tw_fetch;
+
+/** Which unit multiplies. */
+typedef enum tw_unit {
+    TW_UNIT_FMA = 0,   /**< fp32 fused multiply-add on the CUDA cores */
+    TW_UNIT_TENSOR = 1 /**< tensor cores; P is rounded to the input's type for them */
+} tw_unit;
+
+/** Tile sizes in rows; they need not divide the sequence. */
+typedef struct tw_tiling {
+    int block_m; /**< query rows of a tile: Br in the FlashAttention papers */
+    int block_n; /**< key rows of a tile: Bc */
+    tw_fetch fetch;
+    tw_unit unit;
+} tw_tiling;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
