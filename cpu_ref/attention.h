@@ -43,14 +43,15 @@ TW_MUST_CHECK tw_status tw_attention_gold(double *o, double *lse, const tw_probl
  * @param[out] lse  one number; may be NULL
  * @param scratch   seqlen_k doubles, overwritten
  */
-void tw_attention_gold_row(double *o, double *lse, const tw_problem *problem, const double *q, const double *k,
-                           const double *v, int batch, int head, int row, double *scratch);
+void tw_attention_gold_row(double *o, double *lse, const tw_problem *problem, const double *q,
+                           const double *k, const double *v, int batch, int head, int row, double *scratch);
 
 /**
  * @brief Standard attention as a plain program in problem->dtype would do it: S, P and O rounded to it.
  *
  * The yardstick of FlashAttention's tests: its error is what the number format costs by itself.
- * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V), products accumulated in double.
+ * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V), products accumulated in double. A score beyond
+ * the format's range is not rounded: infinite, it would make the row NaN and the yardstick useless.
  * One row, like tw_attention_gold_row().
  */
 void tw_attention_rounded_row(double *o, const tw_problem *problem, const double *q, const double *k,
@@ -76,7 +77,9 @@ const char *tw_attention_tiled_isa(void);
 /**
  * @brief n standard-normal numbers, the same on every machine for the same seed and stream.
  *
- * Counter-based: element i depends on (seed, stream, i) alone, so that a GPU can generate the same.
+ * Counter-based: element i depends on (seed, stream, i) alone, so that a GPU can generate the same; philox.h has
+ * the recipe. Tensors in fp16, bf16 or fp32 are these numbers, rounded. By convention Q, K and V are streams 0,
+ * 1 and 2 of one seed.
  */
 void tw_random_normal(double *x, size_t n, uint64_t seed, uint64_t stream);
 

@@ -26,7 +26,7 @@ typedef enum tw_dtype {
     TW_FP64 = 3  /**< IEEE binary64; files and references only, never on a GPU here */
 } tw_dtype;
 
-/** Bytes of one element. */
+/** Bytes of one element; 0 for a value that is not in the enumeration. */
 int tw_dtype_bytes(tw_dtype dtype);
 
 /** "fp16", "bf16", "fp32", "fp64". */
@@ -52,10 +52,18 @@ uint16_t tw_bf16_from_double(double x);
 double tw_dtype_round(tw_dtype dtype, double x);
 /** @} */
 
+/** @name One element of an array of any format
+ * A store rounds once, from x to the format.
+ * @{ */
+double tw_dtype_load(const void *array, tw_dtype dtype, size_t i);
+void tw_dtype_store(void *array, tw_dtype dtype, size_t i, double x);
+/** @} */
+
 /**
  * @brief Converts n elements between any two formats.
  *
- * dst and src must not overlap. Values are rounded once, from the source's value to dst_dtype.
+ * dst and src must not overlap. Values are rounded once, from the source's value to dst_dtype; equal formats
+ * are copied bit by bit.
  */
 void tw_dtype_convert(void *dst, tw_dtype dst_dtype, const void *src, tw_dtype src_dtype, size_t n);
 

@@ -47,7 +47,8 @@ double tw_online_lse(double m, double l);
  *
  * Unnormalised states; associative and commutative up to rounding. Either may be empty (m = −INFINITY).
  */
-void tw_online_merge(double *m, double *l, double *o, double m_b, double l_b, const double *o_b, int head_dim);
+void tw_online_merge(double *m, double *l, double *o, double m_b, double l_b, const double *o_b,
+                     int head_dim);
 
 #ifdef __cplusplus
 }

@@ -55,7 +55,8 @@ int tw_problem_keys_seen(const tw_problem *problem, int row);
  *
  * Rows [row0, row1) and keys [col0, col1), each within the matrix. Closed form, constant time.
  */
-int64_t tw_problem_pairs_in(const tw_problem *problem, int64_t row0, int64_t row1, int64_t col0, int64_t col1);
+int64_t tw_problem_pairs_in(const tw_problem *problem, int64_t row0, int64_t row1, int64_t col0,
+                            int64_t col1);
 
 /** Pairs that the mask keeps in the whole score matrix of one head. */
 int64_t tw_problem_pairs(const tw_problem *problem);

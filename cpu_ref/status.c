@@ -47,6 +47,10 @@ tw_status tw_fail(tw_status status, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    for (char *c = line; *c != '\0'; c++) { /* a file name or a broken file may bring newlines with it */
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    }
     snprintf(last_message, sizeof last_message, "%s", line);
     return status;
 }

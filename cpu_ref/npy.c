@@ -1,0 +1,287 @@
+/* Tensors in and out as .npy files. A file is believed only as far as its true size bears it out: nothing is
+ * allocated for a shape before the bytes that it promises are known to be there. */
+#define _XOPEN_SOURCE 700 /* realpath() */
+#include "npy.h"
+#include "memory.h"
+#include "npy_header.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CHUNK_ELEMENTS = 4096 };
+
+/* Opens a regular file and learns its size. O_NONBLOCK, so that a pipe in its place is refused, not waited for. */
+static tw_status open_to_read(int *fd, int64_t *size, const char *path)
+{
+    struct stat info = {0};
+    int opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (opened < 0)
+        return tw_fail(TW_EIO, "%s: cannot be opened (%s), it must be a readable .npy file", path,
+                       strerror(errno));
+    if (fstat(opened, &info) == 0 && S_ISREG(info.st_mode)) {
+        *fd = opened;
+        *size = (int64_t)info.st_size;
+        return TW_OK;
+    }
+    close(opened);
+    return tw_fail(TW_EIO, "%s: is %s, it must be a .npy file", path,
+                   S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
+}
+
+static tw_status read_all(int fd, const char *path, void *bytes, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t got = read(fd, (char *)bytes + done, n - done);
+        if (got == 0)
+            return tw_fail(TW_EIO, "%s: became shorter while it was read, it must not change", path);
+        if (got < 0 && errno != EINTR)
+            return tw_fail(TW_EIO, "%s: cannot be read (%s)", path, strerror(errno));
+        if (got > 0)
+            done += (size_t)got;
+    }
+    return TW_OK;
+}
+
+/* Magic, version and the length of the dictionary. */
+static tw_status read_prefix(int fd, const char *path, int64_t size, size_t *prefix, size_t *length)
+{
+    unsigned char bytes[TW_NPY_PREFIX_BYTES + 2] = {0};
+    if (size < TW_NPY_PREFIX_BYTES)
+        return tw_fail(TW_EFORMAT, "%s: is %lld bytes long, a .npy file has at least %d", path,
+                       (long long)size, TW_NPY_PREFIX_BYTES);
+    TW_TRY(read_all(fd, path, bytes, TW_NPY_PREFIX_BYTES));
+    if (memcmp(bytes, tw_npy_magic, TW_NPY_MAGIC_BYTES) != 0)
+        return tw_fail(TW_EFORMAT,
+                       "%s: is not a .npy file: it begins with bytes %02x %02x %02x %02x %02x %02x, "
+                       "it must with 93 4e 55 4d 50 59",
+                       path, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
+    if (bytes[6] < 1 || bytes[6] > 3 || bytes[7] != 0)
+        return tw_fail(TW_EFORMAT, "%s: is .npy version %d.%d, it must be 1.0, 2.0 or 3.0", path, bytes[6],
+                       bytes[7]);
+    *prefix = TW_NPY_PREFIX_BYTES;
+    *length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
+    if (bytes[6] > 1) { /* from 2.0 on the length has four bytes */
+        if (size < TW_NPY_PREFIX_BYTES + 2)
+            return tw_fail(TW_EFORMAT, "%s: is %lld bytes long, a .npy file of this version has at least %d",
+                           path, (long long)size, TW_NPY_PREFIX_BYTES + 2);
+        TW_TRY(read_all(fd, path, bytes + TW_NPY_PREFIX_BYTES, 2));
+        *prefix += 2;
+        *length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    }
+    return TW_OK;
+}
+
+static tw_status read_header(tw_npy_header *header, int fd, const char *path, int64_t size)
+{
+    size_t prefix = 0, length = 0;
+    TW_TRY(read_prefix(fd, path, size, &prefix, &length));
+    if (length > (size_t)size - prefix)
+        return tw_fail(TW_EFORMAT, "%s: is truncated: it says that its header has %zu bytes, there are %zu",
+                       path, length, (size_t)size - prefix);
+    if (length > TW_NPY_MAX_HEADER_BYTES)
+        return tw_fail(TW_EFORMAT, "%s: its header has %zu bytes, it must have at most %d", path, length,
+                       TW_NPY_MAX_HEADER_BYTES);
+    char *text = malloc(length + 1);
+    if (text == NULL)
+        return tw_fail(TW_ENOMEM, "%s: no memory for its header of %zu bytes", path, length);
+    tw_status status = read_all(fd, path, text, length);
+    if (status == TW_OK)
+        status = tw_npy_header_parse(header, path, text, length);
+    free(text);
+    if (status != TW_OK)
+        return status;
+
+    uint64_t needed = header->num_elements * (uint64_t)tw_dtype_bytes(header->dtype);
+    uint64_t found = (uint64_t)size - prefix - length;
+    if (needed != found)
+        return tw_fail(TW_EFORMAT,
+                       "%s: is %s: it has %llu bytes of data, shape %s of %d-byte elements needs %llu", path,
+                       found < needed ? "truncated" : "too long", (unsigned long long)found,
+                       header->shape_text, tw_dtype_bytes(header->dtype), (unsigned long long)needed);
+    return TW_OK;
+}
+
+/* Bytes of the file, least significant first whatever this machine does, and numbers. */
+static double decode(const unsigned char *bytes, tw_dtype dtype)
+{
+    uint64_t bits = 0;
+    for (int i = 0; i < tw_dtype_bytes(dtype); i++)
+        bits |= (uint64_t)bytes[i] << (8 * i);
+    if (dtype == TW_FP64) {
+        double x;
+        memcpy(&x, &bits, sizeof x);
+        return x;
+    }
+    if (dtype == TW_FP32) {
+        uint32_t low = (uint32_t)bits;
+        float x;
+        memcpy(&x, &low, sizeof x);
+        return (double)x;
+    }
+    return (double)(dtype == TW_FP16 ? tw_fp16_to_float((uint16_t)bits) : tw_bf16_to_float((uint16_t)bits));
+}
+
+static void encode(unsigned char *bytes, tw_dtype dtype, double x)
+{
+    uint64_t bits = 0;
+    if (dtype == TW_FP64) {
+        memcpy(&bits, &x, sizeof x);
+    } else if (dtype == TW_FP32) {
+        float rounded = (float)x;
+        uint32_t low;
+        memcpy(&low, &rounded, sizeof low);
+        bits = low;
+    } else {
+        bits = dtype == TW_FP16 ? tw_fp16_from_double(x) : tw_bf16_from_double(x);
+    }
+    for (int i = 0; i < tw_dtype_bytes(dtype); i++)
+        bytes[i] = (unsigned char)(bits >> (8 * i));
+}
+
+static tw_status read_values(double *values, int fd, const char *path, const tw_npy_header *header)
+{
+    unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)];
+    size_t element = (size_t)tw_dtype_bytes(header->dtype);
+    for (size_t done = 0; done < header->num_elements;) {
+        size_t left = header->num_elements - done;
+        size_t n = left < CHUNK_ELEMENTS ? left : CHUNK_ELEMENTS;
+        TW_TRY(read_all(fd, path, chunk, n * element));
+        for (size_t i = 0; i < n; i++)
+            values[done + i] = decode(chunk + i * element, header->dtype);
+        done += n;
+    }
+    return TW_OK;
+}
+
+static tw_status read_tensor(tw_tensor_data *tensor, int fd, const char *path, int64_t size)
+{
+    tw_npy_header header;
+    TW_TRY(read_header(&header, fd, path, size));
+    TW_TRY(tw_memory_check((double)header.num_elements * sizeof(double), path));
+    double *values = malloc(header.num_elements * sizeof *values);
+    if (values == NULL)
+        return tw_fail(TW_ENOMEM, "%s: no memory for its %zu elements in double", path, header.num_elements);
+    tw_status status = read_values(values, fd, path, &header);
+    if (status != TW_OK) {
+        free(values);
+        return status;
+    }
+    *tensor = (tw_tensor_data){.dtype = header.dtype,
+                               .num_dims = header.num_dims,
+                               .num_elements = header.num_elements,
+                               .values = values};
+    memcpy(tensor->shape, header.shape, sizeof tensor->shape);
+    return TW_OK;
+}
+
+tw_status tw_npy_read(tw_tensor_data *tensor, const char *path)
+{
+    int fd = -1;
+    int64_t size = 0;
+    TW_TRY(open_to_read(&fd, &size, path));
+    tw_status status = read_tensor(tensor, fd, path, size);
+    close(fd);
+    return status;
+}
+
+static tw_status write_all(int fd, const char *path, const void *bytes, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t put = write(fd, (const char *)bytes + done, n - done);
+        if (put < 0 && errno != EINTR)
+            return tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return TW_OK;
+}
+
+static tw_status write_values(int fd, const char *path, const double *values, tw_dtype dtype,
+                              size_t num_elements)
+{
+    unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)];
+    size_t element = (size_t)tw_dtype_bytes(dtype);
+    for (size_t done = 0; done < num_elements;) {
+        size_t n = num_elements - done < CHUNK_ELEMENTS ? num_elements - done : CHUNK_ELEMENTS;
+        for (size_t i = 0; i < n; i++)
+            encode(chunk + i * element, dtype, values[done + i]);
+        TW_TRY(write_all(fd, path, chunk, n * element));
+        done += n;
+    }
+    return TW_OK;
+}
+
+/* Creates a file of a name that nobody has, beside path, where a rename cannot cross a file system. */
+static tw_status open_temporary(int *fd, char *name, size_t size, const char *path)
+{
+    for (int attempt = 0; attempt < 100; attempt++) {
+        snprintf(name, size, "%s.%ld-%d.tmp", path, (long)getpid(), attempt);
+        *fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (*fd >= 0)
+            return TW_OK;
+        if (errno != EEXIST)
+            break;
+    }
+    return tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
+}
+
+/* A device or a pipe must not be renamed over; a folder cannot be. A path that is not there yet is fine. */
+static tw_status check_target(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
+        return TW_OK;
+    return tw_fail(TW_EIO, "%s: is %s, it must be a file or not exist yet", path,
+                   S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
+}
+
+/* Writes all of it under the temporary name, then gives it the real one. */
+static tw_status write_and_rename(const char *path, const double *values, tw_dtype dtype, int num_dims,
+                                  const int64_t *shape, size_t num_elements, char *temporary, size_t size)
+{
+    int fd = -1;
+    char header[TW_NPY_MAX_WRITTEN_BYTES];
+    TW_TRY(open_temporary(&fd, temporary, size, path));
+    tw_status status = write_all(fd, path, header, tw_npy_header_format(header, dtype, num_dims, shape));
+    if (status == TW_OK)
+        status = write_values(fd, path, values, dtype, num_elements);
+    if (close(fd) != 0 && status == TW_OK)
+        status = tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
+    if (status == TW_OK && rename(temporary, path) != 0)
+        status = tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
+    if (status != TW_OK)
+        unlink(temporary);
+    return status;
+}
+
+tw_status tw_npy_write(const char *path, const double *values, tw_dtype dtype, int num_dims,
+                       const int64_t *shape)
+{
+    size_t num_elements;
+    if (tw_dtype_bytes(dtype) == 0)
+        return tw_fail(TW_EINVAL, "%s: dtype is %d, it must be one of enum tw_dtype", path, (int)dtype);
+    TW_TRY(tw_npy_shape_check(&num_elements, path, num_dims, shape));
+    TW_TRY(check_target(path));
+    char *real = realpath(path, NULL); /* of a symbolic link: what it points to is replaced, not the link */
+    const char *target = real != NULL ? real : path;
+    size_t size = strlen(target) + 64;
+    char *temporary = malloc(size);
+    tw_status status = temporary == NULL ? tw_fail(TW_ENOMEM, "%s: no memory for a file name", path)
+                                         : write_and_rename(target, values, dtype, num_dims, shape,
+                                                            num_elements, temporary, size);
+    free(temporary);
+    free(real);
+    return status;
+}
+
+void tw_tensor_data_free(tw_tensor_data *tensor)
+{
+    free(tensor->values);
+    *tensor = (tw_tensor_data){0};
+}

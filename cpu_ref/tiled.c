@@ -1,0 +1,256 @@
+/* Tiled attention on the CPU: K and V stream past a tile of Q, the softmax is the online one of online_softmax.h.
+ *
+ * A piece of work is one tile of block_m query rows of one head; OpenMP hands pieces out. A piece copies each tile
+ * of block_n keys into contiguous memory once and folds it into every panel of its queries; the arithmetic is in
+ * tiled_kernel.c. No piece depends on another, so the result does not depend on how many threads there are. */
+#include "attention.h"
+#include "memory.h"
+#include "threads.h"
+#include "tiled_kernel.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT_FLOATS = 16 }; /* 64 bytes: a cache line, and the widest vector */
+
+/* Everything that does not change from one piece of work to the next. */
+typedef struct tiled_plan {
+    const tw_tiled_kernel *kernel;
+    const tw_problem *problem;
+    const float *q, *k, *v;
+    float *o, *lse;
+    int block_m, block_n, padded_dim;
+    int panels;            /* of a full tile of queries */
+    size_t scratch_floats; /* of one thread */
+    float sign, exponent_scale;
+} tiled_plan;
+
+/* One thread's memory, cut up. Arrays of panels have `panels` of what tw_panel describes. */
+typedef struct scratch {
+    float *k, *v, *s;
+    float *q, *o, *m, *l;
+    int32_t *keys_seen;
+} scratch;
+
+static size_t round_up(size_t x, size_t multiple)
+{
+    return (x + multiple - 1) / multiple * multiple;
+}
+
+/* Takes n floats off the front of what is left; *base may be NULL, to learn the size alone. */
+static float *take(float *base, size_t *used, size_t n)
+{
+    float *taken = base == NULL ? NULL : base + *used;
+    *used += round_up(n, ALIGNMENT_FLOATS);
+    return taken;
+}
+
+/* Cuts base up and returns the number of floats that takes. */
+static size_t cut_scratch(scratch *w, const tiled_plan *plan, float *base)
+{
+    size_t dim = (size_t)plan->problem->head_dim, padded_dim = (size_t)plan->padded_dim;
+    size_t lanes = (size_t)plan->kernel->lanes, queries = (size_t)plan->panels * lanes;
+    size_t keys = round_up((size_t)plan->block_n, (size_t)plan->kernel->block_rows);
+    size_t used = 0;
+    w->k = take(base, &used, keys * dim);
+    w->v = take(base, &used, keys * padded_dim);
+    w->s = take(base, &used, keys * lanes);
+    w->q = take(base, &used, queries * dim);
+    w->o = take(base, &used, queries * padded_dim);
+    w->m = take(base, &used, queries);
+    w->l = take(base, &used, queries);
+    w->keys_seen = (int32_t *)take(base, &used, queries);
+    return used;
+}
+
+/* Transposes the tile's queries into panels and empties their state. Lanes past the last query are copies of a
+ * query of zeros that sees what the last one sees, so that they need no special case. */
+static void begin_queries(const tiled_plan *plan, scratch *w, int batch, int head, int row0, int rows)
+{
+    const tw_problem *p = plan->problem;
+    int lanes = plan->kernel->lanes, panels = (rows + lanes - 1) / lanes;
+    size_t dim = (size_t)p->head_dim, queries = (size_t)panels * (size_t)lanes;
+    memset(w->q, 0, queries * dim * sizeof *w->q);
+    memset(w->o, 0, queries * (size_t)plan->padded_dim * sizeof *w->o);
+    memset(w->l, 0, queries * sizeof *w->l);
+    for (int i = 0; i < panels * lanes; i++) {
+        int row = row0 + (i < rows ? i : rows - 1);
+        w->m[i] = -INFINITY;
+        w->keys_seen[i] = tw_problem_keys_seen(p, row);
+        if (i >= rows)
+            continue;
+        const float *q_row = plan->q + tw_problem_q_row(p, batch, head, row);
+        float *lane = w->q + (size_t)(i / lanes) * dim * (size_t)lanes + i % lanes;
+        for (size_t c = 0; c < dim; c++)
+            lane[c * (size_t)lanes] = plan->sign * q_row[c];
+    }
+}
+
+/* Copies a tile of K and V to where its rows are contiguous. V's padding was zeroed with the whole scratch. */
+static void copy_keys(const tiled_plan *plan, scratch *w, int batch, int head_kv, int first_key, int n)
+{
+    const tw_problem *p = plan->problem;
+    size_t dim = (size_t)p->head_dim;
+    for (int j = 0; j < n; j++) {
+        size_t row = tw_problem_k_row(p, batch, head_kv, first_key + j);
+        memcpy(w->k + (size_t)j * dim, plan->k + row, dim * sizeof *w->k);
+        memcpy(w->v + (size_t)j * (size_t)plan->padded_dim, plan->v + row, dim * sizeof *w->v);
+    }
+}
+
+/* Folds the copied tile into every panel that sees any of it. */
+static void fold_keys(const tiled_plan *plan, scratch *w, int panels, int first_key, int n)
+{
+    size_t dim = (size_t)plan->problem->head_dim, padded_dim = (size_t)plan->padded_dim;
+    size_t lanes = (size_t)plan->kernel->lanes;
+    for (size_t i = 0; i < (size_t)panels; i++) {
+        const int32_t *keys_seen = w->keys_seen + i * lanes; /* ascends, as a mask's diagonal does */
+        if (keys_seen[lanes - 1] <= first_key)
+            continue;
+        tw_panel panel = {.head_dim = plan->problem->head_dim,
+                          .padded_dim = plan->padded_dim,
+                          .first_key = first_key,
+                          .n = n,
+                          .k = w->k,
+                          .v = w->v,
+                          .q = w->q + i * lanes * dim,
+                          .keys_seen = keys_seen,
+                          .fewest_keys_seen = keys_seen[0],
+                          .exponent_scale = plan->exponent_scale,
+                          .s = w->s,
+                          .m = w->m + i * lanes,
+                          .l = w->l + i * lanes,
+                          .o = w->o + i * lanes * padded_dim};
+        plan->kernel->fold_tile(&panel);
+    }
+}
+
+/* O = O / l, back in rows, and LSE; 0 and −INFINITY where no key was seen. */
+static void finish_queries(const tiled_plan *plan, const scratch *w, int batch, int head, int row0, int rows)
+{
+    const tw_problem *p = plan->problem;
+    size_t lanes = (size_t)plan->kernel->lanes;
+    for (int i = 0; i < rows; i++) {
+        float l = w->l[i];
+        float *o_row = plan->o + tw_problem_q_row(p, batch, head, row0 + i);
+        const float *lane = w->o + (size_t)i / lanes * lanes * (size_t)plan->padded_dim + (size_t)i % lanes;
+        for (size_t c = 0; c < (size_t)p->head_dim; c++)
+            o_row[c] = l == 0.0F ? 0.0F : lane[c * lanes] / l;
+        if (plan->lse != NULL) {
+            double scaled_m = (double)w->m[i] * fabs(tw_problem_scale(p));
+            plan->lse[tw_problem_lse_at(p, batch, head, row0 + i)] = l == 0.0F
+                                                                         ? -INFINITY
+                                                                         : (float)(scaled_m + log((double)l));
+        }
+    }
+}
+
+static void attend_tile(const tiled_plan *plan, scratch *w, int batch, int head, int tile)
+{
+    const tw_problem *p = plan->problem;
+    int row0 = tile * plan->block_m;
+    int rows = p->seqlen_q - row0 < plan->block_m ? p->seqlen_q - row0 : plan->block_m;
+    int panels = (rows + plan->kernel->lanes - 1) / plan->kernel->lanes;
+    int keys = tw_problem_keys_seen(p, row0 + rows - 1);
+    begin_queries(plan, w, batch, head, row0, rows);
+    for (int first_key = 0, n; first_key < keys; first_key += n) {
+        n = keys - first_key < plan->block_n ? keys - first_key : plan->block_n;
+        copy_keys(plan, w, batch, tw_problem_kv_head(p, head), first_key, n);
+        fold_keys(plan, w, panels, first_key, n);
+    }
+    finish_queries(plan, w, batch, head, row0, rows);
+}
+
+static int min_int(int x, int y)
+{
+    return x < y ? x : y;
+}
+
+static tiled_plan make_plan(const tw_tiled_kernel *kernel, const tw_problem *p, int block_m, int block_n)
+{
+    tiled_plan plan = {.kernel = kernel, .problem = p};
+    plan.block_m = min_int(block_m, p->seqlen_q);
+    plan.block_n = min_int(block_n, p->seqlen_k);
+    plan.padded_dim = (int)round_up((size_t)p->head_dim, (size_t)kernel->block_rows);
+    plan.panels = (int)((round_up((size_t)plan.block_m, (size_t)kernel->lanes)) / (size_t)kernel->lanes);
+    /* The kernel takes maxima before it scales, so the scale must be positive: its sign goes into Q. It must not
+     * underflow either, lest −inf · 0 make a masked score NaN. */
+    double scale = tw_problem_scale(p);
+    plan.sign = scale < 0.0 ? -1.0F : 1.0F;
+    plan.exponent_scale = (float)fmin(fmax(fabs(scale) * 1.4426950408889634, FLT_MIN), FLT_MAX);
+    scratch unused;
+    plan.scratch_floats = cut_scratch(&unused, &plan, NULL);
+    return plan;
+}
+
+static tw_status allocate_scratch(float **memory, const tiled_plan *plan, int threads)
+{
+    double bytes = (double)threads * (double)plan->scratch_floats * sizeof(float);
+    TW_TRY(tw_memory_check(bytes, "tiled attention"));
+    *memory = aligned_alloc(ALIGNMENT_FLOATS * sizeof(float),
+                            (size_t)threads * plan->scratch_floats * sizeof(float));
+    if (*memory == NULL)
+        return tw_fail(TW_ENOMEM, "no memory for %d threads' tiles of %d x %d rows", threads, plan->block_m,
+                       plan->block_n);
+    return TW_OK;
+}
+
+tw_status tw_attention_tiled_by(const tw_tiled_kernel *kernel, float *o, float *lse, const tw_problem *p,
+                                const float *q, const float *k, const float *v, int block_m, int block_n)
+{
+    TW_TRY(tw_problem_check(p));
+    if (block_m < 1 || block_n < 1)
+        return tw_fail(TW_EINVAL, "the tile is block_m %d x block_n %d, both must be at least 1", block_m,
+                       block_n);
+    tiled_plan plan = make_plan(kernel, p, block_m, block_n);
+    plan.q = q, plan.k = k, plan.v = v, plan.o = o, plan.lse = lse;
+    int tiles = (p->seqlen_q - 1) / plan.block_m + 1;
+    int threads = (int)fmin(tw_max_threads(), (double)p->batch * p->num_heads * tiles);
+    float *memory = NULL;
+    TW_TRY(allocate_scratch(&memory, &plan, threads));
+    memset(memory, 0, (size_t)threads * plan.scratch_floats * sizeof *memory);
+
+#pragma omp parallel for collapse(3) schedule(dynamic, 1) num_threads(threads)
+    for (int b = 0; b < p->batch; b++) {
+        for (int h = 0; h < p->num_heads; h++) {
+            for (int tile = 0; tile < tiles; tile++) {
+                scratch w;
+                cut_scratch(&w, &plan, memory + (size_t)tw_thread_index() * plan.scratch_floats);
+                attend_tile(&plan, &w, b, h, tile);
+            }
+        }
+    }
+    free(memory);
+    return TW_OK;
+}
+
+int tw_tiled_kernels(const tw_tiled_kernel *kernels[3])
+{
+    int n = 0;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f"))
+        kernels[n++] = &tw_tiled_kernel_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        kernels[n++] = &tw_tiled_kernel_avx2;
+#endif
+    kernels[n++] = &tw_tiled_kernel_baseline;
+    return n;
+}
+
+const char *tw_attention_tiled_isa(void)
+{
+    const tw_tiled_kernel *kernels[3];
+    tw_tiled_kernels(kernels);
+    return kernels[0]->isa;
+}
+
+tw_status tw_attention_tiled(float *o, float *lse, const tw_problem *p, const float *q, const float *k,
+                             const float *v, int block_m, int block_n)
+{
+    const tw_tiled_kernel *kernels[3];
+    tw_tiled_kernels(kernels);
+    return tw_attention_tiled_by(kernels[0], o, lse, p, q, k, v, block_m, block_n);
+}
