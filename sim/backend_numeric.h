@@ -33,6 +33,14 @@ typedef struct tw_numeric_observer {
     void *self;
 } tw_numeric_observer;
 
+/** How to run; all zero is a plain exact run. */
+typedef struct tw_numeric_options {
+    tw_rounding rounding;
+    const tw_numeric_observer *observer; /**< may be NULL */
+    bool drop_one;                       /**< for tests: leave one operation out of the stream … */
+    int64_t drop;                        /**< … this one; 0 is the first of the run */
+} tw_numeric_options;
+
 /**
  * @brief Executes a schedule.
  *
@@ -40,13 +48,12 @@ typedef struct tw_numeric_observer {
  * @param[out] o      [batch, seqlen_q, num_heads, head_dim]; contents undefined on error
  * @param[out] lse    [batch, num_heads, seqlen_q]; NaN throughout if the schedule writes none; may be NULL
  * @param[out] stats  may be NULL
- * @param[in]  observer  may be NULL
  * @return TW_OK; as tw_emit(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const tw_schedule *schedule,
                                        const tw_problem *problem, const tw_tiling *tiling,
                                        const tw_machine *machine, const double *q, const double *k,
-                                       const double *v, tw_rounding rounding, const tw_numeric_observer *observer);
+                                       const double *v, const tw_numeric_options *options);
 
 /**
  * @brief Bytes of memory that tw_numeric_run() takes besides q, k, v, o: intermediate tensors and slots.
@@ -54,19 +61,6 @@ TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats 
  * As double, since S of a long sequence does not fit 63 bits of bytes sooner than one would think.
  */
 double tw_numeric_bytes(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling);
-
-/** @name For tests
- * @{ */
-/** Takes the operation with this index (0 is the first of the run) out of the stream; −1 takes none. */
-typedef struct tw_mutation {
-    int64_t drop;
-} tw_mutation;
-/** tw_numeric_run() with one operation missing. */
-TW_MUST_CHECK tw_status tw_numeric_run_mutated(double *o, double *lse, tw_numeric_stats *stats,
-                                               const tw_schedule *schedule, const tw_problem *problem,
-                                               const tw_tiling *tiling, const tw_machine *machine, const double *q,
-                                               const double *k, const double *v, tw_mutation mutation);
-/** @} */
 
 #ifdef __cplusplus
 }
