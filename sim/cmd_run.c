@@ -234,7 +234,7 @@ static tw_status check_given(const run_options *o)
                        !o->q   ? "q"
                        : !o->k ? "k"
                                : "v");
-    if (TW_SHAPE_GIVEN(&o->shared))
+    if (tw_options_shape_given(&o->shared))
         return tw_fail(TW_EINVAL,
                        "the shape is that of --q, --k and --v, leave --seqlen, --heads and their like out");
     return TW_OK;
