@@ -1,4 +1,5 @@
 /* From options to what is to be counted: the machine, and the product of all lists. */
+#include "backend_count.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -88,6 +89,19 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
     c->tiling = c->wanted;
 }
 
+/* A schedule's own rule counts K, V, Q and O; where scores and statistics stand in the same memory, its block_n is cut
+ * to what fits. Tiles that the user gave, and the common default, are left as they are: they may be refused. */
+static void choose_tiles(tw_case *c, const tw_machine *machine)
+{
+    tw_tiling fitting;
+    tw_schedule_default_tiling(c->schedule, &c->tiling, &c->problem, machine);
+    if (!c->schedule->default_tiling || c->wanted.block_n != 0)
+        return;
+    tw_largest_tiling(&fitting, c->schedule, &c->problem, &c->tiling, machine);
+    if (fitting.block_m == c->tiling.block_m)
+        c->tiling = fitting;
+}
+
 /* batch = tokens / seqlen_q and heads = hidden / head_dim, where those were given. */
 static tw_status share_out(tw_case *c, const tw_options *o)
 {
@@ -134,7 +148,7 @@ tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *opt
             free(all);
             return status;
         }
-        tw_schedule_default_tiling(all[i].schedule, &all[i].tiling, &all[i].problem, machine);
+        choose_tiles(&all[i], machine);
     }
     *cases = all;
     *count = n;
