@@ -4,6 +4,9 @@ test_sources := $(wildcard tests/check_*.c)
 test_objects := $(test_sources:%.c=$(build)/obj/%.o)
 test_ldlibs  := -lcheck -lsubunit -lpopt -linih -lm -lrt -lpthread
 
+# This one includes the recipe of the random numbers and must compile it as the library does.
+$(build)/obj/tests/check_ref_random.o: object_cflags = -ffp-contract=off
+
 # Simulator first: it needs the reference library, never the other way round.
 $(build)/tests/check_tilewise: $(test_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
 	@mkdir -p $(@D)
