@@ -9,6 +9,7 @@
 #include "cpu_ref/attention.h"
 
 #include <cblas.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,13 +98,16 @@ static double time_tiled(float *o, const float *const qkv[3], int block_m, int b
 
 static int argument(char **argv, int argc, int i, int fallback)
 {
-    int value = i < argc ? atoi(argv[i]) : fallback;
-    if (value < 1) {
+    if (i >= argc)
+        return fallback;
+    char *end;
+    long value = strtol(argv[i], &end, 10);
+    if (*end != '\0' || value < 1 || value > INT_MAX) {
         fprintf(stderr, "bench_tiled: argument %d is '%s', it must be a whole number of at least 1\n", i,
                 argv[i]);
         exit(2);
     }
-    return value;
+    return (int)value;
 }
 
 /* OpenBLAS' name of the best kernels that this CPU can run; NULL if that is for OpenBLAS to find out. */
