@@ -2,6 +2,7 @@
 #include "backend_numeric.h"
 
 #include "../cpu_ref/online_softmax.h"
+#include "backend_count.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ typedef struct executor {
     tw_rounding rounding;
     const tw_numeric_observer *observer;
     tw_numeric_stats stats;
+    tw_status status; /* what the arithmetic itself found wrong */
     int64_t drop, seen; /* a test's: which operation to leave out, how many were offered so far */
 } executor;
 
@@ -179,8 +181,11 @@ static void softmax_row(executor *x, const tw_emitter *e, const tw_op *op, int r
 static void softmax_apply_row(executor *x, const tw_emitter *e, const tw_op *op, int r)
 {
     int n = e->slots[op->dst].cols.rows;
-    double *s = row_of(x, e, op->dst, r);
-    tw_online_exp(s, s, x->slots[op->stats.m.id][r], n);
+    double *s = row_of(x, e, op->dst, r), m = x->slots[op->stats.m.id][r];
+    if (tw_online_max(m, s, n) > m)
+        x->status = tw_fail(TW_ESCHEDULE, "schedule %s, line %d: a score exceeds the maximum of its row",
+                            e->schedule->name, op->line);
+    tw_online_exp(s, s, m, n);
     tw_online_normalize(s, x->slots[op->stats.l.id][r], n);
 }
 
@@ -253,6 +258,7 @@ static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
 {
     executor *x = self;
     TW_TRY(execute(x, e, op));
+    TW_TRY(x->status);
     x->stats.num_ops++;
     if (x->observer)
         x->observer->after(x->observer->self, e, op, x->slots);
@@ -281,7 +287,7 @@ static double starting_value(const tw_schedule *schedule, tw_tensor tensor)
 {
     if (!(schedule->initialized & TW_SET(tensor)))
         return NAN;
-    return tensor == TW_LSE ? -INFINITY : 0.0;
+    return tensor == TW_M ? -INFINITY : 0.0;
 }
 
 static tw_status make_tensors(executor *x, const tw_schedule *schedule, const tw_problem *p, double *o)
@@ -310,11 +316,13 @@ static void free_tensors(executor *x)
         free(x->slots[id]);
 }
 
-static void give_lse(double *lse, const executor *x, const tw_schedule *schedule, const tw_problem *p)
+/* LSE as the schedule stored it, or from m and l where it keeps those; NaN if it does neither. */
+static void give_lse(double *lse, const executor *x, const tw_problem *p)
 {
     size_t n = tw_problem_lse_elements(p);
+    const double *written = x->outputs[TW_LSE], *m = x->outputs[TW_M], *l = x->outputs[TW_L];
     for (size_t i = 0; i < n; i++)
-        lse[i] = schedule->writes_lse ? x->outputs[TW_LSE][i] : NAN;
+        lse[i] = written ? written[i] : m && l ? tw_online_lse(m[i], l[i]) : NAN;
 }
 
 tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const tw_schedule *schedule,
@@ -322,7 +330,8 @@ tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const 
                          const double *q, const double *k, const double *v, const tw_numeric_options *options)
 {
     static const tw_backend backend = {.merges = false, .op = on_op, .drop = is_dropped};
-    TW_TRY(tw_problem_check(problem));
+    tw_count_result counted; /* before any work: do the tiles fit? */
+    TW_TRY(tw_count(&counted, schedule, problem, tiling, machine));
     executor x = {.rounding = options->rounding,
                   .observer = options->observer,
                   .drop = options->drop_one ? options->drop : -1,
@@ -331,7 +340,7 @@ tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const 
     if (status == TW_OK)
         status = tw_emit(schedule, problem, tiling, machine, &backend, &x);
     if (status == TW_OK && lse)
-        give_lse(lse, &x, schedule, problem);
+        give_lse(lse, &x, problem);
     if (status == TW_OK && stats)
         *stats = x.stats;
     free_tensors(&x);

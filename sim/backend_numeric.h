@@ -46,7 +46,8 @@ typedef struct tw_numeric_options {
  *
  * Layouts as in problem.h. Time O(4 · head_dim · pairs) and some; memory tw_numeric_bytes().
  * @param[out] o      [batch, seqlen_q, num_heads, head_dim]; contents undefined on error
- * @param[out] lse    [batch, num_heads, seqlen_q]; NaN throughout if the schedule writes none; may be NULL
+ * @param[out] lse    [batch, num_heads, seqlen_q]; derived from m and l where a schedule keeps those; NaN throughout
+ *                 if it has neither; may be NULL
  * @param[out] stats  may be NULL
  * @return TW_OK; as tw_emit(); TW_ENOMEM
  */

@@ -93,8 +93,7 @@ tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols)
     int64_t first = first_row_seeing(p, cols.row0) / block;
     int64_t all_seen_from = ceil_div(first_row_seeing(p, cols.row0 + cols.rows - 1), block);
     tw_walk walk = walk_over(e, p->seqlen_q, block, first, ceil_div(p->seqlen_q, block));
-    /* One more visited by itself: with block_m = 1 the first row that sees the whole tile may see no later key. */
-    walk.uniform_begin = max64(first, all_seen_from + 1);
+    walk.uniform_begin = max64(first, all_seen_from);
     return walk;
 }
 
@@ -113,11 +112,6 @@ bool tw_step(tw_walk *walk)
     walk->next += walk->tile.run;
     e->times = walk->outer_times * walk->tile.run;
     return true;
-}
-
-bool tw_is_last_key_tile(const tw_emitter *e, tw_tile rows, tw_tile cols)
-{
-    return cols.row0 + cols.rows >= keys_seen_by_any(e, rows);
 }
 
 /* ---- launches ------------------------------------------------------------------------------------------- */
@@ -160,20 +154,48 @@ static tw_tile grid_tile(const tw_emitter *e, const axis *a, int64_t index)
     return tile;
 }
 
+static tw_status check_released(const tw_emitter *e)
+{
+    for (int id = 0; id < TW_MAX_SLOTS; id++)
+        if (e->slots[id].live)
+            return tw_fail(TW_ESCHEDULE, "schedule %s, launch %s: a slot (%s) is not released at the block's end",
+                           e->schedule->name, e->launch->name, tw_tensor_name(e->slots[id].tensor));
+    return TW_OK;
+}
+
+/* What the block held at its fullest, against what the machine has. */
+static tw_status check_fits(const tw_emitter *e)
+{
+    if (e->schedule->ignores_sram)
+        return TW_OK;
+    bool gpu = e->machine->kind == TW_MACHINE_GPU;
+    for (int place = 0; place < TW_NUM_PLACES; place++) {
+        bool smem = place == TW_PLACE_SMEM;
+        double capacity = smem ? e->machine->smem_bytes : e->machine->register_bytes_per_sm;
+        double peak = (double)e->peak_bytes[place];
+        if (peak > capacity)
+            return tw_fail(TW_ESRAM, "%s with block_m %d, block_n %d needs %.0f bytes of %s, %s has %.0f: %.0f too many",
+                           e->schedule->name, e->tiling->block_m, e->tiling->block_n, peak,
+                           !gpu   ? "SRAM"
+                           : smem ? "shared memory"
+                                  : "registers",
+                           e->machine->name, capacity, peak - capacity);
+    }
+    return TW_OK;
+}
+
 static tw_status run_block(tw_emitter *e, tw_block b)
 {
     memset(e->slots, 0, sizeof e->slots);
     memset(e->live_bytes, 0, sizeof e->live_bytes);
+    memset(e->peak_bytes, 0, sizeof e->peak_bytes);
     e->agent = 0;
     e->multicast = 1;
     e->launch->block(e, e->problem, e->tiling, b);
-    for (int id = 0; id < TW_MAX_SLOTS && e->status == TW_OK; id++)
-        if (e->slots[id].live)
-            e->status = tw_fail(TW_ESCHEDULE, "schedule %s, launch %s: a slot (%s) is not released at the block's end",
-                                e->schedule->name, e->launch->name, tw_tensor_name(e->slots[id].tensor));
-    if (e->status == TW_OK && e->backend->end_block)
-        e->status = e->backend->end_block(e->self, e);
-    return e->status;
+    TW_TRY(e->status);
+    TW_TRY(check_released(e));
+    TW_TRY(check_fits(e));
+    return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
 }
 
 /* All blocks of one head of one batch element; `heads` of them are alike. */
@@ -211,12 +233,10 @@ static tw_status run_launch(tw_emitter *e)
     return e->backend->end_launch ? e->backend->end_launch(e->self, e) : TW_OK;
 }
 
-static tw_status check_blocks(const tw_tiling *t)
+static tw_status check_block(const char *name, int value)
 {
-    if (t->block_m < 1)
-        return tw_fail(TW_EINVAL, "block_m is %d, it must be at least 1", t->block_m);
-    if (t->block_n < 1)
-        return tw_fail(TW_EINVAL, "block_n is %d, it must be at least 1", t->block_n);
+    if (value < 1 || value > TW_MAX_BLOCK)
+        return tw_fail(TW_EINVAL, "%s is %d, it must be from 1 to %d", name, value, TW_MAX_BLOCK);
     return TW_OK;
 }
 
@@ -224,7 +244,8 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const 
                   const tw_machine *machine, const tw_backend *backend, void *self)
 {
     TW_TRY(tw_problem_check(problem));
-    TW_TRY(check_blocks(tiling));
+    TW_TRY(check_block("block_m", tiling->block_m));
+    TW_TRY(check_block("block_n", tiling->block_n));
     tw_emitter e = {.problem = problem,
                     .tiling = tiling,
                     .machine = machine,
@@ -233,7 +254,6 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const 
                     .self = self};
     for (int i = 0; i < schedule->num_launches; i++) {
         e.launch = &schedule->launches[i];
-        memset(e.peak_bytes, 0, sizeof e.peak_bytes);
         TW_TRY(run_launch(&e));
     }
     return TW_OK;

@@ -1,10 +1,11 @@
-/* The tile language: slots, the rules that keep a schedule honest, and the operations. */
+/* The tile language: each function emits one kind of operation, under the rules of slots.h. */
 #include "tile_ops.h"
+#include "slots.h"
 
 #include <math.h>
 #include <string.h>
 
-static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V", "O", "S", "P", "LSE", "L"};
+static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V", "O", "S", "P", "LSE", "M", "L"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",      "store",         "fill",    "matmul_nt", "matmul_add", "mask", "softmax", "online_softmax",
@@ -30,6 +31,7 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     case TW_P:
         return (tw_tensor_shape){p->seqlen_q, p->seqlen_k, p->num_heads, p->dtype};
     case TW_LSE:
+    case TW_M:
     case TW_L:
         return (tw_tensor_shape){p->seqlen_q, 1, p->num_heads, TW_FP32};
     default:
@@ -40,123 +42,6 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
 tw_status tw_emitter_status(const tw_emitter *e)
 {
     return e->status;
-}
-
-static bool ok(const tw_emitter *e)
-{
-    return e->status == TW_OK;
-}
-
-/* Breaks a rule: remembered if it is the first. */
-static void broken(tw_emitter *e, const char *rule, const char *what)
-{
-    if (ok(e))
-        e->status = tw_fail(TW_ESCHEDULE, "schedule %s, line %d: %s (%s)", e->schedule->name, e->line, rule, what);
-}
-
-/* ---- slots ---------------------------------------------------------------------------------------------- */
-
-int64_t tw_slot_elements(const tw_slot_info *slot)
-{
-    return (int64_t)slot->rows.rows * slot->cols.rows;
-}
-
-int64_t tw_slot_pairs(const tw_emitter *e, const tw_slot_info *slot)
-{
-    int64_t row_end = slot->rows.row0 + slot->rows.rows * slot->rows.run;
-    int64_t col_end = slot->cols.row0 + slot->cols.rows * slot->cols.run;
-    return tw_problem_pairs_in(e->problem, slot->rows.row0, row_end, slot->cols.row0, col_end);
-}
-
-/* What a live slot takes up on this machine. The paper's machine charges Q, K, V, O in the input's type only. */
-static int64_t charged_bytes(const tw_emitter *e, const tw_slot_info *slot)
-{
-    int64_t rows = e->tiling->fetch == TW_FETCH_BOX ? slot->rows.box_rows : slot->rows.rows;
-    int64_t elements = rows * slot->cols.rows;
-    if (e->machine->kind != TW_MACHINE_PAPER)
-        return elements * tw_dtype_bytes(slot->dtype);
-    bool input_shaped = slot->tensor == TW_Q || slot->tensor == TW_K || slot->tensor == TW_V || slot->tensor == TW_O;
-    return input_shaped ? elements * tw_dtype_bytes(e->problem->dtype) : 0;
-}
-
-static const char *place_name(const tw_emitter *e, tw_place place)
-{
-    if (e->machine->kind != TW_MACHINE_GPU)
-        return "SRAM";
-    return place == TW_PLACE_SMEM ? "shared memory" : "registers";
-}
-
-static void charge(tw_emitter *e, tw_slot_info *slot, int64_t bytes)
-{
-    int64_t *live = &e->live_bytes[slot->place], *peak = &e->peak_bytes[slot->place];
-    *live += bytes - slot->bytes;
-    slot->bytes = bytes;
-    if (*live > *peak)
-        *peak = *live;
-    double capacity = slot->place == TW_PLACE_SMEM ? e->machine->smem_bytes : e->machine->register_bytes_per_sm;
-    if (!e->schedule->ignores_sram && (double)*live > capacity && ok(e))
-        e->status = tw_fail(TW_ESRAM,
-                            "%s with block_m %d, block_n %d needs %lld bytes of %s, %s has %.0f: %.0f too many",
-                            e->schedule->name, e->tiling->block_m, e->tiling->block_n, (long long)*live,
-                            place_name(e, slot->place), e->machine->name, capacity, (double)*live - capacity);
-}
-
-static tw_slot allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows, tw_tile cols)
-{
-    if (!ok(e))
-        return (tw_slot){-1};
-    if (e->machine->kind != TW_MACHINE_GPU)
-        place = TW_PLACE_SMEM; /* one memory for everything */
-    for (int id = 0; id < TW_MAX_SLOTS; id++) {
-        tw_slot_info *slot = &e->slots[id];
-        if (slot->live)
-            continue;
-        *slot = (tw_slot_info){
-            .live = true, .tensor = tensor, .place = place, .dtype = dtype, .rows = rows, .cols = cols};
-        charge(e, slot, charged_bytes(e, slot));
-        return (tw_slot){ok(e) ? id : -1};
-    }
-    broken(e, "more slots are live than a block can have", "is a release missing?");
-    return (tw_slot){-1};
-}
-
-static tw_slot_info *slot_of(tw_emitter *e, tw_slot slot)
-{
-    if (!ok(e))
-        return NULL;
-    if (slot.id < 0 || slot.id >= TW_MAX_SLOTS || !e->slots[slot.id].live) {
-        broken(e, "a slot is used that is not live", "released before?");
-        return NULL;
-    }
-    return &e->slots[slot.id];
-}
-
-/* ---- emitting ------------------------------------------------------------------------------------------- */
-
-static void reads(tw_emitter *e, tw_slot slot)
-{
-    tw_slot_info *info = slot_of(e, slot);
-    if (!info)
-        return;
-    if (!info->written)
-        broken(e, "a slot is read before it is written", tw_tensor_name(info->tensor));
-    info->unread = false;
-}
-
-static void writes(tw_emitter *e, tw_slot slot)
-{
-    tw_slot_info *info = slot_of(e, slot);
-    if (!info)
-        return;
-    if (info->unread)
-        broken(e, "a slot is overwritten although nobody has read it", tw_tensor_name(info->tensor));
-    info->written = info->unread = true;
-}
-
-static void updates(tw_emitter *e, tw_slot slot)
-{
-    reads(e, slot);
-    writes(e, slot);
 }
 
 static tw_op new_op(tw_op_kind kind)
@@ -172,12 +57,12 @@ static bool kept(tw_emitter *e, tw_op *op)
     op->times = e->times;
     op->agent = e->agent;
     op->line = e->line;
-    return ok(e) && !(e->backend->drop && e->backend->drop(e->self, op));
+    return tw_emitter_ok(e) && !(e->backend->drop && e->backend->drop(e->self, op));
 }
 
 static void deliver(tw_emitter *e, const tw_op *op)
 {
-    if (ok(e))
+    if (tw_emitter_ok(e))
         e->status = e->backend->op(e->self, e, op);
 }
 
@@ -189,8 +74,8 @@ static tw_tile whole(int64_t rows)
 static bool declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 {
     if (!(set & TW_SET(tensor)))
-        broken(e, "a launch touches a tensor that it does not declare", tw_tensor_name(tensor));
-    return ok(e);
+        tw_rule_broken(e, "a launch touches a tensor that it does not declare", tw_tensor_name(tensor));
+    return tw_emitter_ok(e);
 }
 
 static int head_of(const tw_emitter *e, tw_tensor tensor, tw_block b)
@@ -200,8 +85,8 @@ static int head_of(const tw_emitter *e, tw_tensor tensor, tw_block b)
 
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
 {
-    bool in_registers = tensor == TW_O || tensor == TW_LSE || tensor == TW_L;
-    tw_slot slot = allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
+    bool in_registers = tensor == TW_O || tensor == TW_M || tensor == TW_L;
+    tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
                             in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
     tw_op op = new_op(TW_OP_LOAD);
     op.dst = slot.id;
@@ -212,7 +97,8 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
     op.cols = cols;
     op.multicast = e->multicast;
     if (kept(e, &op) && declared(e, e->launch->reads, tensor)) {
-        writes(e, slot);
+        tw_slot_written(e, slot);
+        tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
         deliver(e, &op);
     }
     return slot;
@@ -225,7 +111,7 @@ tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows)
 
 void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot)
 {
-    tw_slot_info *info = slot_of(e, slot);
+    tw_slot_info *info = tw_slot_find(e, slot);
     if (!info)
         return;
     tw_op op = new_op(TW_OP_STORE);
@@ -236,7 +122,10 @@ void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot)
     op.rows = info->rows;
     op.cols = info->cols;
     if (kept(e, &op) && declared(e, e->launch->writes, tensor)) {
-        reads(e, slot);
+        tw_slot_must_be(e, slot, tensor);
+        if ((tensor == TW_O || tensor == TW_P) && !info->normalized)
+            tw_rule_broken(e, "a slot is stored before it is normalised", tw_tensor_name(tensor));
+        tw_slot_read(e, slot);
         deliver(e, &op);
     }
 }
@@ -247,26 +136,26 @@ static void fill(tw_emitter *e, tw_slot slot, double value)
     op.dst = slot.id;
     op.value = value;
     if (kept(e, &op)) {
-        writes(e, slot);
+        tw_slot_written(e, slot);
         deliver(e, &op);
     }
 }
 
 tw_slot tw_zeros(tw_emitter *e, tw_tile rows)
 {
-    tw_slot slot = allocate(e, TW_O, TW_PLACE_REGISTERS, TW_FP32, rows, whole(e->problem->head_dim));
+    tw_slot slot = tw_slot_allocate(e, TW_O, TW_PLACE_REGISTERS, TW_FP32, rows, whole(e->problem->head_dim));
     fill(e, slot, 0.0);
     return slot;
 }
 
 static tw_slot statistic(tw_emitter *e, tw_tensor kind, tw_tile rows)
 {
-    return allocate(e, kind, TW_PLACE_REGISTERS, TW_FP32, rows, whole(1));
+    return tw_slot_allocate(e, kind, TW_PLACE_REGISTERS, TW_FP32, rows, whole(1));
 }
 
 tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows)
 {
-    tw_slot m = statistic(e, TW_LSE, rows), l = statistic(e, TW_L, rows);
+    tw_slot m = statistic(e, TW_M, rows), l = statistic(e, TW_L, rows);
     fill(e, m, -INFINITY);
     fill(e, l, 0.0);
     return tw_row_stats_of(e, m, l);
@@ -275,7 +164,7 @@ tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows)
 tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l)
 {
     tw_row_stats st = {m, l, {-1}};
-    tw_slot_info *info = slot_of(e, m);
+    tw_slot_info *info = tw_slot_find(e, m);
     if (info)
         st.alpha = statistic(e, TW_L, info->rows);
     return st;
@@ -283,21 +172,23 @@ tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l)
 
 tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k)
 {
-    tw_slot_info *qi = slot_of(e, q), *ki = slot_of(e, k);
+    tw_slot_info *qi = tw_slot_find(e, q), *ki = tw_slot_find(e, k);
     if (!qi || !ki)
         return (tw_slot){-1};
     if (qi->cols.rows != ki->cols.rows)
-        broken(e, "matmul_nt needs tiles of equal width", "Q and K have head_dim columns");
-    tw_slot s = allocate(e, TW_S, TW_PLACE_REGISTERS, TW_FP32, qi->rows, ki->rows);
+        tw_rule_broken(e, "matmul_nt needs tiles of equal width", "Q and K have head_dim columns");
+    tw_slot s = tw_slot_allocate(e, TW_S, TW_PLACE_REGISTERS, TW_FP32, qi->rows, ki->rows);
     tw_op op = new_op(TW_OP_MATMUL_NT);
     op.dst = s.id;
     op.a = q.id;
     op.b = k.id;
     op.value = tw_problem_scale(e->problem);
     if (kept(e, &op)) {
-        reads(e, q);
-        reads(e, k);
-        writes(e, s);
+        tw_slot_must_be(e, q, TW_Q);
+        tw_slot_must_be(e, k, TW_K);
+        tw_slot_read(e, q);
+        tw_slot_read(e, k);
+        tw_slot_written(e, s);
         deliver(e, &op);
     }
     return s;
@@ -305,11 +196,11 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k)
 
 void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
 {
-    tw_slot_info *oi = slot_of(e, o), *pi = slot_of(e, p), *vi = slot_of(e, v);
+    tw_slot_info *oi = tw_slot_find(e, o), *pi = tw_slot_find(e, p), *vi = tw_slot_find(e, v);
     if (!oi || !pi || !vi)
         return;
     if (pi->cols.rows != vi->rows.rows || oi->cols.rows != vi->cols.rows || oi->rows.rows != pi->rows.rows)
-        broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V", "tile sizes differ");
+        tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V", "tile sizes differ");
     tw_op op = new_op(TW_OP_MATMUL_ADD);
     op.dst = o.id;
     op.a = p.id;
@@ -317,22 +208,27 @@ void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
     if (!kept(e, &op))
         return;
     if (e->tiling->unit == TW_UNIT_TENSOR && pi->dtype != e->problem->dtype)
-        broken(e, "tensor cores need P in the input's type", "convert_for_unit is missing");
-    reads(e, p);
-    reads(e, v);
-    updates(e, o);
+        tw_rule_broken(e, "tensor cores need P in the input's type", "convert_for_unit is missing");
+    tw_slot_must_be(e, o, TW_O);
+    tw_slot_must_be(e, p, TW_P);
+    tw_slot_must_be(e, v, TW_V);
+    tw_slot_read(e, p);
+    tw_slot_read(e, v);
+    tw_slot_updated(e, o);
     deliver(e, &op);
+    tw_slot_becomes(e, o, TW_O, pi->normalized);
 }
 
 void tw_mask(tw_emitter *e, tw_slot s)
 {
-    tw_slot_info *info = slot_of(e, s);
+    tw_slot_info *info = tw_slot_find(e, s);
     if (!info || tw_problem_keys_seen(e->problem, (int)info->rows.row0) >= info->cols.row0 + info->cols.rows)
         return; /* the first row sees all of the tile, so every row does */
     tw_op op = new_op(TW_OP_MASK);
     op.dst = s.id;
     if (kept(e, &op)) {
-        updates(e, s);
+        tw_slot_must_be(e, s, TW_S);
+        tw_slot_updated(e, s);
         deliver(e, &op);
     }
 }
@@ -340,7 +236,7 @@ void tw_mask(tw_emitter *e, tw_slot s)
 /* The softmax operations differ in what they write: S or not, alpha or not. */
 static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats st, bool normalized)
 {
-    if (!slot_of(e, s))
+    if (!tw_slot_find(e, s))
         return;
     tw_op op = new_op(kind);
     op.dst = s.id;
@@ -348,21 +244,25 @@ static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats s
     op.normalized = normalized;
     if (!kept(e, &op))
         return;
+    tw_slot_must_be(e, s, TW_S);
+    tw_slot_must_be(e, st.m, TW_M);
     if (kind == TW_OP_SOFTMAX_APPLY) {
-        reads(e, st.m);
-        reads(e, st.l);
+        tw_slot_read(e, st.m);
+        tw_slot_read(e, st.l);
     } else {
-        updates(e, st.m);
-        updates(e, st.l);
-        reads(e, st.m); /* the exponents are taken against the new m, so it has served */
+        tw_slot_updated(e, st.m);
+        tw_slot_updated(e, st.l);
+        tw_slot_read(e, st.m); /* the exponents are taken against the new m, so it has served */
     }
     if (kind == TW_OP_ONLINE_SOFTMAX)
-        writes(e, st.alpha);
+        tw_slot_written(e, st.alpha);
     if (kind == TW_OP_ROW_STATS)
-        reads(e, s);
+        tw_slot_read(e, s);
     else
-        updates(e, s);
+        tw_slot_updated(e, s);
     deliver(e, &op);
+    if (kind != TW_OP_ROW_STATS)
+        tw_slot_becomes(e, s, TW_P, kind == TW_OP_SOFTMAX_APPLY);
 }
 
 void tw_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
@@ -393,15 +293,20 @@ void tw_softmax_apply(tw_emitter *e, tw_slot s, tw_row_stats st)
 /* rescale reads alpha, normalize reads l; both update a slot row by row. */
 static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor, tw_row_stats st)
 {
-    if (!slot_of(e, o))
+    tw_slot_info *info = tw_slot_find(e, o);
+    if (!info)
         return;
+    tw_tensor tensor = info->tensor;
     tw_op op = new_op(kind);
     op.dst = o.id;
     op.stats = st;
     if (kept(e, &op)) {
-        reads(e, factor);
-        updates(e, o);
+        if (tensor != TW_O && tensor != TW_P)
+            tw_rule_broken(e, "only O and P are scaled row by row", tw_tensor_name(tensor));
+        tw_slot_read(e, factor);
+        tw_slot_updated(e, o);
         deliver(e, &op);
+        tw_slot_becomes(e, o, tensor, kind == TW_OP_NORMALIZE);
     }
 }
 
@@ -417,7 +322,7 @@ void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st)
 
 void tw_convert_for_unit(tw_emitter *e, tw_slot p)
 {
-    tw_slot_info *info = slot_of(e, p);
+    tw_slot_info *info = tw_slot_find(e, p);
     if (!info || e->tiling->unit != TW_UNIT_TENSOR)
         return;
     tw_op op = new_op(TW_OP_CONVERT);
@@ -425,29 +330,30 @@ void tw_convert_for_unit(tw_emitter *e, tw_slot p)
     op.dtype = e->problem->dtype;
     if (!kept(e, &op))
         return;
-    updates(e, p);
-    info->dtype = e->problem->dtype;
-    charge(e, info, charged_bytes(e, info));
+    tw_slot_updated(e, p);
+    tw_slot_retype(e, p, e->problem->dtype);
     deliver(e, &op);
 }
 
 void tw_lse(tw_emitter *e, tw_row_stats st)
 {
-    if (!slot_of(e, st.m))
+    if (!tw_slot_find(e, st.m))
         return;
     tw_op op = new_op(TW_OP_LSE);
     op.dst = st.m.id;
     op.stats = st;
     if (kept(e, &op)) {
-        reads(e, st.l);
-        updates(e, st.m);
+        tw_slot_must_be(e, st.m, TW_M);
+        tw_slot_read(e, st.l);
+        tw_slot_updated(e, st.m);
         deliver(e, &op);
+        tw_slot_becomes(e, st.m, TW_LSE, false);
     }
 }
 
 void tw_release(tw_emitter *e, tw_slot slot)
 {
-    tw_slot_info *info = slot_of(e, slot);
+    tw_slot_info *info = tw_slot_find(e, slot);
     if (!info)
         return;
     tw_op op = new_op(TW_OP_RELEASE);
@@ -455,7 +361,7 @@ void tw_release(tw_emitter *e, tw_slot slot)
     if (!kept(e, &op))
         return;
     if (info->unread)
-        broken(e, "a slot is released although nobody has read it", tw_tensor_name(info->tensor));
+        tw_rule_broken(e, "a slot is released although nobody has read it", tw_tensor_name(info->tensor));
     deliver(e, &op);
     e->live_bytes[info->place] -= info->bytes;
     info->live = false;

@@ -13,8 +13,9 @@
  * @endverbatim
  *
  * Rules, checked by the emitter: a slot is written before it is read; what is written is read before it is
- * overwritten or released; every slot is released by the end of its block; a launch touches only the
- * tensors that it declares; what is live at one time fits on chip. The first broken rule is remembered
+ * overwritten or released; every slot is released by the end of its block; a slot is what it is used as
+ * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch touches only the tensors that it declares; what is
+ * live at one time fits on chip. The first broken rule is remembered
  * (tw_emitter_status()) and everything after it is ignored, so a schedule needs no error handling.
  */
 #ifndef TW_TILE_OPS_H
@@ -37,8 +38,9 @@ typedef enum tw_tensor {
     TW_O,   /**< like Q */
     TW_S,   /**< scores, seqlen_q × seqlen_k a query head, input's type */
     TW_P,   /**< probabilities, like S */
-    TW_LSE, /**< fp32, seqlen_q a query head. FlashAttention 1 keeps m here until its last pass */
-    TW_L,   /**< row sums of FlashAttention 1, fp32, seqlen_q a query head */
+    TW_LSE, /**< fp32, seqlen_q a query head */
+    TW_M,   /**< row maxima that FlashAttention 1 keeps in HBM, fp32, seqlen_q a query head */
+    TW_L,   /**< and its row sums */
     TW_NUM_TENSORS
 } tw_tensor;
 
@@ -106,7 +108,7 @@ typedef enum tw_op_kind {
     TW_OP_RESCALE,        /**< dst = alpha · dst, row by row */
     TW_OP_CONVERT,        /**< dst rounded to another type, in place */
     TW_OP_NORMALIZE,      /**< dst = dst / l, row by row */
-    TW_OP_LSE,            /**< m = m + ln l */
+    TW_OP_LSE,            /**< dst = LSE = m + ln l; dst is m */
     TW_OP_RELEASE,        /**< dst's place is free again */
     TW_NUM_OPS
 } tw_op_kind;
@@ -140,7 +142,8 @@ typedef enum tw_place { TW_PLACE_SMEM, TW_PLACE_REGISTERS, TW_NUM_PLACES } tw_pl
 /** A slot as the emitter keeps it. */
 typedef struct tw_slot_info {
     bool live, written, unread;
-    tw_tensor tensor; /**< whose tile this is; TW_LSE and TW_L stand for row statistics */
+    bool normalized;  /**< P and O: divided by the row sums; a launch may store nothing less */
+    tw_tensor tensor; /**< what this is a tile of; S becomes P, and M becomes LSE, by an operation */
     tw_place place;
     tw_dtype dtype;
     tw_tile rows, cols;
@@ -190,6 +193,7 @@ typedef struct tw_schedule {
 } tw_schedule;
 
 #define TW_DEFAULT_BLOCK 128
+#define TW_MAX_BLOCK     (1 << 24)
 
 /** What reads the stream. */
 typedef struct tw_backend {
@@ -213,7 +217,7 @@ struct tw_emitter {
     void *self; /**< the back end's */
 
     tw_slot_info slots[TW_MAX_SLOTS];
-    int64_t live_bytes[TW_NUM_PLACES], peak_bytes[TW_NUM_PLACES];
+    int64_t live_bytes[TW_NUM_PLACES], peak_bytes[TW_NUM_PLACES]; /**< of the block that runs */
     int64_t times; /**< multiplicity of what is emitted now */
     int agent, line;
     int multicast;
@@ -253,8 +257,6 @@ tw_walk tw_walk_all_keys(tw_emitter *e);
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);
 /** Goes to the next tile; false when there is none, and after an error. */
 bool tw_step(tw_walk *walk);
-/** True if no query row of `rows` sees a key behind those of `cols`. */
-bool tw_is_last_key_tile(const tw_emitter *e, tw_tile rows, tw_tile cols);
 /** The whole axis as one tile: all query rows, all key rows. */
 tw_tile tw_all_queries(const tw_emitter *e);
 tw_tile tw_all_keys(const tw_emitter *e);
@@ -263,7 +265,7 @@ tw_tile tw_all_keys(const tw_emitter *e);
 /** @name Operations
  * Schedules call them by their short names (schedule_language.h), which also record the source line.
  * @{ */
-/** A tile of a tensor comes on chip, its whole width: Q, K, V into shared memory, O, LSE, L into registers. */
+/** A tile of a tensor comes on chip, its whole width: Q, K, V into shared memory, O, M, L into registers. */
 tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows);
 /** A part of S or P: rows `rows` of the keys `cols`. */
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols);

@@ -3,8 +3,8 @@
  * Dao et al. 2022, arXiv:2205.14135, Algorithm 1.
  *
  * Traffic per head: 2Nd + Tc (3Nd + 4N) elements: K and V once; in each of the Tc passes Q in, O in and out, m and
- * l in and out. O = 0, m = −inf, l = 0 are in HBM before the first pass and not charged, as in the paper. m lives
- * where LSE will be: the last pass over a row leaves m + ln l there, without a byte more.
+ * l in and out. O = 0, m = −inf, l = 0 are in HBM before the first pass and not charged, as in the paper. LSE is
+ * m + ln l of what the last pass leaves there: whoever wants it derives it, without a byte more.
  */
 #include "registry.h"
 #include "schedule_language.h"
@@ -20,7 +20,7 @@ static void flash1_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
         for (tw_walk rows = tw_walk_queries(e, kv.tile); tw_step(&rows);) {
             tw_slot q = load(e, TW_Q, b, rows.tile);
             tw_slot o = load(e, TW_O, b, rows.tile);
-            tw_slot m = load(e, TW_LSE, b, rows.tile);
+            tw_slot m = load(e, TW_M, b, rows.tile);
             tw_slot l = load(e, TW_L, b, rows.tile);
             tw_row_stats st = row_stats_of(e, m, l);
 
@@ -31,11 +31,9 @@ static void flash1_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
             convert_for_unit(e, s);
             matmul_add(e, o, s, v);
             normalize(e, o, st);
-            if (tw_is_last_key_tile(e, rows.tile, kv.tile))
-                lse(e, st);
 
             store(e, TW_O, b, o);
-            store(e, TW_LSE, b, m);
+            store(e, TW_M, b, m);
             store(e, TW_L, b, l);
             release(e, s);
             release(e, q);
@@ -55,7 +53,7 @@ static void flash1_tiling(tw_tiling *t, const tw_problem *p, const tw_machine *m
     if (block_n < 1)
         block_n = 1;
     if (t->block_n == 0)
-        t->block_n = (int)(block_n < INT32_MAX ? block_n : INT32_MAX);
+        t->block_n = (int)(block_n < TW_MAX_BLOCK ? block_n : TW_MAX_BLOCK);
     if (t->block_m == 0)
         t->block_m = t->block_n < p->head_dim ? t->block_n : p->head_dim;
 }
@@ -70,10 +68,10 @@ const tw_schedule tw_schedule_flash1 = {
         .name = "flash1",
         .block = flash1_block,
         .blocks_differ = true,
-        .reads = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_LSE) | TW_SET(TW_L),
-        .writes = TW_SET(TW_O) | TW_SET(TW_LSE) | TW_SET(TW_L),
+        .reads = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_M) | TW_SET(TW_L),
+        .writes = TW_SET(TW_O) | TW_SET(TW_M) | TW_SET(TW_L),
     }},
     .writes_lse = true,
-    .initialized = TW_SET(TW_O) | TW_SET(TW_LSE) | TW_SET(TW_L),
+    .initialized = TW_SET(TW_O) | TW_SET(TW_M) | TW_SET(TW_L),
     .default_tiling = flash1_tiling,
 };
