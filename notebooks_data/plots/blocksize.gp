@@ -23,7 +23,7 @@ set offsets graph 0.06, graph 0.06, 0, 0
 set tmargin at screen quad_top(0); set bmargin at screen quad_bottom(0)
 set lmargin at screen quad_left(0); set rmargin at screen quad_right(0)
 set title "bytes"
-set ylabel "GB" offset 1.5,0
+set ylabel "GB" offset 0.8,0
 plot data."/sweep.csv" using (column("block_n")):(gigabytes("predicted")) with lines lw 2 lc rgb color("flash1"), \
      data."/sweep.csv" using (column("block_n")):(hbm_gigabytes("predicted")) with lines lw 2 dt 2 lc rgb color("flash1"), \
      data."/sweep.csv" using (column("block_n")):(gigabytes("measured")) with points pt 9 ps 1.1*mark_scale lc rgb color("flash1"), \

@@ -37,7 +37,7 @@ do for [level = 0:1] {
     set lmargin at screen quad_left(level); set rmargin at screen quad_right(level)
     set tmargin at screen quad_top(0);      set bmargin at screen quad_bottom(0)
     set title (level ? "L2: SRAM fill + drain" : "HBM: read + written")
-    set ylabel (level ? "" : "TFLOP/s") offset 1.5,0
+    set ylabel (level ? "" : "TFLOP/s") offset 0.8,0
     set xlabel "FLOPs per byte" offset 0,0.4
     set label 11 sprintf("tensor cores, %.0f TFLOP/s", TENSOR_max / 1e12) at high,TENSOR_max/1e12 right offset 0,0.6 font small
     set label 12 sprintf("FMA, %.1f TFLOP/s", FMA_max / 1e12) at high,FMA_max/1e12 right offset 0,0.6 font small

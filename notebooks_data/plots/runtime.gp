@@ -4,7 +4,7 @@ title_text = "Time of one attention forward"
 panel_height = 230
 legend_height = 4 * 28 + 8
 height = 108 + 2 * panel_height + 68 + 60 + legend_height + 34
-note_text = "fp16, 16k tokens in all (batch = 16k / N), heads × head_dim = 2048.  The prediction is a roofline: what no kernel can beat."
+note_text = "fp16, 16k tokens in all (batch = 16k / N), heads × head_dim = 2048.  Predicted time: the slowest of bytes and FLOPs, launch by launch."
 load "notebooks_data/plots/style.gp"
 
 set multiplot
@@ -22,7 +22,7 @@ do for [row = 0:1] {
         set lmargin at screen quad_left(causal); set rmargin at screen quad_right(causal)
         set tmargin at screen quad_top(row);     set bmargin at screen quad_bottom(row)
         set title "head_dim ".d.(causal ? ", causal" : ", not causal")
-        set ylabel (causal ? "" : "ms") offset 1.5,0
+        set ylabel (causal ? "" : "ms") offset 0.8,0
         set xlabel (row == 1 ? "sequence length N" : "") offset 0,0.4
         plot for [i = words(kernels):1:-1] data."/grid.csv" \
                  using (pick(kernel(i), d, causal, column("seqlen_k"))):(column("predicted_time_us")/1e3) \

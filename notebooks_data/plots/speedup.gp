@@ -33,7 +33,7 @@ do for [row = 0:1] {
         set lmargin at screen quad_left(causal); set rmargin at screen quad_right(causal)
         set tmargin at screen quad_top(row);     set bmargin at screen quad_bottom(row)
         set title "head_dim ".d.(causal ? ", causal" : ", not causal")
-        set ylabel (causal ? "" : "speedup") offset 1.5,0
+        set ylabel (causal ? "" : "speedup") offset 0.8,0
         set xlabel (row == 1 ? "sequence length N" : "") offset 0,0.4
         plot for [k in reversed] for [b = 1:0:-1] data."/speedup.csv" \
                  using (pick_pair(k, word(baselines, b + 1), d, causal, column("seqlen_k"))):(column("predicted_speedup")) \

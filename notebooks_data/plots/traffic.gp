@@ -26,7 +26,7 @@ do for [row = 0:1] {
         set lmargin at screen quad_left(level); set rmargin at screen quad_right(level)
         set tmargin at screen quad_top(row);    set bmargin at screen quad_bottom(row)
         set title (level == 0 ? "SRAM: fill + drain" : "HBM: read + written (line: all that must move, once)")
-        set ylabel (level == 0 ? "GB, head_dim ".d : "") offset 1.5,0
+        set ylabel (level == 0 ? "GB, head_dim ".d : "") offset 0.8,0
         set xlabel (row == 1 ? "sequence length N" : "") offset 0,0.4
         plot for [i = words(kernels):1:-1] data."/grid.csv" \
                  using (pick(kernel(i), d, causal, column("seqlen_k"))):(gigabytes("predicted", level)) \
