@@ -77,6 +77,7 @@ static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, co
     tw_claim claim = {.problem = judged, .q = in->q, .k = in->k, .v = in->v, .o = x->o};
     if (c->schedule->writes_lse)
         claim.lse = x->lse;
+    claim.lse_dtype = o->exact ? TW_FP64 : TW_FP32;
     tw_variant right = tw_variant_of(&judged);
     tw_row_sample sample = tw_row_sample_for(&judged, o->shared.seed, 0.25);
     return tw_verify(&x->verdict, &claim, &right, &sample);
