@@ -71,6 +71,8 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
     int value[NUM_AXES] = {0};
     for (int i = NUM_AXES - 1; i >= 0; i--) {
         size_t count = (size_t)(lists[i] ? lists[i]->count : a->algorithms.count);
+        if (count == 0)
+            continue; /* no list is empty, but nothing here says so */
         value[i] = lists[i] ? lists[i]->values[index % count] : (int)(index % count);
         index /= count;
     }

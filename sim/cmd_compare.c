@@ -153,7 +153,7 @@ static tw_status write_csv(const tw_compared *rows, size_t count, const char *pa
 
 static tw_status report(const tw_measured_list *list, const compare_options *o, int argc, char **argv)
 {
-    tw_compared *rows = calloc(list->count, sizeof *rows);
+    tw_compared *rows = list->count > 0 ? calloc(list->count, sizeof *rows) : NULL;
     if (!rows)
         return tw_fail(TW_ENOMEM, "no memory for %zu predictions", list->count);
     tw_status status = predict(rows, list, &o->shared);

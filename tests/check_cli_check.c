@@ -430,8 +430,7 @@ END_TEST
 static const char *const runs[] = {
     "run --seqlen 97 --heads 2 --head-dim 40",
     "run --seqlen-q 31 --seqlen-k 128 --heads 4 --heads-kv 2 --head-dim 16 --causal --dtype bf16",
-    "run --seqlen-q 128 --seqlen-k 31 --heads 2 --head-dim 64 --causal --dtype fp32 --block-m 48 --block-n "
-    "56",
+    "run --seqlen-q 128 --seqlen-k 31 --heads 2 --head-dim 64 --causal --dtype fp32 --br 48 --bc 56",
     "run --seqlen 1,2,31 --heads 1 --batch 2 --exact --machine paper --block-m 16 --block-n 8",
     "run --seqlen 64 --heads 1 --softmax-scale 3 --seed 0",
 };

@@ -35,9 +35,11 @@ static char *content_of(FILE *file)
     ck_assert_ptr_nonnull(text);
     for (size_t n; (n = fread(text + used, 1, size - used - 1, file)) > 0;) {
         used += n;
-        if (size - used < 4096)
-            text = realloc(text, size *= 2);
-        ck_assert_ptr_nonnull(text);
+        if (size - used >= 4096)
+            continue;
+        char *larger = realloc(text, size *= 2);
+        ck_assert_ptr_nonnull(larger);
+        text = larger;
     }
     text[used] = '\0';
     fclose(file);
@@ -82,7 +84,7 @@ tw_process tw_tilewise(const char *line)
     int count = 1;
     snprintf(program, sizeof program, "%s/tilewise", build_folder());
     ck_assert_msg(strlen(line) < sizeof copy, "a test's command line is too long");
-    strcpy(copy, line);
+    memcpy(copy, line, strlen(line) + 1);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
         ck_assert_int_lt(count, MAX_WORDS);
         words[count++] = word;
