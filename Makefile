@@ -169,9 +169,10 @@ fuzzers := $(patsubst tests/fuzz/%.c,$(build)/%,$(wildcard tests/fuzz/fuzz_*.c))
 run-fuzzers: $(fuzzers)
 	@for fuzzer in $(fuzzers); do \
 	    name=$$(basename $$fuzzer); mkdir -p $(build)/corpus/$$name; \
-	    echo "$$name: $(FUZZ_SECONDS) s"; \
-	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(build)/$$name- -verbosity=0 \
-	        $(build)/corpus/$$name tests/fuzz/seeds/$$name || exit; \
+	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(build)/$$name- -print_final_stats=1 \
+	        $(build)/corpus/$$name $$(ls -d tests/fuzz/seeds/$$name 2>/dev/null) > $(build)/$$name.log 2>&1 || \
+	        { tail -n 40 $(build)/$$name.log; echo "$$name: found something, see above"; exit 1; }; \
+	    echo "$$name: nothing found in $$(awk '/number_of_executed_units/ {print $$2}' $(build)/$$name.log) runs"; \
 	done
 
 $(build)/fuzz_%: tests/fuzz/fuzz_%.c $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
