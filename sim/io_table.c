@@ -260,7 +260,7 @@ static void print_note(FILE *out, const notes *n, int i, const tw_machine *machi
     switch (n->note[i].reason) {
     case TW_SAVING_SHORT:
         fprintf(out,
-                "The sequence is short: at %d x %d, S and P are small beside Q, K, V and O (%d wide), and "
+                "There is little to save: at %d x %d, S and P are small beside Q, K, V and O (%d wide), and "
                 "moving only "
                 "those, each once, would save no more than %.2fx against %s.",
                 p->seqlen_q, p->seqlen_k, p->head_dim, saving->sram_best, base);

@@ -33,7 +33,7 @@ static const tw_option shared[] = {
     {"br", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING, "--block-m by the papers' name"},
     {"bc", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING, "--block-n by the papers' name"},
     {"machine", "NAME|FILE.ini", TW_OPTION_TEXT, AT(machine), TW_GROUP_MACHINE,
-     "`tilewise list machines` names them (default: h100)"},
+     "`tilewise list machines` names them (default: h100; compare: as measured)"},
     {"sram", "BYTES", TW_OPTION_BYTES, AT(sram_bytes), TW_GROUP_MACHINE,
      "on-chip memory of a block in place of the machine's own, as in 96k"},
     {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT, "of the table (default: bytes)"},

@@ -125,6 +125,12 @@ void tw_options_free(tw_option_set *sets, int num_sets);
  */
 TW_MUST_CHECK tw_status tw_options_machine(tw_machine *machine, const tw_options *options);
 
+/** Given at all? Options of which the list, the text or the number is empty were not. */
+#define TW_SHAPE_GIVEN(o)                                                                                    \
+    ((o)->seqlen.count + (o)->seqlen_q.count + (o)->seqlen_k.count + (o)->head_dim.count +                   \
+         (o)->heads.count + (o)->heads_kv.count + (o)->batch.count >                                         \
+     0)
+
 /** One thing to be counted, run or timed. */
 typedef struct tw_case {
     const tw_schedule *schedule;
