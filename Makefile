@@ -1,14 +1,13 @@
 # Tilewise: one entry point. `make help` lists every target. Everything built goes under build/.
 #
-# Each folder's own rules are in its module.mk; what is shared (compilers, flags) is here.
+# Each folder's own rules are in its module.mk; what is shared (compilers, flags, quality targets) is here.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
 SHELL := /bin/bash
 
-CC        ?= cc
-NVCC      ?= nvcc
+NVCC      ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc),nvcc)
 CUDA_ARCH ?= 90
 OPENMP    ?= 1
 SANITIZE  ?=
@@ -18,6 +17,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
+# `make build=FOLDER` keeps another set of flags apart; sanitize, coverage and fuzz do so below build/.
 build := build
 # What the build itself needs; the user's CFLAGS and LDFLAGS are appended and never carry any of it.
 tw_warnings := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla
@@ -34,12 +34,21 @@ endif
 
 commit := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell git diff --quiet HEAD 2>/dev/null || echo -dirty)
 
+# What is missing is looked for, and installed, by tests/deps.sh; `have` only looks.
+deps_env := CC='$(CC)' OPENMP='$(OPENMP)' DEPS='$(DEPS)' NVCC='$(NVCC)'
+deps     := $(deps_env) tests/deps.sh
+have     := $(deps_env) tests/deps.sh --have
+submake  := $(MAKE) --no-print-directory
+# Programs started by a recipe find what was built here, whatever $(build) is.
+export TW_BUILD = $(build)
+
 include cpu_ref/module.mk sim/module.mk gpu/module.mk tests/module.mk notebooks_data/module.mk docs/module.mk
 
 # One rule compiles all C. The flags file makes a change of flags rebuild everything.
 $(build)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(tw_cflags) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(tw_cflags) $(CFLAGS)' > $@
+	@echo '$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
+	    echo '$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS)' > $@
 
 $(build)/obj/%.o: %.c $(build)/flags
 	@mkdir -p $(@D)
@@ -47,13 +56,123 @@ $(build)/obj/%.o: %.c $(build)/flags
 
 -include $(shell find $(build)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all help clean FORCE
+.PHONY: all gpu docs deps help format lint lint-format lint-cppcheck lint-tidy coverage clean FORCE
 FORCE:
 
-all: $(all_targets) ## everything that this machine can build; says what it leaves out, and why
+# What a target of $(all_targets) needs beyond a C compiler.
+needs/$(build)/tilewise := popt inih
+needs/gpu := nvcc
+
+all: ## everything that this machine can build; says what it leaves out, and why
+	@$(have) cc || { echo "left out: everything, because $(CC) does not compile; make deps installs a compiler"; exit 1; }
+	@+openmp=$(OPENMP); $(have) openmp || { openmp=0; echo "left out: OpenMP, because $(CC) -fopenmp does not link"; }; \
+	$(foreach t,$(sort $(all_targets) gpu), \
+	    if $(have) $(needs/$(t)); then $(submake) OPENMP=$$openmp $(t) || exit; \
+	    else echo "left out: $(t), which needs $(subst $() , and ,$(strip $(needs/$(t))))"; fi;)
+
+deps: ## install what report and test need (FOR="docs lint": what those need)
+	@$(deps) $(FOR)
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+	@echo 'Targets:'
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+	@echo 'Options:'
+	@echo '  CC=clang  OPENMP=0  SANITIZE=address,undefined  CFLAGS=…  CUDA_ARCH=90  NVCC=…'
+	@echo '  DEPS=no            install nothing, only say what is missing'
+	@echo '  GPU=1              make report: measure here first instead of reading the recorded CSV files'
+	@echo '  FUZZ_SECONDS=20    make fuzz: how long each fuzzer runs'
 
 clean: ## remove build/
 	rm -rf $(build)
+
+# --- quality -------------------------------------------------------------------------------------------------
+
+c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c)
+c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h)
+cuda_sources := $(wildcard gpu/*.cu gpu/*.cuh gpu/kernels/*.cu gpu/kernels/*.cuh gpu/kernels/*.h)
+
+format: ## rewrite all C and CUDA C as .clang-format says
+	@$(deps) format
+	clang-format -i $(c_sources) $(c_headers) $(cuda_sources)
+
+lint: ## clang-format, cppcheck and clang-tidy find nothing
+	@$(deps) lint
+	@+DEPS=no $(submake) lint-format lint-cppcheck lint-tidy
+
+lint-format: ## the first part of lint: is everything formatted?
+	@$(deps) lint-format
+	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources)
+
+lint-cppcheck: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the second part: cppcheck
+	@$(deps) lint-cppcheck
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
+	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen \
+	    $(filter-out gpu/%,$(c_sources))
+
+lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
+	@$(deps) lint-tidy
+	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/%,$(c_sources)) -- \
+	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -Wno-unknown-pragmas
+
+coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
+	@$(deps) coverage
+	rm -rf $(build)/coverage
+	@+$(submake) build=$(build)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' run-suites
+	@for folder in cpu_ref sim; do \
+	    gcovr --root . --object-directory $(build)/coverage --filter "$$folder/" --fail-under-line 90 \
+	        --print-summary --html-details $(build)/coverage/$$folder.html || exit; \
+	done
+
+# --- tests ---------------------------------------------------------------------------------------------------
+# tests/module.mk builds $(build)/tests/check_tilewise, which holds every suite, and test-suites, which runs it.
+
+.PHONY: test run-tests sanitize sanitize-compiler sanitize-valgrind fuzz
+with_openmp = OPENMP=$$(if $(have) openmp; then echo $(OPENMP); else echo 0; fi)
+
+test: ## every suite, the command line and the README's examples; warnings are errors
+	@$(deps) test || true
+	@+DEPS=no $(submake) WERROR=1 $(with_openmp) run-tests
+
+# What can be built is built, even where the suites cannot run.
+run-tests:
+	@$(have) cc || { echo "test: nothing can be built or run without a C compiler"; exit 1; }
+	@+$(submake) $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
+	@+if $(have) popt inih; then $(submake) $(build)/tilewise; \
+	    else echo "left out: $(build)/tilewise, which needs popt and inih"; fi
+	@$(have) check popt inih || { echo "test: these suites cannot run, because" \
+	    "$$(for part in check popt inih; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
+	    ls tests/check_*.c; exit 1; }
+	@+$(submake) test-suites
+
+sanitize: ## the suites under address, undefined-behaviour and leak sanitizers, then under valgrind
+	@$(deps) sanitize
+	@+DEPS=no $(submake) sanitize-compiler sanitize-valgrind
+
+sanitize-compiler: ## the first half of sanitize
+	@$(deps) sanitize-compiler
+	@+ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(submake) build=$(build)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' WERROR=1 test-suites
+
+sanitize-valgrind: ## the second half of sanitize, the slow one
+	@$(deps) sanitize-valgrind
+	@+$(submake) build=$(build)/valgrind CFLAGS='-O1 -g' $(build)/valgrind/tests/check_tilewise $(build)/valgrind/tilewise
+	CK_FORK=no TW_BUILD=$(build)/valgrind valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
+	    --error-exitcode=9 $(build)/valgrind/tests/check_tilewise
+
+fuzz: ## short runs of every fuzzer in tests/fuzz, with clang's libFuzzer
+	@$(deps) fuzz
+	@+DEPS=no $(submake) build=$(build)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPENMP=0 run-fuzzers
+
+FUZZ_SECONDS ?= 20
+fuzzers := $(patsubst tests/fuzz/%.c,$(build)/%,$(wildcard tests/fuzz/fuzz_*.c))
+.PHONY: run-fuzzers
+run-fuzzers: $(fuzzers)
+	@for fuzzer in $(fuzzers); do \
+	    name=$$(basename $$fuzzer); mkdir -p $(build)/corpus/$$name; \
+	    echo "$$name: $(FUZZ_SECONDS) s"; \
+	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(build)/$$name- -verbosity=0 \
+	        $(build)/corpus/$$name tests/fuzz/seeds/$$name || exit; \
+	done
+
+$(build)/fuzz_%: tests/fuzz/fuzz_%.c $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	$(CC) $(tw_cflags) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ -o $@ -linih $(tw_ldlibs)

@@ -1,0 +1,62 @@
+/**
+ * @file backend_count.h
+ * @brief Counts what a schedule moves and computes. Exact, and independent of the sequence length's size.
+ */
+#ifndef TW_BACKEND_COUNT_H
+#define TW_BACKEND_COUNT_H
+
+#include "tile_ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What one launch, or all launches together, do. Bytes are bytes; all heads, whole batch. */
+typedef struct tw_counts {
+    int64_t sram_fill_bytes;  /**< into the SMs, summed over all blocks */
+    int64_t sram_drain_bytes; /**< out of the SMs */
+    /**
+     * On a machine without an L2: fill and drain. On one with an L2: the compulsory traffic, i.e. what a launch
+     * reads read once, what it writes written once (bounding box of the rows and columns touched).
+     */
+    int64_t hbm_read_bytes, hbm_write_bytes;
+    int64_t sram_peak_bytes;     /**< most that one block holds in shared memory (or in the one SRAM) */
+    int64_t register_peak_bytes; /**< most that one block holds in registers; 0 on machines with one SRAM */
+    int64_t flops;               /**< matrix products, unmasked pairs only: 4 · head_dim · pairs in all */
+    int64_t flops_executed;      /**< matrix products as tiles are: masked pairs of a tile are computed too */
+    int64_t exps;                /**< exponentials of unmasked scores, and of the factors alpha */
+} tw_counts;
+
+/** Counts by launch and in all. Peaks in `total` are the largest of any launch. */
+typedef struct tw_count_result {
+    int num_launches;
+    tw_counts launch[TW_MAX_LAUNCHES];
+    tw_counts total;
+} tw_count_result;
+
+/**
+ * @brief Bytes that a schedule moves between memory levels, and what it computes.
+ *
+ * Exact: every tile operation is counted; blocks and tiles of one class once, times their number. Time
+ * O(query tiles) under a mask, O(1) without; memory constant.
+ * @param[out] result  untouched on error
+ * @return TW_OK; as tw_emit(), where the line for TW_ESRAM also names the largest tiles that would fit;
+ *         TW_EOVERFLOW (a count does not fit 63 bits)
+ */
+TW_MUST_CHECK tw_status tw_count(tw_count_result *result, const tw_schedule *schedule, const tw_problem *problem,
+                                 const tw_tiling *tiling, const tw_machine *machine);
+
+/**
+ * @brief The largest tiles that fit on chip.
+ *
+ * With block_m as it is, the largest block_n (a multiple of 8, or below 8 any); if none fits, the largest
+ * square. 0 and 0 if not even 1 × 1 does.
+ */
+void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw_problem *problem,
+                       const tw_tiling *wanted, const tw_machine *machine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,363 @@
+/* The back end that executes: each tile operation does its arithmetic on real numbers. */
+#include "backend_numeric.h"
+
+#include "../cpu_ref/online_softmax.h"
+#include "backend_count.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Contents of the slots, row-major, and of the tensors in HBM. */
+typedef struct executor {
+    double *slots[TW_MAX_SLOTS];
+    size_t capacity[TW_MAX_SLOTS]; /* elements */
+    const double *inputs[TW_NUM_TENSORS];
+    double *outputs[TW_NUM_TENSORS]; /* O, LSE, S, P, L: read and written */
+    tw_rounding rounding;
+    const tw_numeric_observer *observer;
+    tw_numeric_stats stats;
+    tw_status status; /* what the arithmetic itself found wrong */
+    int64_t drop, seen; /* a test's: which operation to leave out, how many were offered so far */
+} executor;
+
+/* ---- where things are ----------------------------------------------------------------------------------- */
+
+static size_t tensor_elements(tw_tensor tensor, const tw_problem *p)
+{
+    tw_tensor_shape shape = tw_tensor_shape_of(tensor, p);
+    return (size_t)p->batch * (size_t)shape.heads * (size_t)shape.rows * (size_t)shape.cols;
+}
+
+/* Index of element (row, 0) of a tensor. */
+static size_t tensor_row(tw_tensor tensor, const tw_problem *p, int batch, int head, int64_t row)
+{
+    switch (tensor) {
+    case TW_Q:
+    case TW_O:
+        return tw_problem_q_row(p, batch, head, (int)row);
+    case TW_K:
+    case TW_V:
+        return tw_problem_k_row(p, batch, head, (int)row);
+    case TW_S:
+    case TW_P:
+        return tw_problem_lse_at(p, batch, head, (int)row) * (size_t)p->seqlen_k;
+    default:
+        return tw_problem_lse_at(p, batch, head, (int)row);
+    }
+}
+
+/* Room for the slot that an operation writes. */
+static tw_status make_room(executor *x, const tw_emitter *e, int id)
+{
+    size_t need = (size_t)tw_slot_elements(&e->slots[id]);
+    if (x->capacity[id] >= need)
+        return TW_OK;
+    free(x->slots[id]);
+    x->capacity[id] = 0;
+    x->slots[id] = malloc(need * sizeof(double));
+    if (!x->slots[id])
+        return tw_fail(TW_ENOMEM, "a tile of %zu numbers does not fit into memory", need);
+    x->capacity[id] = need;
+    return TW_OK;
+}
+
+static double *row_of(executor *x, const tw_emitter *e, int id, int row)
+{
+    return x->slots[id] + (size_t)row * (size_t)e->slots[id].cols.rows;
+}
+
+static void round_all(double *x, size_t n, tw_dtype dtype)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = tw_dtype_round(dtype, x[i]);
+}
+
+/* What arithmetic leaves in a slot is an fp32 number on a GPU. */
+static void round_slot(executor *x, const tw_emitter *e, int id)
+{
+    if (x->rounding == TW_ROUND_AS_GPU && id >= 0)
+        round_all(x->slots[id], (size_t)tw_slot_elements(&e->slots[id]), TW_FP32);
+}
+
+/* ---- operations ----------------------------------------------------------------------------------------- */
+
+static void load(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    const double *tensor = x->outputs[op->tensor] ? x->outputs[op->tensor] : x->inputs[op->tensor];
+    tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
+    size_t width = (size_t)op->cols.rows;
+    for (int r = 0; r < op->rows.rows; r++) {
+        double *to = row_of(x, e, op->dst, r);
+        size_t from = tensor_row(op->tensor, e->problem, op->batch, op->head, op->rows.row0 + r);
+        memcpy(to, tensor + from + op->cols.row0, width * sizeof(double));
+        if (x->rounding == TW_ROUND_AS_GPU)
+            round_all(to, width, dtype);
+    }
+    x->stats.sram_fill_bytes += (int64_t)op->rows.rows * op->cols.rows * tw_dtype_bytes(dtype);
+}
+
+static void store(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
+    size_t width = (size_t)op->cols.rows;
+    for (int r = 0; r < op->rows.rows; r++) {
+        size_t to = tensor_row(op->tensor, e->problem, op->batch, op->head, op->rows.row0 + r);
+        double *row = x->outputs[op->tensor] + to + op->cols.row0;
+        memcpy(row, row_of(x, e, op->a, r), width * sizeof(double));
+        if (x->rounding == TW_ROUND_AS_GPU)
+            round_all(row, width, dtype);
+    }
+    x->stats.sram_drain_bytes += (int64_t)op->rows.rows * op->cols.rows * tw_dtype_bytes(dtype);
+}
+
+static void fill(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    size_t n = (size_t)tw_slot_elements(&e->slots[op->dst]);
+    for (size_t i = 0; i < n; i++)
+        x->slots[op->dst][i] = op->value;
+}
+
+/* S = scale · Q Kᵀ */
+static void matmul_nt(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    int rows = e->slots[op->a].rows.rows, keys = e->slots[op->b].rows.rows, depth = e->slots[op->a].cols.rows;
+    for (int i = 0; i < rows; i++) {
+        const double *q = row_of(x, e, op->a, i);
+        double *s = row_of(x, e, op->dst, i);
+        for (int j = 0; j < keys; j++) {
+            const double *k = row_of(x, e, op->b, j);
+            double sum = 0.0;
+            for (int c = 0; c < depth; c++)
+                sum += q[c] * k[c];
+            s[j] = op->value * sum;
+        }
+    }
+}
+
+/* O += P V */
+static void matmul_add(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    int rows = e->slots[op->a].rows.rows, keys = e->slots[op->a].cols.rows, width = e->slots[op->dst].cols.rows;
+    for (int i = 0; i < rows; i++)
+        tw_online_accumulate(row_of(x, e, op->dst, i), row_of(x, e, op->a, i), x->slots[op->b], keys, width, width);
+}
+
+static void mask(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    const tw_slot_info *s = &e->slots[op->dst];
+    for (int r = 0; r < s->rows.rows; r++) {
+        int64_t seen = tw_problem_keys_seen(e->problem, (int)s->rows.row0 + r) - s->cols.row0;
+        double *row = row_of(x, e, op->dst, r);
+        for (int64_t j = seen > 0 ? seen : 0; j < s->cols.rows; j++)
+            row[j] = -INFINITY;
+    }
+}
+
+/* One row of one step: the recurrence of online_softmax.h. What is not wanted is computed and dropped. */
+static void softmax_row(executor *x, const tw_emitter *e, const tw_op *op, int r)
+{
+    int n = e->slots[op->dst].cols.rows;
+    double *s = row_of(x, e, op->dst, r), *m = &x->slots[op->stats.m.id][r], *l = &x->slots[op->stats.l.id][r];
+    double m_new = tw_online_max(*m, s, n), alpha = tw_online_rescale_factor(*m, m_new);
+    if (op->kind == TW_OP_ROW_STATS) { /* S must survive: its exponents are summed one at a time */
+        *l *= alpha;
+        for (int j = 0; j < n; j++) {
+            double p;
+            tw_online_exp(&p, &s[j], m_new, 1);
+            *l += p;
+        }
+    } else {
+        double l_old = *l;
+        tw_online_exp(s, s, m_new, n);
+        *l = tw_online_sum(l_old, alpha, s, n);
+        if (op->kind == TW_OP_ONLINE_SOFTMAX)
+            x->slots[op->stats.alpha.id][r] = op->normalized ? alpha * l_old : alpha;
+    }
+    *m = m_new;
+}
+
+/* P = e^(S − m) / l with the statistics of the whole row. */
+static void softmax_apply_row(executor *x, const tw_emitter *e, const tw_op *op, int r)
+{
+    int n = e->slots[op->dst].cols.rows;
+    double *s = row_of(x, e, op->dst, r), m = x->slots[op->stats.m.id][r];
+    if (tw_online_max(m, s, n) > m)
+        x->status = tw_fail(TW_ESCHEDULE, "schedule %s, line %d: a score exceeds the maximum of its row",
+                            e->schedule->name, op->line);
+    tw_online_exp(s, s, m, n);
+    tw_online_normalize(s, x->slots[op->stats.l.id][r], n);
+}
+
+/* Operations that treat each row of dst by itself. */
+static void by_row(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    int width = e->slots[op->dst].cols.rows;
+    for (int r = 0; r < e->slots[op->dst].rows.rows; r++) {
+        double *row = row_of(x, e, op->dst, r);
+        switch (op->kind) {
+        case TW_OP_RESCALE:
+            tw_online_rescale(row, x->slots[op->stats.alpha.id][r], width);
+            break;
+        case TW_OP_NORMALIZE:
+            tw_online_normalize(row, x->slots[op->stats.l.id][r], width);
+            break;
+        case TW_OP_LSE:
+            *row = tw_online_lse(*row, x->slots[op->stats.l.id][r]);
+            break;
+        case TW_OP_SOFTMAX_APPLY:
+            softmax_apply_row(x, e, op, r);
+            break;
+        default:
+            softmax_row(x, e, op, r);
+            break;
+        }
+    }
+}
+
+static void convert(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    if (x->rounding == TW_ROUND_AS_GPU)
+        round_all(x->slots[op->dst], (size_t)tw_slot_elements(&e->slots[op->dst]), op->dtype);
+}
+
+static tw_status execute(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    if (op->dst >= 0)
+        TW_TRY(make_room(x, e, op->dst));
+    if (op->kind == TW_OP_ONLINE_SOFTMAX)
+        TW_TRY(make_room(x, e, op->stats.alpha.id));
+    static void (*const run[TW_NUM_OPS])(executor *, const tw_emitter *, const tw_op *) = {
+        [TW_OP_LOAD] = load,
+        [TW_OP_STORE] = store,
+        [TW_OP_FILL] = fill,
+        [TW_OP_MATMUL_NT] = matmul_nt,
+        [TW_OP_MATMUL_ADD] = matmul_add,
+        [TW_OP_MASK] = mask,
+        [TW_OP_SOFTMAX] = by_row,
+        [TW_OP_ONLINE_SOFTMAX] = by_row,
+        [TW_OP_ROW_STATS] = by_row,
+        [TW_OP_SOFTMAX_APPLY] = by_row,
+        [TW_OP_RESCALE] = by_row,
+        [TW_OP_NORMALIZE] = by_row,
+        [TW_OP_LSE] = by_row,
+        [TW_OP_CONVERT] = convert,
+    };
+    if (!run[op->kind])
+        return TW_OK; /* release: the emitter's bookkeeping is all there is to it */
+    run[op->kind](x, e, op);
+    round_slot(x, e, op->dst);
+    round_slot(x, e, op->stats.m.id);
+    round_slot(x, e, op->stats.l.id);
+    if (op->kind == TW_OP_ONLINE_SOFTMAX)
+        round_slot(x, e, op->stats.alpha.id);
+    return TW_OK;
+}
+
+static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
+{
+    executor *x = self;
+    TW_TRY(execute(x, e, op));
+    TW_TRY(x->status);
+    x->stats.num_ops++;
+    if (x->observer)
+        x->observer->after(x->observer->self, e, op, x->slots);
+    return TW_OK;
+}
+
+static bool is_dropped(void *self, const tw_op *op)
+{
+    (void)op;
+    executor *x = self;
+    return x->seen++ == x->drop;
+}
+
+/* ---- the run -------------------------------------------------------------------------------------------- */
+
+static unsigned touched_tensors(const tw_schedule *schedule)
+{
+    unsigned set = 0;
+    for (int i = 0; i < schedule->num_launches; i++)
+        set |= schedule->launches[i].reads | schedule->launches[i].writes;
+    return set;
+}
+
+/* What FlashAttention 1 finds in HBM before its first pass; NaN where nobody may read before writing. */
+static double starting_value(const tw_schedule *schedule, tw_tensor tensor)
+{
+    if (!(schedule->initialized & TW_SET(tensor)))
+        return NAN;
+    return tensor == TW_M ? -INFINITY : 0.0;
+}
+
+static tw_status make_tensors(executor *x, const tw_schedule *schedule, const tw_problem *p, double *o)
+{
+    x->outputs[TW_O] = o;
+    for (int t = TW_O; t < TW_NUM_TENSORS; t++) {
+        if (!(touched_tensors(schedule) & TW_SET(t)))
+            continue;
+        size_t n = tensor_elements((tw_tensor)t, p);
+        if (!x->outputs[t])
+            x->outputs[t] = malloc(n * sizeof(double));
+        if (!x->outputs[t])
+            return tw_fail(TW_ENOMEM, "tensor %s of %zu numbers does not fit into memory",
+                           tw_tensor_name((tw_tensor)t), n);
+        for (size_t i = 0; i < n; i++)
+            x->outputs[t][i] = starting_value(schedule, (tw_tensor)t);
+    }
+    return TW_OK;
+}
+
+static void free_tensors(executor *x)
+{
+    for (int t = TW_O + 1; t < TW_NUM_TENSORS; t++)
+        free(x->outputs[t]);
+    for (int id = 0; id < TW_MAX_SLOTS; id++)
+        free(x->slots[id]);
+}
+
+/* LSE as the schedule stored it, or from m and l where it keeps those; NaN if it does neither. */
+static void give_lse(double *lse, const executor *x, const tw_problem *p)
+{
+    size_t n = tw_problem_lse_elements(p);
+    const double *written = x->outputs[TW_LSE], *m = x->outputs[TW_M], *l = x->outputs[TW_L];
+    for (size_t i = 0; i < n; i++)
+        lse[i] = written ? written[i] : m && l ? tw_online_lse(m[i], l[i]) : NAN;
+}
+
+tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const tw_schedule *schedule,
+                         const tw_problem *problem, const tw_tiling *tiling, const tw_machine *machine,
+                         const double *q, const double *k, const double *v, const tw_numeric_options *options)
+{
+    static const tw_backend backend = {.merges = false, .op = on_op, .drop = is_dropped};
+    tw_count_result counted; /* before any work: do the tiles fit? */
+    TW_TRY(tw_count(&counted, schedule, problem, tiling, machine));
+    executor x = {.rounding = options->rounding,
+                  .observer = options->observer,
+                  .drop = options->drop_one ? options->drop : -1,
+                  .inputs = {[TW_Q] = q, [TW_K] = k, [TW_V] = v}};
+    tw_status status = make_tensors(&x, schedule, problem, o);
+    if (status == TW_OK)
+        status = tw_emit(schedule, problem, tiling, machine, &backend, &x);
+    if (status == TW_OK && lse)
+        give_lse(lse, &x, problem);
+    if (status == TW_OK && stats)
+        *stats = x.stats;
+    free_tensors(&x);
+    return status;
+}
+
+double tw_numeric_bytes(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *tiling)
+{
+    double elements = 0.0;
+    for (int t = TW_O + 1; t < TW_NUM_TENSORS; t++) {
+        tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)t, p);
+        if (touched_tensors(schedule) & TW_SET(t))
+            elements += (double)shape.rows * (double)shape.cols * shape.heads * p->batch;
+    }
+    bool whole = schedule->ignores_sram;
+    double rows = whole || tiling->block_m > p->seqlen_q ? p->seqlen_q : tiling->block_m;
+    double keys = whole || tiling->block_n > p->seqlen_k ? p->seqlen_k : tiling->block_n;
+    elements += 2.0 * (rows + keys) * p->head_dim + rows * keys + p->seqlen_k + 3.0 * rows;
+    return elements * sizeof(double);
+}

@@ -1,0 +1,70 @@
+/**
+ * @file backend_numeric.h
+ * @brief Executes a schedule on real tensors: the proof that what was counted is attention.
+ *
+ * Every block runs, in the order of the launch; every operation does its arithmetic on the slots, in double
+ * precision, through the step functions of cpu_ref/online_softmax.h. Slots and tensors start poisoned with NaN.
+ */
+#ifndef TW_BACKEND_NUMERIC_H
+#define TW_BACKEND_NUMERIC_H
+
+#include "tile_ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How numbers are kept while a schedule is executed. */
+typedef enum tw_rounding {
+    TW_ROUND_NEVER,  /**< double throughout: the result is exact attention to 1e-12 or so */
+    TW_ROUND_AS_GPU  /**< slots in fp32, P in the input's type for tensor cores, tensors in HBM in theirs */
+} tw_rounding;
+
+/** What was executed, besides the results. */
+typedef struct tw_numeric_stats {
+    int64_t sram_fill_bytes;  /**< bytes that loads really copied: real rows, never boxes */
+    int64_t sram_drain_bytes; /**< bytes that stores really copied */
+    int64_t num_ops;
+} tw_numeric_stats;
+
+/** Sees every operation after it was executed; for step-through. `slots[id]` is the row-major content. */
+typedef struct tw_numeric_observer {
+    void (*after)(void *self, const tw_emitter *e, const tw_op *op, double *const *slots);
+    void *self;
+} tw_numeric_observer;
+
+/** How to run; all zero is a plain exact run. */
+typedef struct tw_numeric_options {
+    tw_rounding rounding;
+    const tw_numeric_observer *observer; /**< may be NULL */
+    bool drop_one;                       /**< for tests: leave one operation out of the stream … */
+    int64_t drop;                        /**< … this one; 0 is the first of the run */
+} tw_numeric_options;
+
+/**
+ * @brief Executes a schedule.
+ *
+ * Layouts as in problem.h. Time O(4 · head_dim · pairs) and some; memory tw_numeric_bytes().
+ * @param[out] o      [batch, seqlen_q, num_heads, head_dim]; contents undefined on error
+ * @param[out] lse    [batch, num_heads, seqlen_q]; derived from m and l where a schedule keeps those; NaN throughout
+ *                 if it has neither; may be NULL
+ * @param[out] stats  may be NULL
+ * @return TW_OK; as tw_emit(); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const tw_schedule *schedule,
+                                       const tw_problem *problem, const tw_tiling *tiling,
+                                       const tw_machine *machine, const double *q, const double *k,
+                                       const double *v, const tw_numeric_options *options);
+
+/**
+ * @brief Bytes of memory that tw_numeric_run() takes besides q, k, v, o: intermediate tensors and slots.
+ *
+ * As double, since S of a long sequence does not fit 63 bits of bytes sooner than one would think.
+ */
+double tw_numeric_bytes(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,197 @@
+/* Machines are data: .ini files, compiled in by the build or read from the user's disk. */
+#include "machine.h"
+
+#include <ini.h>
+
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+    const char *name, *text;
+} built_in[] = {
+#include "machine_files.inc"
+};
+
+static const struct {
+    const char *name;
+    size_t value, source; /* offsets into tw_machine */
+} numbers[] = {
+#define NUMBER(field, what) {#field, offsetof(tw_machine, field), offsetof(tw_machine, sources.field)},
+    TW_MACHINE_NUMBERS(NUMBER)
+#undef NUMBER
+};
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+int tw_machine_count(void)
+{
+    return COUNT(built_in);
+}
+
+const char *tw_machine_name(int i)
+{
+    return i >= 0 && i < COUNT(built_in) ? built_in[i].name : NULL;
+}
+
+bool tw_machine_has_l2(const tw_machine *machine)
+{
+    return machine->kind != TW_MACHINE_PAPER && machine->l2_bytes > 0;
+}
+
+/* What the parser carries from line to line: inih only knows success and failure. */
+typedef struct reading {
+    tw_machine machine;
+    bool failed;
+    char problem[256];
+} reading;
+
+static int complain(reading *r, const char *format, const char *a, const char *b)
+{
+    if (!r->failed)
+        snprintf(r->problem, sizeof r->problem, format, a, b);
+    r->failed = true;
+    return 0;
+}
+
+/* Copies [from, to) without blanks around it; false if it is empty or too long. */
+static bool copy_trimmed(char *out, size_t size, const char *from, const char *to)
+{
+    while (from < to && (*from == ' ' || *from == '\t'))
+        from++;
+    while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+        to--;
+    size_t n = (size_t)(to - from);
+    if (n == 0 || n >= size)
+        return false;
+    memcpy(out, from, n);
+    out[n] = '\0';
+    return true;
+}
+
+static bool looks_like_date(const char *s)
+{
+    int year, month, day, used = 0;
+    return sscanf(s, "%4d-%2d-%2d%n", &year, &month, &day, &used) == 3 && used == 10 && s[10] == '\0' &&
+           month >= 1 && month <= 12 && day >= 1 && day <= 31;
+}
+
+/* "value | date | source" */
+static int read_number(reading *r, int which, const char *text)
+{
+    const char *name = numbers[which].name;
+    const char *bar = strchr(text, '|'), *bar2 = bar ? strchr(bar + 1, '|') : NULL;
+    char number[64];
+    tw_machine_source where = {{0}, {0}};
+    if (!bar2)
+        return complain(r, "%s is '%s', it must be 'value | YYYY-MM-DD | source'", name, text);
+    if (!copy_trimmed(number, sizeof number, text, bar))
+        return complain(r, "%s has no value in '%s', it must be 'value | YYYY-MM-DD | source'", name, text);
+    char *end;
+    double value = strtod(number, &end);
+    if (*end != '\0' || !isfinite(value) || value < 0 || value > 1e18)
+        return complain(r, "%s is '%s', it must be a number from 0 to 1e18", name, number);
+    if (strstr(name, "bytes") && !strstr(name, "_per_s") && value != floor(value))
+        return complain(r, "%s is '%s', it must be a whole number of bytes", name, number);
+    if (!copy_trimmed(where.date, sizeof where.date, bar + 1, bar2) || !looks_like_date(where.date))
+        return complain(r, "%s has no date YYYY-MM-DD in '%s'", name, text);
+    if (!copy_trimmed(where.source, sizeof where.source, bar2 + 1, bar2 + 1 + strlen(bar2 + 1)))
+        return complain(r, "%s has no source (or one over 159 characters) in '%s'", name, text);
+    memcpy((char *)&r->machine + numbers[which].value, &value, sizeof value);
+    memcpy((char *)&r->machine + numbers[which].source, &where, sizeof where);
+    return 1;
+}
+
+static int read_kind(reading *r, const char *text)
+{
+    static const char *const kinds[] = {"paper", "gpu", "cpu"}; /* in the order of tw_machine_kind */
+    for (int i = 0; i < COUNT(kinds); i++) {
+        if (strcmp(text, kinds[i]) == 0) {
+            r->machine.kind = (tw_machine_kind)i;
+            return 1;
+        }
+    }
+    return complain(r, "kind is '%s', it must be paper, gpu or cpu%s", text, "");
+}
+
+static int on_line(void *user, const char *section, const char *key, const char *value)
+{
+    reading *r = user;
+    if (strcmp(section, "machine") != 0)
+        return complain(r, "section is [%s], it must be [machine]%s", section, "");
+    if (strcmp(key, "kind") == 0)
+        return read_kind(r, value);
+    if (strcmp(key, "description") == 0) {
+        if (copy_trimmed(r->machine.description, sizeof r->machine.description, value, value + strlen(value)))
+            return 1;
+        return complain(r, "description is '%s', it must have 1 to 159 characters%s", value, "");
+    }
+    for (int i = 0; i < COUNT(numbers); i++)
+        if (strcmp(key, numbers[i].name) == 0)
+            return read_number(r, i, value);
+    return complain(r, "'%s' is no number of a machine; sim/machine.h lists them%s", key, "");
+}
+
+static tw_status finish(tw_machine *machine, const reading *r, int parsed, const char *name)
+{
+    if (parsed > 0)
+        return tw_fail(TW_EFORMAT, "machine '%s', line %d: %s", name, parsed,
+                       r->failed ? r->problem : "not a line of the form 'key = value | date | source'");
+    if (parsed < 0)
+        return tw_fail(TW_EIO, "machine file '%s' cannot be read: %s", name, strerror(errno));
+    if (r->machine.smem_bytes < 1)
+        return tw_fail(TW_EFORMAT, "machine '%s' has no smem_bytes, it must say how much fits on chip", name);
+    if (r->machine.kind == TW_MACHINE_GPU && r->machine.register_bytes_per_sm < 1)
+        return tw_fail(TW_EFORMAT, "machine '%s' has no register_bytes_per_sm, a gpu must have it", name);
+    *machine = r->machine;
+    return TW_OK;
+}
+
+static tw_status read_file(tw_machine *machine, const char *path)
+{
+    reading r = {.failed = false};
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return tw_fail(TW_EIO, "machine file '%s' cannot be opened: %s", path, strerror(errno));
+    if (fgetc(file) == EOF && ferror(file)) { /* a folder opens, but does not read */
+        tw_status status = tw_fail(TW_EIO, "machine file '%s' cannot be read: %s", path, strerror(errno));
+        fclose(file);
+        return status;
+    }
+    rewind(file);
+    int parsed = ini_parse_file(file, on_line, &r);
+    fclose(file);
+    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    size_t length = strlen(base) > 4 && strcmp(base + strlen(base) - 4, ".ini") == 0 ? strlen(base) - 4 : strlen(base);
+    snprintf(r.machine.name, sizeof r.machine.name, "%.*s", (int)length, base);
+    return finish(machine, &r, parsed, path);
+}
+
+static tw_status no_such_machine(const char *name)
+{
+    char list[256] = "";
+    for (int i = 0; i < COUNT(built_in); i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", built_in[i].name);
+    }
+    return tw_fail(TW_EINVAL, "machine is '%s', it must be one of %s, or a file ending in .ini", name, list);
+}
+
+tw_status tw_machine_find(tw_machine *machine, const char *name)
+{
+    size_t length = strlen(name);
+    if (strchr(name, '/') || (length > 4 && strcmp(name + length - 4, ".ini") == 0))
+        return read_file(machine, name);
+    for (int i = 0; i < COUNT(built_in); i++) {
+        if (strcmp(name, built_in[i].name) != 0)
+            continue;
+        reading r = {.failed = false};
+        snprintf(r.machine.name, sizeof r.machine.name, "%s", name);
+        return finish(machine, &r, ini_parse_string(built_in[i].text, on_line, &r), name);
+    }
+    return no_such_machine(name);
+}

@@ -1,0 +1,95 @@
+/**
+ * @file machine.h
+ * @brief What a machine can hold and how fast it moves: data files, never code.
+ *
+ * A machine is an .ini file in sim/machines/ (compiled in), or one of the user's. Each number stands on a
+ * line with its date and its source:
+ *
+ *     hbm_read_bytes_per_s = 3.094e12 | 2026-11-22 | measured, H100 SXM5 80 GB, streaming read
+ */
+#ifndef TW_MACHINE_H
+#define TW_MACHINE_H
+
+#include "../cpu_ref/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How on-chip memory is organised. */
+typedef enum tw_machine_kind {
+    /** One SRAM, charged for the K, V, Q and O tiles in the input's type only; no L2: fill is HBM read. */
+    TW_MACHINE_PAPER,
+    /** Shared memory and registers per SM, an L2 behind all of them. */
+    TW_MACHINE_GPU,
+    /** One private cache per core for everything, a shared cache behind it. */
+    TW_MACHINE_CPU
+} tw_machine_kind;
+
+/**
+ * The numbers of a machine: X(field, what it is). 0 means unknown. A file names fields by these names.
+ */
+#define TW_MACHINE_NUMBERS(X)                                                                                \
+    X(num_sms, "streaming multiprocessors, or cores")                                                        \
+    X(smem_bytes, "on-chip memory that one block may use")                                                   \
+    X(smem_bytes_per_sm, "on-chip memory of one SM")                                                         \
+    X(register_bytes_per_sm, "register file of one SM; 0 where registers are not counted apart")             \
+    X(l2_bytes, "last cache before HBM; 0 for none")                                                         \
+    X(hbm_bytes, "device memory")                                                                            \
+    X(clock_hz, "highest SM clock")                                                                          \
+    X(hbm_read_bytes_per_s, "streaming read from HBM")                                                       \
+    X(hbm_write_bytes_per_s, "streaming write to HBM")                                                       \
+    X(l2_bytes_per_s, "L2 to all SMs")                                                                       \
+    X(tensor_fp16_flops_per_s, "tensor cores, fp16 in, fp32 accumulation, dense")                            \
+    X(tensor_bf16_flops_per_s, "the same for bf16")                                                          \
+    X(fma_flops_per_s, "fp32 fused multiply-add, two FLOPs each")                                            \
+    X(exps_per_s, "exponentials of all SMs")                                                                 \
+    X(launch_overhead_s, "added to each launch's own time")
+
+/** Where a number comes from. */
+typedef struct tw_machine_source {
+    char date[16];    /**< YYYY-MM-DD */
+    char source[160]; /**< measured how, or which document */
+} tw_machine_source;
+
+#define TW_MACHINE_FIELD_(field, what) double field;
+#define TW_MACHINE_SOURCE_(field, what) tw_machine_source field;
+/** A machine. Byte counts and num_sms are whole numbers. */
+typedef struct tw_machine {
+    char name[64];
+    char description[160];
+    tw_machine_kind kind;
+    TW_MACHINE_NUMBERS(TW_MACHINE_FIELD_)
+    struct {
+        TW_MACHINE_NUMBERS(TW_MACHINE_SOURCE_)
+    } sources;
+} tw_machine;
+#undef TW_MACHINE_FIELD_
+#undef TW_MACHINE_SOURCE_
+
+/**
+ * @brief Finds a machine by the name of a built-in file, or reads one if the name has a '/' or ends in ".ini".
+ * @param[out] machine  untouched on error
+ * @return TW_OK; TW_EINVAL (no such name; the line lists those there are); TW_EIO; TW_EFORMAT (an unknown
+ *         key, a value that is not a number, negative or without source and date; smem_bytes missing; the
+ *         line gives the file's line number)
+ */
+TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or_path);
+
+/** Number of built-in machines. */
+int tw_machine_count(void);
+
+/** Name of the i-th built-in machine, in alphabetical order; NULL if there is none. */
+const char *tw_machine_name(int i);
+
+/** Has the machine a cache between SRAM and HBM, so that fill and HBM traffic differ? */
+bool tw_machine_has_l2(const tw_machine *machine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,51 @@
+/* The list of schedules: the one place that names them all. */
+#include "registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const tw_schedule *schedule;
+    const char *alias;
+} registry[] = {
+    {&tw_schedule_standard, NULL},
+    {&tw_schedule_standard_tiled, NULL},
+    {&tw_schedule_flash1, "fa1"},
+    {&tw_schedule_flash2, "fa2"},
+};
+
+int tw_schedule_count(void)
+{
+    return (int)(sizeof registry / sizeof registry[0]);
+}
+
+const tw_schedule *tw_schedule_at(int i)
+{
+    return i >= 0 && i < tw_schedule_count() ? registry[i].schedule : NULL;
+}
+
+tw_status tw_schedule_find(const tw_schedule **schedule, const char *name)
+{
+    char list[256] = "";
+    for (int i = 0; i < tw_schedule_count(); i++) {
+        const char *official = registry[i].schedule->name, *alias = registry[i].alias;
+        if (strcmp(name, official) == 0 || (alias && strcmp(name, alias) == 0)) {
+            *schedule = registry[i].schedule;
+            return TW_OK;
+        }
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", official);
+    }
+    return tw_fail(TW_EINVAL, "algorithm is '%s', it must be one of %s", name, list);
+}
+
+void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, const tw_problem *problem,
+                                const tw_machine *machine)
+{
+    if (schedule->default_tiling)
+        schedule->default_tiling(tiling, problem, machine);
+    if (tiling->block_m == 0)
+        tiling->block_m = TW_DEFAULT_BLOCK;
+    if (tiling->block_n == 0)
+        tiling->block_n = TW_DEFAULT_BLOCK;
+}

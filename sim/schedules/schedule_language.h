@@ -1,0 +1,41 @@
+/**
+ * @file schedule_language.h
+ * @brief Short names of the tile operations, for schedules alone.
+ *
+ * Each also records the source line, so that a step-through can show which line is running and a test can
+ * delete one operation at a time. What the operations mean is said in tile_ops.h.
+ */
+#ifndef TW_SCHEDULE_LANGUAGE_H
+#define TW_SCHEDULE_LANGUAGE_H
+
+#include "../tile_ops.h"
+
+/** The emitter, after it has noted the line. */
+static inline tw_emitter *tw_at(tw_emitter *e, int line)
+{
+    e->line = line;
+    return e;
+}
+
+#define load(e, tensor, b, rows)            tw_load(tw_at(e, __LINE__), tensor, b, rows)
+#define load_part(e, tensor, b, rows, cols) tw_load_part(tw_at(e, __LINE__), tensor, b, rows, cols)
+#define store(e, tensor, b, slot)           tw_store(tw_at(e, __LINE__), tensor, b, slot)
+#define zeros(e, rows)                      tw_zeros(tw_at(e, __LINE__), rows)
+#define row_stats(e, rows)                  tw_row_stats_init(tw_at(e, __LINE__), rows)
+#define row_stats_of(e, m, l)               tw_row_stats_of(tw_at(e, __LINE__), m, l)
+#define matmul_nt(e, q, k)                  tw_matmul_nt(tw_at(e, __LINE__), q, k)
+#define matmul_add(e, o, p, v)              tw_matmul_add(tw_at(e, __LINE__), o, p, v)
+#define mask(e, s)                          tw_mask(tw_at(e, __LINE__), s)
+#define softmax(e, s, st)                   tw_softmax(tw_at(e, __LINE__), s, st)
+#define online_softmax(e, s, st)            tw_online_softmax(tw_at(e, __LINE__), s, st)
+#define online_softmax_normalized(e, s, st) tw_online_softmax_normalized(tw_at(e, __LINE__), s, st)
+#define row_stats_step(e, s, st)            tw_row_stats_step(tw_at(e, __LINE__), s, st)
+#define softmax_apply(e, s, st)             tw_softmax_apply(tw_at(e, __LINE__), s, st)
+#define rescale(e, o, st)                   tw_rescale(tw_at(e, __LINE__), o, st)
+#define convert_for_unit(e, p)              tw_convert_for_unit(tw_at(e, __LINE__), p)
+#define normalize(e, o, st)                 tw_normalize(tw_at(e, __LINE__), o, st)
+#define lse(e, st)                          tw_lse(tw_at(e, __LINE__), st)
+#define release(e, slot)                    tw_release(tw_at(e, __LINE__), slot)
+#define release_stats(e, st)                tw_release_stats(tw_at(e, __LINE__), st)
+
+#endif

@@ -1,0 +1,130 @@
+/* Slots: what is on chip, what it costs, and the rules that keep a schedule honest. */
+#include "slots.h"
+
+bool tw_emitter_ok(const tw_emitter *e)
+{
+    return e->status == TW_OK;
+}
+
+/* Breaks a rule: remembered if it is the first. */
+void tw_rule_broken(tw_emitter *e, const char *rule, const char *what)
+{
+    if (tw_emitter_ok(e))
+        e->status = tw_fail(TW_ESCHEDULE, "schedule %s, line %d: %s (%s)", e->schedule->name, e->line, rule, what);
+}
+
+int64_t tw_slot_elements(const tw_slot_info *slot)
+{
+    return (int64_t)slot->rows.rows * slot->cols.rows;
+}
+
+int64_t tw_slot_pairs(const tw_emitter *e, const tw_slot_info *slot)
+{
+    int64_t row_end = slot->rows.row0 + slot->rows.rows * slot->rows.run;
+    int64_t col_end = slot->cols.row0 + slot->cols.rows * slot->cols.run;
+    return tw_problem_pairs_in(e->problem, slot->rows.row0, row_end, slot->cols.row0, col_end);
+}
+
+/* What a live slot takes up on this machine. The paper's machine charges Q, K, V, O in the input's type only. */
+static int64_t charged_bytes(const tw_emitter *e, const tw_slot_info *slot)
+{
+    int64_t rows = e->tiling->fetch == TW_FETCH_BOX ? slot->rows.box_rows : slot->rows.rows;
+    int64_t elements = rows * slot->cols.rows;
+    if (e->machine->kind != TW_MACHINE_PAPER)
+        return elements * tw_dtype_bytes(slot->dtype);
+    bool input_shaped = slot->tensor == TW_Q || slot->tensor == TW_K || slot->tensor == TW_V || slot->tensor == TW_O;
+    return input_shaped ? elements * tw_dtype_bytes(e->problem->dtype) : 0;
+}
+
+static void charge(tw_emitter *e, tw_slot_info *slot, int64_t bytes)
+{
+    int64_t *live = &e->live_bytes[slot->place], *peak = &e->peak_bytes[slot->place];
+    *live += bytes - slot->bytes;
+    slot->bytes = bytes;
+    if (*live > *peak)
+        *peak = *live;
+}
+
+tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows, tw_tile cols)
+{
+    if (!tw_emitter_ok(e))
+        return (tw_slot){-1};
+    if (e->machine->kind != TW_MACHINE_GPU)
+        place = TW_PLACE_SMEM; /* one memory for everything */
+    for (int id = 0; id < TW_MAX_SLOTS; id++) {
+        tw_slot_info *slot = &e->slots[id];
+        if (slot->live)
+            continue;
+        *slot = (tw_slot_info){
+            .live = true, .tensor = tensor, .place = place, .dtype = dtype, .rows = rows, .cols = cols};
+        charge(e, slot, charged_bytes(e, slot));
+        return (tw_slot){tw_emitter_ok(e) ? id : -1};
+    }
+    tw_rule_broken(e, "more slots are live than a block can have", "is a release missing?");
+    return (tw_slot){-1};
+}
+
+tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot)
+{
+    if (!tw_emitter_ok(e))
+        return NULL;
+    if (slot.id < 0 || slot.id >= TW_MAX_SLOTS || !e->slots[slot.id].live) {
+        tw_rule_broken(e, "a slot is used that is not live", "released before?");
+        return NULL;
+    }
+    return &e->slots[slot.id];
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------- */
+
+void tw_slot_read(tw_emitter *e, tw_slot slot)
+{
+    tw_slot_info *info = tw_slot_find(e, slot);
+    if (!info)
+        return;
+    if (!info->written)
+        tw_rule_broken(e, "a slot is read before it is written", tw_tensor_name(info->tensor));
+    info->unread = false;
+}
+
+void tw_slot_written(tw_emitter *e, tw_slot slot)
+{
+    tw_slot_info *info = tw_slot_find(e, slot);
+    if (!info)
+        return;
+    if (info->unread)
+        tw_rule_broken(e, "a slot is overwritten although nobody has read it", tw_tensor_name(info->tensor));
+    info->written = info->unread = true;
+}
+
+void tw_slot_updated(tw_emitter *e, tw_slot slot)
+{
+    tw_slot_read(e, slot);
+    tw_slot_written(e, slot);
+}
+
+/* A slot is what it is used as. */
+void tw_slot_must_be(tw_emitter *e, tw_slot slot, tw_tensor tensor)
+{
+    tw_slot_info *info = tw_slot_find(e, slot);
+    if (info && info->tensor != tensor)
+        tw_rule_broken(e, "a slot is used as what it is not", tw_tensor_name(info->tensor));
+}
+
+void tw_slot_becomes(tw_emitter *e, tw_slot slot, tw_tensor tensor, bool normalized)
+{
+    tw_slot_info *info = tw_slot_find(e, slot);
+    if (!info)
+        return;
+    info->tensor = tensor;
+    info->normalized = normalized;
+}
+
+void tw_slot_retype(tw_emitter *e, tw_slot slot, tw_dtype dtype)
+{
+    tw_slot_info *info = tw_slot_find(e, slot);
+    if (!info)
+        return;
+    info->dtype = dtype;
+    charge(e, info, charged_bytes(e, info));
+}

@@ -1,0 +1,36 @@
+/**
+ * @file slots.h
+ * @brief Inside the emitter: the slot table and its rules. Schedules and back ends use tile_ops.h.
+ *
+ * Every function does nothing once a rule is broken.
+ */
+#ifndef TW_SLOTS_H
+#define TW_SLOTS_H
+
+#include "tile_ops.h"
+
+/** No rule is broken so far. */
+bool tw_emitter_ok(const tw_emitter *e);
+
+/** Remembers a broken rule if it is the first; `what` names the slot or the cure. */
+void tw_rule_broken(tw_emitter *e, const char *rule, const char *what);
+
+/** A free slot of rows × cols; one memory for everything where the machine has no registers apart. */
+tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows, tw_tile cols);
+
+/** The live slot of a handle; NULL, and a broken rule, if it is not live. */
+tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);
+
+/** Changes what a slot's elements are, and so what it takes up. */
+void tw_slot_retype(tw_emitter *e, tw_slot slot, tw_dtype dtype);
+
+/** @name What an operation does to a slot
+ * @{ */
+void tw_slot_read(tw_emitter *e, tw_slot slot);
+void tw_slot_written(tw_emitter *e, tw_slot slot);
+void tw_slot_updated(tw_emitter *e, tw_slot slot); /**< read, then written */
+void tw_slot_must_be(tw_emitter *e, tw_slot slot, tw_tensor tensor);
+void tw_slot_becomes(tw_emitter *e, tw_slot slot, tw_tensor tensor, bool normalized);
+/** @} */
+
+#endif

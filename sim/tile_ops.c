@@ -1,0 +1,390 @@
+/* The tile language: each function emits one kind of operation, under the rules of slots.h. */
+#include "tile_ops.h"
+#include "slots.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V", "O", "S", "P", "LSE", "M", "L"};
+
+static const char *const op_names[TW_NUM_OPS] = {
+    "load",      "store",         "fill",    "matmul_nt", "matmul_add", "mask", "softmax", "online_softmax",
+    "row_stats", "softmax_apply", "rescale", "convert",   "normalize",  "lse",  "release"};
+
+const char *tw_tensor_name(tw_tensor tensor)
+{
+    return tensor_names[tensor];
+}
+
+const char *tw_op_name(tw_op_kind kind)
+{
+    return op_names[kind];
+}
+
+tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
+{
+    switch (tensor) {
+    case TW_K:
+    case TW_V:
+        return (tw_tensor_shape){p->seqlen_k, p->head_dim, p->num_heads_kv, p->dtype};
+    case TW_S:
+    case TW_P:
+        return (tw_tensor_shape){p->seqlen_q, p->seqlen_k, p->num_heads, p->dtype};
+    case TW_LSE:
+    case TW_M:
+    case TW_L:
+        return (tw_tensor_shape){p->seqlen_q, 1, p->num_heads, TW_FP32};
+    default:
+        return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, p->dtype};
+    }
+}
+
+tw_status tw_emitter_status(const tw_emitter *e)
+{
+    return e->status;
+}
+
+static tw_op new_op(tw_op_kind kind)
+{
+    tw_op op = {.kind = kind, .dst = -1, .a = -1, .b = -1};
+    op.stats.m.id = op.stats.l.id = op.stats.alpha.id = -1;
+    return op;
+}
+
+/* False if a test takes this operation out of the stream. Called before any rule is applied. */
+static bool kept(tw_emitter *e, tw_op *op)
+{
+    op->times = e->times;
+    op->agent = e->agent;
+    op->line = e->line;
+    return tw_emitter_ok(e) && !(e->backend->drop && e->backend->drop(e->self, op));
+}
+
+static void deliver(tw_emitter *e, const tw_op *op)
+{
+    if (tw_emitter_ok(e))
+        e->status = e->backend->op(e->self, e, op);
+}
+
+static tw_tile whole(int64_t rows)
+{
+    return (tw_tile){.rows = (int)rows, .box_rows = (int)rows, .run = 1};
+}
+
+static bool declared(tw_emitter *e, unsigned set, tw_tensor tensor)
+{
+    if (!(set & TW_SET(tensor)))
+        tw_rule_broken(e, "a launch touches a tensor that it does not declare", tw_tensor_name(tensor));
+    return tw_emitter_ok(e);
+}
+
+static int head_of(const tw_emitter *e, tw_tensor tensor, tw_block b)
+{
+    return tensor == TW_K || tensor == TW_V ? tw_problem_kv_head(e->problem, b.head) : b.head;
+}
+
+tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
+{
+    bool in_registers = tensor == TW_O || tensor == TW_M || tensor == TW_L;
+    tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
+                            in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
+    tw_op op = new_op(TW_OP_LOAD);
+    op.dst = slot.id;
+    op.tensor = tensor;
+    op.batch = b.batch;
+    op.head = head_of(e, tensor, b);
+    op.rows = rows;
+    op.cols = cols;
+    op.multicast = e->multicast;
+    if (kept(e, &op) && declared(e, e->launch->reads, tensor)) {
+        tw_slot_written(e, slot);
+        tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
+        deliver(e, &op);
+    }
+    return slot;
+}
+
+tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows)
+{
+    return tw_load_part(e, tensor, b, rows, whole(tw_tensor_shape_of(tensor, e->problem).cols));
+}
+
+void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot)
+{
+    tw_slot_info *info = tw_slot_find(e, slot);
+    if (!info)
+        return;
+    tw_op op = new_op(TW_OP_STORE);
+    op.a = slot.id;
+    op.tensor = tensor;
+    op.batch = b.batch;
+    op.head = head_of(e, tensor, b);
+    op.rows = info->rows;
+    op.cols = info->cols;
+    if (kept(e, &op) && declared(e, e->launch->writes, tensor)) {
+        tw_slot_must_be(e, slot, tensor);
+        if ((tensor == TW_O || tensor == TW_P) && !info->normalized)
+            tw_rule_broken(e, "a slot is stored before it is normalised", tw_tensor_name(tensor));
+        tw_slot_read(e, slot);
+        deliver(e, &op);
+    }
+}
+
+static void fill(tw_emitter *e, tw_slot slot, double value)
+{
+    tw_op op = new_op(TW_OP_FILL);
+    op.dst = slot.id;
+    op.value = value;
+    if (kept(e, &op)) {
+        tw_slot_written(e, slot);
+        deliver(e, &op);
+    }
+}
+
+tw_slot tw_zeros(tw_emitter *e, tw_tile rows)
+{
+    tw_slot slot = tw_slot_allocate(e, TW_O, TW_PLACE_REGISTERS, TW_FP32, rows, whole(e->problem->head_dim));
+    fill(e, slot, 0.0);
+    return slot;
+}
+
+static tw_slot statistic(tw_emitter *e, tw_tensor kind, tw_tile rows)
+{
+    return tw_slot_allocate(e, kind, TW_PLACE_REGISTERS, TW_FP32, rows, whole(1));
+}
+
+tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows)
+{
+    tw_slot m = statistic(e, TW_M, rows), l = statistic(e, TW_L, rows);
+    fill(e, m, -INFINITY);
+    fill(e, l, 0.0);
+    return tw_row_stats_of(e, m, l);
+}
+
+tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l)
+{
+    tw_row_stats st = {m, l, {-1}};
+    tw_slot_info *info = tw_slot_find(e, m);
+    if (info)
+        st.alpha = statistic(e, TW_L, info->rows);
+    return st;
+}
+
+tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k)
+{
+    tw_slot_info *qi = tw_slot_find(e, q), *ki = tw_slot_find(e, k);
+    if (!qi || !ki)
+        return (tw_slot){-1};
+    if (qi->cols.rows != ki->cols.rows)
+        tw_rule_broken(e, "matmul_nt needs tiles of equal width", "Q and K have head_dim columns");
+    tw_slot s = tw_slot_allocate(e, TW_S, TW_PLACE_REGISTERS, TW_FP32, qi->rows, ki->rows);
+    tw_op op = new_op(TW_OP_MATMUL_NT);
+    op.dst = s.id;
+    op.a = q.id;
+    op.b = k.id;
+    op.value = tw_problem_scale(e->problem);
+    if (kept(e, &op)) {
+        tw_slot_must_be(e, q, TW_Q);
+        tw_slot_must_be(e, k, TW_K);
+        tw_slot_read(e, q);
+        tw_slot_read(e, k);
+        tw_slot_written(e, s);
+        deliver(e, &op);
+    }
+    return s;
+}
+
+void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
+{
+    tw_slot_info *oi = tw_slot_find(e, o), *pi = tw_slot_find(e, p), *vi = tw_slot_find(e, v);
+    if (!oi || !pi || !vi)
+        return;
+    if (pi->cols.rows != vi->rows.rows || oi->cols.rows != vi->cols.rows || oi->rows.rows != pi->rows.rows)
+        tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V", "tile sizes differ");
+    tw_op op = new_op(TW_OP_MATMUL_ADD);
+    op.dst = o.id;
+    op.a = p.id;
+    op.b = v.id;
+    if (!kept(e, &op))
+        return;
+    if (e->tiling->unit == TW_UNIT_TENSOR && pi->dtype != e->problem->dtype)
+        tw_rule_broken(e, "tensor cores need P in the input's type", "convert_for_unit is missing");
+    tw_slot_must_be(e, o, TW_O);
+    tw_slot_must_be(e, p, TW_P);
+    tw_slot_must_be(e, v, TW_V);
+    tw_slot_read(e, p);
+    tw_slot_read(e, v);
+    tw_slot_updated(e, o);
+    deliver(e, &op);
+    tw_slot_becomes(e, o, TW_O, pi->normalized);
+}
+
+void tw_mask(tw_emitter *e, tw_slot s)
+{
+    tw_slot_info *info = tw_slot_find(e, s);
+    if (!info || tw_problem_keys_seen(e->problem, (int)info->rows.row0) >= info->cols.row0 + info->cols.rows)
+        return; /* the first row sees all of the tile, so every row does */
+    tw_op op = new_op(TW_OP_MASK);
+    op.dst = s.id;
+    if (kept(e, &op)) {
+        tw_slot_must_be(e, s, TW_S);
+        tw_slot_updated(e, s);
+        deliver(e, &op);
+    }
+}
+
+/* The softmax operations differ in what they write: S or not, alpha or not. */
+static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats st, bool normalized)
+{
+    if (!tw_slot_find(e, s))
+        return;
+    tw_op op = new_op(kind);
+    op.dst = s.id;
+    op.stats = st;
+    op.normalized = normalized;
+    if (!kept(e, &op))
+        return;
+    tw_slot_must_be(e, s, TW_S);
+    tw_slot_must_be(e, st.m, TW_M);
+    if (kind == TW_OP_SOFTMAX_APPLY) {
+        tw_slot_read(e, st.m);
+        tw_slot_read(e, st.l);
+    } else {
+        tw_slot_updated(e, st.m);
+        tw_slot_updated(e, st.l);
+        tw_slot_read(e, st.m); /* the exponents are taken against the new m, so it has served */
+    }
+    if (kind == TW_OP_ONLINE_SOFTMAX)
+        tw_slot_written(e, st.alpha);
+    if (kind == TW_OP_ROW_STATS)
+        tw_slot_read(e, s);
+    else
+        tw_slot_updated(e, s);
+    deliver(e, &op);
+    if (kind != TW_OP_ROW_STATS)
+        tw_slot_becomes(e, s, TW_P, kind == TW_OP_SOFTMAX_APPLY);
+}
+
+void tw_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
+{
+    softmax_op(e, TW_OP_SOFTMAX, s, st, false);
+}
+
+void tw_online_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
+{
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, false);
+}
+
+void tw_online_softmax_normalized(tw_emitter *e, tw_slot s, tw_row_stats st)
+{
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, true);
+}
+
+void tw_row_stats_step(tw_emitter *e, tw_slot s, tw_row_stats st)
+{
+    softmax_op(e, TW_OP_ROW_STATS, s, st, false);
+}
+
+void tw_softmax_apply(tw_emitter *e, tw_slot s, tw_row_stats st)
+{
+    softmax_op(e, TW_OP_SOFTMAX_APPLY, s, st, false);
+}
+
+/* rescale reads alpha, normalize reads l; both update a slot row by row. */
+static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor, tw_row_stats st)
+{
+    tw_slot_info *info = tw_slot_find(e, o);
+    if (!info)
+        return;
+    tw_tensor tensor = info->tensor;
+    tw_op op = new_op(kind);
+    op.dst = o.id;
+    op.stats = st;
+    if (kept(e, &op)) {
+        if (tensor != TW_O && tensor != TW_P)
+            tw_rule_broken(e, "only O and P are scaled row by row", tw_tensor_name(tensor));
+        tw_slot_read(e, factor);
+        tw_slot_updated(e, o);
+        deliver(e, &op);
+        tw_slot_becomes(e, o, tensor, kind == TW_OP_NORMALIZE);
+    }
+}
+
+void tw_rescale(tw_emitter *e, tw_slot o, tw_row_stats st)
+{
+    scale_rows(e, TW_OP_RESCALE, o, st.alpha, st);
+}
+
+void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st)
+{
+    scale_rows(e, TW_OP_NORMALIZE, o, st.l, st);
+}
+
+void tw_convert_for_unit(tw_emitter *e, tw_slot p)
+{
+    tw_slot_info *info = tw_slot_find(e, p);
+    if (!info || e->tiling->unit != TW_UNIT_TENSOR)
+        return;
+    tw_op op = new_op(TW_OP_CONVERT);
+    op.dst = p.id;
+    op.dtype = e->problem->dtype;
+    if (!kept(e, &op))
+        return;
+    tw_slot_updated(e, p);
+    tw_slot_retype(e, p, e->problem->dtype);
+    deliver(e, &op);
+}
+
+void tw_lse(tw_emitter *e, tw_row_stats st)
+{
+    if (!tw_slot_find(e, st.m))
+        return;
+    tw_op op = new_op(TW_OP_LSE);
+    op.dst = st.m.id;
+    op.stats = st;
+    if (kept(e, &op)) {
+        tw_slot_must_be(e, st.m, TW_M);
+        tw_slot_read(e, st.l);
+        tw_slot_updated(e, st.m);
+        deliver(e, &op);
+        tw_slot_becomes(e, st.m, TW_LSE, false);
+    }
+}
+
+void tw_release(tw_emitter *e, tw_slot slot)
+{
+    tw_slot_info *info = tw_slot_find(e, slot);
+    if (!info)
+        return;
+    tw_op op = new_op(TW_OP_RELEASE);
+    op.dst = slot.id;
+    if (!kept(e, &op))
+        return;
+    if (info->unread)
+        tw_rule_broken(e, "a slot is released although nobody has read it", tw_tensor_name(info->tensor));
+    deliver(e, &op);
+    e->live_bytes[info->place] -= info->bytes;
+    info->live = false;
+}
+
+void tw_release_stats(tw_emitter *e, tw_row_stats st)
+{
+    tw_release(e, st.m);
+    tw_release(e, st.l);
+    tw_release(e, st.alpha);
+}
+
+void tw_as_agent(tw_emitter *e, int agent)
+{
+    e->agent = agent;
+}
+
+void tw_multicast(tw_emitter *e, int blocks)
+{
+    e->multicast = blocks;
+}
+
+bool tw_fits(const tw_emitter *e, int64_t rows, int64_t cols)
+{
+    return (double)rows * (double)cols * tw_dtype_bytes(e->problem->dtype) <= e->machine->smem_bytes;
+}

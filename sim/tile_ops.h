@@ -1,0 +1,329 @@
+/**
+ * @file tile_ops.h
+ * @brief The tile language: what an attention algorithm is made of, seen from the memory system.
+ *
+ * A schedule calls the functions of this header; each call emits one tw_op to a back end, which counts it
+ * (backend_count.h) or executes it (backend_numeric.h). The schedule is written once and knows neither.
+ *
+ * @verbatim
+ *    HBM tensors            on chip: slots                        places
+ *    Q K V  ──── load ────▶ [tile of Q] [tile of K] [tile of V]   shared memory, input's type
+ *                           [S → P]  [O]  [m] [l] [alpha]         registers, fp32
+ *    O LSE  ◀─── store ────
+ * @endverbatim
+ *
+ * Rules, checked by the emitter: a slot is written before it is read; what is written is read before it is
+ * overwritten or released; every slot is released by the end of its block; a slot is what it is used as
+ * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch touches only the tensors that it declares; what is
+ * live at one time fits on chip. The first broken rule is remembered
+ * (tw_emitter_status()) and everything after it is ignored, so a schedule needs no error handling.
+ */
+#ifndef TW_TILE_OPS_H
+#define TW_TILE_OPS_H
+
+#include "../cpu_ref/problem.h"
+#include "../cpu_ref/status.h"
+#include "machine.h"
+#include "tiling.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Tensors that live in HBM. Which of them an algorithm needs is declared by its launches. */
+typedef enum tw_tensor {
+    TW_Q,   /**< seqlen_q × head_dim a query head, input's type */
+    TW_K,   /**< seqlen_k × head_dim a K/V head, input's type */
+    TW_V,   /**< like K */
+    TW_O,   /**< like Q */
+    TW_S,   /**< scores, seqlen_q × seqlen_k a query head, input's type */
+    TW_P,   /**< probabilities, like S */
+    TW_LSE, /**< fp32, seqlen_q a query head */
+    TW_M,   /**< row maxima that FlashAttention 1 keeps in HBM, fp32, seqlen_q a query head */
+    TW_L,   /**< and its row sums */
+    TW_NUM_TENSORS
+} tw_tensor;
+
+/** Set of tensors, for a launch's declaration: TW_SET(TW_Q) | TW_SET(TW_K). */
+#define TW_SET(tensor) (1u << (tensor))
+
+/** Shape of a tensor, for one head of one batch element. */
+typedef struct tw_tensor_shape {
+    int64_t rows, cols;
+    int heads; /**< num_heads or num_heads_kv */
+    tw_dtype dtype;
+} tw_tensor_shape;
+
+/** "Q", "K", …, "LSE". */
+const char *tw_tensor_name(tw_tensor tensor);
+
+tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *problem);
+
+/**
+ * @brief A tile: rows [row0, row0 + rows) of one axis.
+ *
+ * A back end that only counts visits one of a run of equal tiles: then `run` tiles of this size stand one
+ * behind the other, beginning at row0, and everything emitted counts `run` times.
+ */
+typedef struct tw_tile {
+    int64_t index; /**< 0 … number of tiles − 1 */
+    int64_t row0;
+    int rows;     /**< real rows; the last tile may be shorter */
+    int box_rows; /**< rows of a whole tile */
+    int64_t run;  /**< 1, unless equal tiles are taken together */
+} tw_tile;
+
+/** What one thread block works on. */
+typedef struct tw_block {
+    int batch, head; /**< query head */
+    tw_tile i, j;    /**< tiles of the launch's two grid axes; the whole axis where the grid has none */
+} tw_block;
+
+typedef struct tw_emitter tw_emitter;
+
+/** A tile on chip; handle into the emitter's slot table. */
+typedef struct tw_slot {
+    int id; /**< −1 after an error */
+} tw_slot;
+
+/** The row state of online softmax: one number a row of a query tile each. */
+typedef struct tw_row_stats {
+    tw_slot m;     /**< running maximum */
+    tw_slot l;     /**< running sum */
+    tw_slot alpha; /**< what the sums so far must be scaled by after the last step */
+} tw_row_stats;
+
+/** Kinds of operation. `dst` is the slot written, `a` and `b` are read. */
+typedef enum tw_op_kind {
+    TW_OP_LOAD,           /**< tensor → dst */
+    TW_OP_STORE,          /**< a → tensor */
+    TW_OP_FILL,           /**< dst = value */
+    TW_OP_MATMUL_NT,      /**< dst = scale · a bᵀ */
+    TW_OP_MATMUL_ADD,     /**< dst += a b */
+    TW_OP_MASK,           /**< dst = −inf where the mask says so */
+    TW_OP_SOFTMAX,        /**< whole rows at once: m = rowmax dst, dst = e^(dst − m), l = rowsum dst */
+    TW_OP_ONLINE_SOFTMAX, /**< one step: m, l advance, alpha = e^(m_old − m), dst = e^(dst − m) */
+    TW_OP_ROW_STATS,      /**< one step of m and l alone; dst stays as it is */
+    TW_OP_SOFTMAX_APPLY,  /**< dst = e^(dst − m) / l with m, l final */
+    TW_OP_RESCALE,        /**< dst = alpha · dst, row by row */
+    TW_OP_CONVERT,        /**< dst rounded to another type, in place */
+    TW_OP_NORMALIZE,      /**< dst = dst / l, row by row */
+    TW_OP_LSE,            /**< dst = LSE = m + ln l; dst is m */
+    TW_OP_RELEASE,        /**< dst's place is free again */
+    TW_NUM_OPS
+} tw_op_kind;
+
+/** "load", "matmul_nt", … */
+const char *tw_op_name(tw_op_kind kind);
+
+/** One tile operation, as a back end sees it. */
+typedef struct tw_op {
+    tw_op_kind kind;
+    int dst, a, b;      /**< slot ids, −1 if none */
+    tw_row_stats stats; /**< softmax operations, rescale, normalize, lse */
+    double value;       /**< fill: the value; matmul_nt: the scale */
+    tw_dtype dtype;     /**< convert: the new type */
+    bool normalized;    /**< online_softmax: O is kept divided by l, so alpha carries the old l */
+
+    tw_tensor tensor; /**< load, store */
+    int batch, head;  /**< of the tensor (a K/V head for K and V) */
+    tw_tile rows;     /**< of the tensor; whose run says how many equal tiles are meant */
+    tw_tile cols;     /**< likewise; the whole width for Q, K, V, O */
+    int multicast;    /**< load: number of blocks that one fetch serves */
+
+    int64_t times; /**< how often this operation is executed, over all blocks it stands for */
+    int agent;     /**< who issues it: 0 plain warps; 1 producer; 2, 3, … consumer warpgroups */
+    int line;      /**< of the schedule's source */
+} tw_op;
+
+/** Which memory a slot is in. */
+typedef enum tw_place { TW_PLACE_SMEM, TW_PLACE_REGISTERS, TW_NUM_PLACES } tw_place;
+
+/** A slot as the emitter keeps it. */
+typedef struct tw_slot_info {
+    bool live, written, unread;
+    bool normalized;  /**< P and O: divided by the row sums; a launch may store nothing less */
+    tw_tensor tensor; /**< what this is a tile of; S becomes P, and M becomes LSE, by an operation */
+    tw_place place;
+    tw_dtype dtype;
+    tw_tile rows, cols;
+    int64_t bytes; /**< charged while live */
+} tw_slot_info;
+
+#define TW_MAX_SLOTS 32
+
+/** A grid axis of a launch: one block per tile of it. */
+typedef enum tw_axis {
+    TW_AXIS_NONE,    /**< not cut: the block sees the whole axis */
+    TW_AXIS_Q_TILES, /**< query rows, block_m at a time */
+    TW_AXIS_Q_ROWS,  /**< query rows, one at a time */
+    TW_AXIS_K_TILES  /**< key rows, block_n at a time */
+} tw_axis;
+
+/** In which order blocks are handed out. */
+typedef enum tw_order {
+    TW_ORDER_LINEAR /**< tiles fastest, then heads, then batch; ascending */
+} tw_order;
+
+/** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
+typedef struct tw_launch {
+    const char *name;
+    void (*block)(tw_emitter *e, const tw_problem *problem, const tw_tiling *tiling, tw_block b);
+    tw_axis grid_i, grid_j;
+    bool blocks_differ; /**< a block's work depends on where its tile lies under a mask, not on its size alone */
+    unsigned reads, writes; /**< TW_SET()s of tensors */
+    tw_order order;
+} tw_launch;
+
+#define TW_MAX_LAUNCHES 4
+
+/** An algorithm: its launches, in order. One file in schedules/ each; the registry lists them. */
+typedef struct tw_schedule {
+    const char *name;
+    const char *file;    /**< source file, below sim/schedules/ */
+    const char *summary; /**< one line */
+    const char *ledger;  /**< what its counts charge, for the line under every table */
+    int num_launches;
+    tw_launch launches[TW_MAX_LAUNCHES];
+    bool ignores_sram; /**< the textbook's ledger: tiles are whole matrices, and nothing is checked */
+    bool writes_lse;
+    unsigned initialized; /**< tensors that must hold their starting values before the first launch; not counted */
+    /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
+    void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
+} tw_schedule;
+
+#define TW_DEFAULT_BLOCK 128
+#define TW_MAX_BLOCK     (1 << 24)
+
+/** What reads the stream. */
+typedef struct tw_backend {
+    bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
+    tw_status (*begin_launch)(void *self, const tw_launch *launch);
+    tw_status (*op)(void *self, const tw_emitter *e, const tw_op *op);
+    tw_status (*end_block)(void *self, const tw_emitter *e); /**< its slots are released, its peaks known */
+    tw_status (*end_launch)(void *self, const tw_emitter *e);
+    /** May drop an operation before anybody sees it (tests do); NULL keeps all. */
+    bool (*drop)(void *self, const tw_op *op);
+} tw_backend;
+
+/** The emitter: slots, rules, and the first error. Back ends may read it. */
+struct tw_emitter {
+    const tw_problem *problem;
+    const tw_tiling *tiling;
+    const tw_machine *machine;
+    const tw_schedule *schedule;
+    const tw_launch *launch;
+    const tw_backend *backend;
+    void *self; /**< the back end's */
+
+    tw_slot_info slots[TW_MAX_SLOTS];
+    int64_t live_bytes[TW_NUM_PLACES], peak_bytes[TW_NUM_PLACES]; /**< of the block that runs */
+    int64_t times; /**< multiplicity of what is emitted now */
+    int agent, line;
+    int multicast;
+    tw_status status;
+};
+
+/**
+ * @brief Runs all blocks of all launches of a schedule through a back end.
+ * @return TW_OK; as tw_problem_check(); TW_EINVAL (block sizes); TW_ESRAM (tiles do not fit; the line says by
+ *         how much); TW_ESCHEDULE (a rule of the tile language is broken); what the back end returns
+ */
+TW_MUST_CHECK tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling,
+                                const tw_machine *machine, const tw_backend *backend, void *self);
+
+/** @name Walks: the loops of a schedule
+ *     for (tw_walk kv = tw_walk_keys(e, b.i); tw_step(&kv);) … kv.tile …
+ * The first and the last tile are always visited by themselves; between them, a counting back end takes
+ * tiles whose body is the same (whole, and not cut by the mask) together. Leave a walk only by its end.
+ * @{ */
+typedef struct tw_walk {
+    tw_tile tile;
+    bool is_first, is_last;
+    /* private */
+    tw_emitter *e;
+    int64_t first, next, end;           /* tile indices */
+    int64_t uniform_begin, uniform_end; /* tiles in between are equal to each other */
+    int64_t length;                     /* of the axis, in rows */
+    int block;                          /* rows of a tile */
+    int64_t outer_times;
+} tw_walk;
+
+/** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
+tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
+/** All key tiles, whatever the mask says; the body must not depend on the mask. */
+tw_walk tw_walk_all_keys(tw_emitter *e);
+/** Query tiles that see something of the keys `cols`, ascending. */
+tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);
+/** Goes to the next tile; false when there is none, and after an error. */
+bool tw_step(tw_walk *walk);
+/** The whole axis as one tile: all query rows, all key rows. */
+tw_tile tw_all_queries(const tw_emitter *e);
+tw_tile tw_all_keys(const tw_emitter *e);
+/** @} */
+
+/** @name Operations
+ * Schedules call them by their short names (schedule_language.h), which also record the source line.
+ * @{ */
+/** A tile of a tensor comes on chip, its whole width: Q, K, V into shared memory, O, M, L into registers. */
+tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows);
+/** A part of S or P: rows `rows` of the keys `cols`. */
+tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols);
+/** A slot goes to its own rows (and columns) of a tensor. */
+void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot);
+/** An accumulator of rows × head_dim in registers, all 0. */
+tw_slot tw_zeros(tw_emitter *e, tw_tile rows);
+/** m = −inf, l = 0 in registers; alpha is written by the first step. */
+tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows);
+/** Row state whose m and l were loaded. */
+tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l);
+/** S = softmax_scale · Q Kᵀ, a new fp32 slot in registers. */
+tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k);
+/** O += P V. */
+void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v);
+/** −inf where the mask hides a score; emitted only where it cuts the tile. */
+void tw_mask(tw_emitter *e, tw_slot s);
+/** Softmax of whole rows, unnormalised: S becomes P; m and l, as initialised, take the rows in. */
+void tw_softmax(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** One step of online softmax: S becomes P; m, l, alpha advance. Rescale O with alpha before adding to it. */
+void tw_online_softmax(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** The same for an O that is kept normalised (FlashAttention 1): alpha = l_old · e^(m_old − m). */
+void tw_online_softmax_normalized(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** One step of m and l alone: a first pass over a row too long to stay on chip. */
+void tw_row_stats_step(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** P = e^(S − m) / l, with m and l of the whole row: the second pass. */
+void tw_softmax_apply(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** O = alpha · O. */
+void tw_rescale(tw_emitter *e, tw_slot o, tw_row_stats st);
+/** P is rounded to the input's type where tensor cores will read it; nothing is emitted for FMA units. */
+void tw_convert_for_unit(tw_emitter *e, tw_slot p);
+/** O = O / l. */
+void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st);
+/** m becomes LSE = m + ln l. */
+void tw_lse(tw_emitter *e, tw_row_stats st);
+void tw_release(tw_emitter *e, tw_slot slot);
+void tw_release_stats(tw_emitter *e, tw_row_stats st);
+/** From here on, operations are issued by this agent. */
+void tw_as_agent(tw_emitter *e, int agent);
+/** The next loads are fetched once for `blocks` blocks of a cluster. */
+void tw_multicast(tw_emitter *e, int blocks);
+/** Would a tile of rows × cols in the input's type fit into shared memory by itself? */
+bool tw_fits(const tw_emitter *e, int64_t rows, int64_t cols);
+/** @} */
+
+/** What went wrong first; TW_OK if nothing did. */
+tw_status tw_emitter_status(const tw_emitter *e);
+
+/** @name For back ends
+ * @{ */
+/** Rows × columns of a slot, real ones. */
+int64_t tw_slot_elements(const tw_slot_info *slot);
+/** Unmasked pairs of the tile(s) that a score slot stands for, per block: for all of the runs together. */
+int64_t tw_slot_pairs(const tw_emitter *e, const tw_slot_info *slot);
+/** @} */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
