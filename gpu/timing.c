@@ -6,12 +6,13 @@
 #include "spin.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
 static const long long SPIN_CYCLES = 1000000; /* some 0.6 ms: more than queuing a case takes */
 static const int WARM_UP_LAUNCHES = 5;
-static const double ENERGY_SECONDS = 0.4;
+static const double ENERGY_SECONDS = 0.5;
 
 typedef struct events {
     cudaEvent_t start, stop;
@@ -69,57 +70,60 @@ static double now_s(void)
 
 /* The energy counter moves in steps, so power is taken between the first and the last step that were seen. */
 typedef struct power_watch {
+    double start_s, last_look_s;
     double last_mj, first_step_s, first_step_mj, last_step_s, last_step_mj, clock_sum;
     int steps, clocks;
 } power_watch;
 
 static void watch(power_watch *w)
 {
-    double mj = tw_nvml_energy_mj(), clock = tw_nvml_sm_clock_mhz(), s = now_s();
+    double s = now_s();
+    if (s - w->last_look_s < 2e-3)
+        return;
+    double mj = tw_nvml_energy_mj(), clock = tw_nvml_sm_clock_mhz();
+    w->last_look_s = s;
+    bool stepped = !isnan(mj) && mj != w->last_mj && !isnan(w->last_mj);
+    w->last_mj = mj;
+    if (s - w->start_s < 0.1 * ENERGY_SECONDS) /* power needs time to rise */
+        return;
     if (!isnan(clock)) {
         w->clock_sum += clock;
         w->clocks++;
     }
-    if (isnan(mj) || mj == w->last_mj)
-        return;
-    if (w->steps++ == 0) {
+    if (stepped && w->steps++ == 0) {
         w->first_step_s = s;
         w->first_step_mj = mj;
+    } else if (stepped) {
+        w->last_step_s = s;
+        w->last_step_mj = mj;
     }
-    w->last_mj = w->last_step_mj = mj;
-    w->last_step_s = s;
 }
 
-/* Watches until everything queued has run. The first tenth is left out: power needs time to rise. */
-static tw_status watch_until_done(power_watch *w, cudaEvent_t stop, double seconds)
+static tw_status watch_until_done(power_watch *w, cudaEvent_t stop)
 {
     struct timespec pause = {0, 1000000};
-    double start = now_s();
-    for (;;) {
-        cudaError_t error = cudaEventQuery(stop);
-        if (error == cudaSuccess)
-            return TW_OK;
-        if (error != cudaErrorNotReady)
-            TW_CUDA_TRY(error);
-        if (now_s() - start > 0.1 * seconds)
-            watch(w);
-        else
-            w->last_mj = tw_nvml_energy_mj();
+    cudaError_t error;
+    while ((error = cudaEventQuery(stop)) == cudaErrorNotReady) {
+        watch(w);
         nanosleep(&pause, NULL);
     }
+    TW_CUDA_TRY(error);
+    return TW_OK;
 }
 
+/* Launches run back to back: a stream that is full holds the host back, and it looks at the counter in between. */
 static tw_status measure_energy(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, const events *e)
 {
-    double wanted = ceil(1e6 * ENERGY_SECONDS / t->time_us);
-    int launches = wanted > 900.0 ? 900 : (int)wanted; /* a stream holds about 1000; a full one would block the host */
-    power_watch w = {.last_mj = NAN};
+    int launches = (int)ceil(1e6 * ENERGY_SECONDS / t->time_us);
+    power_watch w = {.start_s = now_s(), .last_mj = (double)NAN};
     float ms;
     TW_CUDA_TRY(cudaEventRecord(e->start, args->stream));
-    for (int i = 0; i < launches; i++)
+    for (int i = 0; i < launches; i++) {
         TW_TRY(k->launch(args));
+        watch(&w);
+    }
     TW_CUDA_TRY(cudaEventRecord(e->stop, args->stream));
-    TW_TRY(watch_until_done(&w, e->stop, 1e-6 * t->time_us * launches));
+    TW_TRY(watch_until_done(&w, e->stop));
     TW_CUDA_TRY(cudaEventElapsedTime(&ms, e->start, e->stop));
     double seconds = w.last_step_s - w.first_step_s, launch_s = 1e-3 * (double)ms / launches;
     t->energy_mj = w.steps > 1 ? (w.last_step_mj - w.first_step_mj) / seconds * launch_s : (double)NAN;
