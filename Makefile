@@ -142,6 +142,7 @@ run-tests:
 	@$(have) check popt inih || { echo "test: these suites cannot run, because" \
 	    "$$(for part in check popt inih; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
 	    ls tests/check_*.c; exit 1; }
+	@+$(submake) test-shared-library
 	@+$(submake) test-suites
 
 sanitize: ## the suites under address, undefined-behaviour and leak sanitizers, then under valgrind

@@ -28,7 +28,9 @@ report: ## simulate, compare with the recorded measurements (GPU=1: measure here
 	@+$(if $(filter 1,$(GPU)),DEPS=no $(submake) $(with_openmp) gpu-measurements)
 	@+DEPS=no $(submake) $(with_openmp) report-files
 
-gpu-measurements: bench counters
+# Without permission to read counters there is still a report, of times alone.
+gpu-measurements: bench
+	@+$(submake) counters || { rm -f $(build)/gpu/counters.csv; echo "left out: counters.csv, see above"; }
 
 report-files: plot-files
 	@$(plots_dir)/report.sh $(measured_dir) $(build)/report

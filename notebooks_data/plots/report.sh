@@ -58,7 +58,7 @@ headers() { # what the CSV files say about themselves
 @media (prefers-color-scheme: dark) {
     :root { --text: #e4e4e0; --quiet: #a9a9a4; --page: #161719; --line: #3a3c40; --box: #202225; --link: #7fc0f0; }
 }
-body { margin: 0 auto; padding: 1rem; max-width: 66rem; color: var(--text); background: var(--page);
+body { margin: 0 auto; padding: 1rem; max-width: 74rem; color: var(--text); background: var(--page);
        font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0.5rem 0; } h2 { font-size: 1.2rem; margin: 0 0 0.5rem; } h3 { font-size: 1rem; }
 a { color: var(--link); }
@@ -69,7 +69,7 @@ figure { margin: 2.5rem 0; }
 .picture img { display: block; width: 100%; min-width: 44rem; height: auto; }
 figcaption { margin-top: 0.5rem; }
 pre { overflow-x: auto; padding: 0.75rem; border: 1px solid var(--line); border-radius: 6px; background: var(--box);
-      font-size: 0.8rem; line-height: 1.35; }
+      font-size: 0.78rem; line-height: 1.35; }
 </style>
 </head>
 <body>
