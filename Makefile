@@ -117,7 +117,7 @@ lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the third par
 coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
 	@$(deps) coverage
 	rm -rf $(build)/coverage
-	@+$(submake) build=$(build)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' run-suites
+	@+$(submake) build=$(build)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' test-suites
 	@for folder in cpu_ref sim; do \
 	    gcovr --root . --object-directory $(build)/coverage --filter "$$folder/" --fail-under-line 90 \
 	        --print-summary --html-details $(build)/coverage/$$folder.html || exit; \
@@ -125,6 +125,9 @@ coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
 
 # --- tests ---------------------------------------------------------------------------------------------------
 # tests/module.mk builds $(build)/tests/check_tilewise, which holds every suite, and test-suites, which runs it.
+
+# Tests also run the program.
+test-suites: | $(build)/tilewise
 
 .PHONY: test run-tests sanitize sanitize-compiler sanitize-valgrind fuzz
 with_openmp = OPENMP=$$(if $(have) openmp; then echo $(OPENMP); else echo 0; fi)
