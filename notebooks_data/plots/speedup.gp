@@ -1,6 +1,6 @@
 # Speedup of the tiled algorithms over the standard one: what the roofline predicts, what was measured.
 name = "speedup"
-title_text = "How much faster tiled attention is than standard attention"
+title_text = "Speedup of tiled over standard attention"
 panel_height = 230
 legend_height = 2 * 28 + 8
 height = 108 + 2 * panel_height + 68 + 60 + legend_height + 34
