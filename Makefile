@@ -38,6 +38,7 @@ commit := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(sh
 deps_env := CC='$(CC)' OPENMP='$(OPENMP)' DEPS='$(DEPS)' NVCC='$(NVCC)'
 deps     := $(deps_env) tests/deps.sh
 have     := $(deps_env) tests/deps.sh --have
+missing  := $(deps_env) tests/deps.sh --missing
 submake  := $(MAKE) --no-print-directory
 # Programs started by a recipe find what was built here, whatever $(build) is.
 export TW_BUILD = $(build)
@@ -68,7 +69,7 @@ all: ## everything that this machine can build; says what it leaves out, and why
 	@+openmp=$(OPENMP); $(have) openmp || { openmp=0; echo "left out: OpenMP, because $(CC) -fopenmp does not link"; }; \
 	$(foreach t,$(sort $(all_targets) gpu), \
 	    if $(have) $(needs/$(t)); then $(submake) OPENMP=$$openmp $(t) || exit; \
-	    else echo "left out: $(t), which needs $(subst $() , and ,$(strip $(needs/$(t))))"; fi;)
+	    else echo "left out: $(t), because this is missing: $$($(missing) $(needs/$(t)))"; fi;)
 
 deps: ## install what report and test need (FOR="docs lint": what those need)
 	@$(deps) $(FOR)
@@ -141,10 +142,10 @@ run-tests:
 	@$(have) cc || { echo "test: nothing can be built or run without a C compiler"; exit 1; }
 	@+$(submake) $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
 	@+if $(have) popt inih; then $(submake) $(build)/tilewise; \
-	    else echo "left out: $(build)/tilewise, which needs popt and inih"; fi
-	@$(have) check popt inih || { echo "test: these suites cannot run, because" \
-	    "$$(for part in check popt inih; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
-	    ls tests/check_*.c; exit 1; }
+	    else echo "left out: $(build)/tilewise, because this is missing: $$($(missing) popt inih)"; fi
+	@$(have) check popt inih || { \
+	    echo "test: this is missing: $$($(missing) check popt inih). Without it these suites cannot run:"; \
+	    sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | paste -sd ' '; exit 1; }
 	@+$(submake) test-shared-library
 	@+$(submake) test-suites
 
@@ -164,7 +165,7 @@ sanitize-valgrind: ## the second half of sanitize, the slow one
 	    --error-exitcode=9 $(build)/valgrind/tests/check_tilewise
 
 fuzz: ## short runs of every fuzzer in tests/fuzz, with clang's libFuzzer
-	@$(deps) fuzz
+	@$(deps_env) CC=clang tests/deps.sh fuzz
 	@+DEPS=no $(submake) build=$(build)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPENMP=0 run-fuzzers
 
 FUZZ_SECONDS ?= 20
