@@ -2,6 +2,7 @@
 #include "backend_count.h"
 #include "backend_numeric.h"
 #include "commands.h"
+#include "csv.h"
 #include "table.h"
 #include "tensors.h"
 #include "verify.h"
@@ -76,6 +77,7 @@ static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, co
     tw_claim claim = {.problem = judged, .q = in->q, .k = in->k, .v = in->v, .o = x->o};
     if (c->schedule->writes_lse)
         claim.lse = x->lse;
+    claim.lse_dtype = o->exact ? TW_FP64 : TW_FP32;
     tw_variant right = tw_variant_of(&judged);
     tw_row_sample sample = tw_row_sample_for(&judged, o->shared.seed, 0.25);
     return tw_verify(&x->verdict, &claim, &right, &sample);
@@ -214,7 +216,8 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
     return all_agree ? TW_OK : TW_EMISMATCH;
 }
 
-static tw_status check_one_case(const tw_case *cases, size_t count, const run_options *o)
+/* What would fail after the work is asked before it. */
+static tw_status check_results(const tw_case *cases, size_t count, const run_options *o)
 {
     if ((o->o || o->lse) && count > 1)
         return tw_fail(TW_EINVAL,
@@ -223,7 +226,9 @@ static tw_status check_one_case(const tw_case *cases, size_t count, const run_op
     if (o->lse && !cases[0].schedule->writes_lse)
         return tw_fail(TW_EUNSUPPORTED, "--lse: %s writes no LSE, it must be another algorithm",
                        cases[0].schedule->name);
-    return TW_OK;
+    if (o->o)
+        TW_TRY(tw_check_writable(o->o));
+    return o->lse ? tw_check_writable(o->lse) : TW_OK;
 }
 
 /* The shape comes with the files: it must not be said again. */
@@ -234,7 +239,7 @@ static tw_status check_given(const run_options *o)
                        !o->q   ? "q"
                        : !o->k ? "k"
                                : "v");
-    if (TW_SHAPE_GIVEN(&o->shared))
+    if (tw_options_shape_given(&o->shared))
         return tw_fail(TW_EINVAL,
                        "the shape is that of --q, --k and --v, leave --seqlen, --heads and their like out");
     return TW_OK;
@@ -268,7 +273,7 @@ static tw_status run_cases_of(const tw_options *shape, const tw_inputs *given, c
     TW_TRY(tw_options_cases(&cases, &count, shape, &machine));
     for (size_t i = 0; i < count; i++)
         cases[i].problem.softmax_scale = o->softmax_scale;
-    tw_status status = check_one_case(cases, count, o);
+    tw_status status = check_results(cases, count, o);
     if (status == TW_OK)
         status = run_all(cases, count, given, &machine, o);
     free(cases);

@@ -9,14 +9,26 @@
 
 bool tw_same_setting(const tw_problem *a, const tw_problem *b)
 {
-    return a->batch == b->batch && a->num_heads == b->num_heads && a->num_heads_kv == b->num_heads_kv &&
-           a->head_dim == b->head_dim;
+    return a->num_heads == b->num_heads && a->num_heads_kv == b->num_heads_kv && a->head_dim == b->head_dim;
 }
 
-static void print_setting(FILE *out, const tw_problem *p, const tw_machine *machine)
+/* --tokens makes shorter sequences come in larger batches. */
+static bool batch_varies(const tw_counted *cases, size_t count)
 {
+    for (size_t i = 1; i < count; i++)
+        if (cases[i].c.problem.batch != cases[0].c.problem.batch)
+            return true;
+    return false;
+}
+
+static void print_setting(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine)
+{
+    const tw_problem *p = &cases[0].c.problem;
     fprintf(out, "Traffic on %s (%s)\n", machine->name, machine->description);
-    fprintf(out, "%s, batch %d, %d heads", tw_dtype_name(p->dtype), p->batch, p->num_heads);
+    fprintf(out, "%s, ", tw_dtype_name(p->dtype));
+    if (!batch_varies(cases, count))
+        fprintf(out, "batch %d, ", p->batch);
+    fprintf(out, "%d heads", p->num_heads);
     if (p->num_heads_kv != p->num_heads)
         fprintf(out, " on %d key/value heads", p->num_heads_kv);
     fprintf(out, ", head_dim %d, %s; %.0f bytes of SRAM a block\n\n", p->head_dim,
@@ -32,6 +44,18 @@ static void length_name(char *text, size_t size, int n)
         snprintf(text, size, "%dk", n / 1024);
     else
         snprintf(text, size, "%d", n);
+}
+
+/* -1 where every case has the same batch. */
+static int batch_column(tw_table *table, const tw_counted *cases, size_t count)
+{
+    return batch_varies(cases, count) ? tw_table_column(table, "batch", "", false) : -1;
+}
+
+static void put_batch(tw_table *table, int column, const tw_problem *p)
+{
+    if (column >= 0)
+        tw_table_cell(table, column, "%d", p->batch);
 }
 
 static void put_lengths(tw_table *table, int column, const tw_problem *p)
@@ -121,6 +145,7 @@ static tw_status print_counts(FILE *out, const tw_counted *cases, size_t count, 
     bool gpu = machine->kind == TW_MACHINE_GPU, l2 = tw_machine_has_l2(machine);
     scales s = scales_for(cases, count, elements);
     tw_table t = {.num_columns = 0};
+    int batch = batch_column(&t, cases, count);
     int length = tw_table_column(&t, "seqlen", "", false), name = tw_table_column(&t, "algorithm", "", true);
     int blocks = tw_table_column(&t, "tiles", "m x n", false);
     int fill = tw_table_column(&t, "SRAM fill", s.traffic_unit, false);
@@ -139,6 +164,7 @@ static tw_status print_counts(FILE *out, const tw_counted *cases, size_t count, 
                       cases[i].c.problem.seqlen_k != cases[i - 1].c.problem.seqlen_k))
             tw_table_row(&t);
         tw_table_row(&t);
+        put_batch(&t, batch, &cases[i].c.problem);
         put_lengths(&t, length, &cases[i].c.problem);
         tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
         put_blocks(&t, blocks, &cases[i].c);
@@ -297,6 +323,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
     bool l2 = tw_machine_has_l2(machine), any = false;
     notes n = {.count = 0};
     tw_table t = {.num_columns = 0};
+    int batch = batch_column(&t, cases, count);
     int length = tw_table_column(&t, "seqlen", "", false), name = tw_table_column(&t, "algorithm", "", true);
     int blocks = tw_table_column(&t, "tiles", "m x n", false);
     int sram[2], hbm[2];
@@ -309,6 +336,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
             continue;
         any = true;
         tw_table_row(&t);
+        put_batch(&t, batch, &cases[i].c.problem);
         put_lengths(&t, length, &cases[i].c.problem);
         tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
         put_blocks(&t, blocks, &cases[i].c);
@@ -332,7 +360,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
 tw_status tw_io_table_print(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                             bool elements)
 {
-    print_setting(out, &cases[0].c.problem, machine);
+    print_setting(out, cases, count, machine);
     TW_TRY(print_counts(out, cases, count, machine, elements));
     print_ledgers(out, cases, count, machine, elements);
     return print_savings(out, cases, count, machine);

@@ -39,7 +39,7 @@ typedef struct tw_roofline {
 /**
  * @brief Predicts a time from counts.
  * @param[out] roofline  untouched on error
- * @param[in]  unit      which multiplies; fp32 inputs always use FMA
+ * @param[in]  unit      which multiplies; FMA for fp32 inputs, and where there are no tensor cores
  * @return TW_OK; TW_EUNSUPPORTED (the machine gives no rate at all: it predicts bytes, not times)
  */
 TW_MUST_CHECK tw_status tw_roofline_time(tw_roofline *roofline, const tw_count_result *counts, tw_dtype dtype,
