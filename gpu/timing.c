@@ -45,8 +45,8 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static tw_status time_each(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps, const events *e,
-                           double *us)
+static tw_status time_each(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps,
+                           const events *e, double *us)
 {
     TW_TRY(warm_up(k, args));
     for (int i = 0; i < reps; i++)
@@ -112,7 +112,8 @@ static tw_status watch_until_done(power_watch *w, cudaEvent_t stop)
 }
 
 /* Launches run back to back: a stream that is full holds the host back, and it looks at the counter in between. */
-static tw_status measure_energy(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, const events *e)
+static tw_status measure_energy(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args,
+                                const events *e)
 {
     int launches = (int)ceil(1e6 * ENERGY_SECONDS / t->time_us);
     power_watch w = {.start_s = now_s(), .last_mj = (double)NAN};
@@ -131,7 +132,8 @@ static tw_status measure_energy(tw_gpu_timing *t, const tw_gpu_kernel *k, const 
     return TW_OK;
 }
 
-static tw_status measure(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps, events *e, double *us)
+static tw_status measure(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps,
+                         events *e, double *us)
 {
     TW_CUDA_TRY(cudaEventCreate(&e->start));
     TW_CUDA_TRY(cudaEventCreate(&e->stop));

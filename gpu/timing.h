@@ -22,7 +22,7 @@ typedef struct tw_gpu_timing {
  * host's time is not charged. Medians of at least 20 are meant to be quoted.
  * @return TW_OK; TW_EGPU; TW_ENOMEM; what launch() returns
  */
-TW_MUST_CHECK tw_status tw_gpu_time(tw_gpu_timing *timing, const tw_gpu_kernel *kernel, const tw_gpu_args *args,
-                                    int reps);
+TW_MUST_CHECK tw_status tw_gpu_time(tw_gpu_timing *timing, const tw_gpu_kernel *kernel,
+                                    const tw_gpu_args *args, int reps);
 
 #endif
