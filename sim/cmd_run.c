@@ -3,6 +3,7 @@
 #include "backend_numeric.h"
 #include "commands.h"
 #include "csv.h"
+#include "progress.h"
 #include "table.h"
 #include "tensors.h"
 #include "verify.h"
@@ -61,10 +62,7 @@ static tw_status check_memory(const tw_case *c, bool inputs_there)
 static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, const tw_machine *machine,
                          const run_options *o)
 {
-    tw_count_result counted;
     tw_problem judged = c->problem;
-    TW_TRY(tw_count(&counted, c->schedule, &c->problem, &c->tiling, machine));
-    x->counts = counted.total;
     x->o = malloc(tw_problem_q_elements(&c->problem) * sizeof *x->o);
     x->lse = malloc(tw_problem_lse_elements(&c->problem) * sizeof *x->lse);
     if (!x->o || !x->lse)
@@ -176,7 +174,13 @@ static tw_status run_case(tw_table *table, const tw_case *c, const tw_inputs *gi
 {
     execution x = {.o = NULL};
     tw_inputs made = {.q = NULL};
-    tw_status status = check_memory(c, given != NULL);
+    tw_count_result counted;
+    tw_status status = tw_count(&counted, c->schedule, &c->problem, &c->tiling,
+                                machine); /* first: it may refuse */
+    if (status == TW_OK)
+        status = check_memory(c, given != NULL);
+    if (status == TW_OK)
+        x.counts = counted.total;
     if (status == TW_OK && !given)
         status = tw_inputs_random(&made, &c->problem, o->shared.seed);
     if (status == TW_OK)
@@ -201,8 +205,11 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
     tw_verdict last = {.o_agrees = false};
     bool all_agree = true;
     tw_status status = TW_OK;
-    for (size_t i = 0; i < count && status == TW_OK; i++)
+    for (size_t i = 0; i < count && status == TW_OK; i++) {
+        tw_progress_show((double)i, (double)count, cases[i].schedule->name);
         status = run_case(&table, &cases[i], given, machine, o, &last, &all_agree);
+    }
+    tw_progress_clear();
     if (status != TW_OK) {
         free(table.cells);
         return status;
