@@ -5,6 +5,9 @@ sim_objects := $(sim_sources:%.c=$(build)/obj/%.o)
 cli_sources := $(wildcard sim/tilewise.c sim/cmd_*.c)
 cli_objects := $(cli_sources:%.c=$(build)/obj/%.o)
 
+# The list of kernels may come to be after this was compiled.
+$(build)/obj/sim/kernels.o: $(wildcard gpu/kernels.def)
+
 # Machine files are compiled in: each .ini becomes one C string.
 # By name, not by file name: h100 stands before h100-pcie.
 machine_files := $(addsuffix .ini,$(sort $(basename $(wildcard sim/machines/*.ini))))
