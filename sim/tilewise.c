@@ -12,6 +12,7 @@ static const struct {
     const char *what;
 } commands[] = {
     {"io", tw_cmd_io, "bytes per memory level, FLOPs and exponentials of an algorithm, counted"},
+    {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
 };
 
