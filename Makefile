@@ -60,7 +60,7 @@ $(build)/obj/%.o: %.c $(build)/flags
 FORCE:
 
 # What a target of $(all_targets) needs beyond a C compiler.
-needs/$(build)/tilewise := popt inih
+needs/$(build)/tilewise := popt inih jansson
 needs/gpu := nvcc
 
 all: ## everything that this machine can build; says what it leaves out, and why
@@ -103,13 +103,13 @@ lint-format: ## the first part of lint: is everything formatted?
 	@$(deps) lint-format
 	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources)
 
-lint-cppcheck: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the second part: cppcheck
+lint-cppcheck: $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the second part: cppcheck
 	@$(deps) lint-cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
 	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen \
 	    $(filter-out gpu/%,$(c_sources))
 
-lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
+lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
 	@$(deps) lint-tidy
 	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/%,$(c_sources)) -- \
 	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -Wno-unknown-pragmas
@@ -137,10 +137,10 @@ test: ## every suite, the command line and the README's examples; warnings are e
 run-tests:
 	@$(have) cc || { echo "test: nothing can be built or run without a C compiler"; exit 1; }
 	@+$(submake) $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
-	@+if $(have) popt inih; then $(submake) $(build)/tilewise; \
-	    else echo "left out: $(build)/tilewise, which needs popt and inih"; fi
-	@$(have) check popt inih || { echo "test: these suites cannot run, because" \
-	    "$$(for part in check popt inih; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
+	@+if $(have) popt inih jansson; then $(submake) $(build)/tilewise; \
+	    else echo "left out: $(build)/tilewise, which needs popt, inih and jansson"; fi
+	@$(have) check popt inih jansson || { echo "test: these suites cannot run, because" \
+	    "$$(for part in check popt inih jansson; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
 	    ls tests/check_*.c; exit 1; }
 	@+$(submake) test-suites
 
