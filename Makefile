@@ -159,6 +159,18 @@ sanitize-valgrind: ## the second half of sanitize, the slow one
 	CK_FORK=no TW_BUILD=$(build)/valgrind valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
 	    --error-exitcode=9 $(build)/valgrind/tests/check_tilewise
 
+# The program as a debugger wants it, in a folder of its own.
+gdb_program := $(build)/gdb/tilewise
+ARGS        ?= --example
+.PHONY: gdb
+$(gdb_program): FORCE
+	@+$(submake) build=$(build)/gdb CFLAGS='-O0 -g' LDFLAGS= SANITIZE= $@
+
+gdb: ## gdb on a small walk, with tw-step, tw-row, tw-tile, tw-watch-max (ARGS="--seqlen 8 --causal")
+	@$(deps) gdb
+	@+DEPS=no $(submake) $(with_openmp) $(gdb_program)
+	gdb -q -x tests/gdb/tilewise.gdb -ex 'set args step --plain $(ARGS) < /dev/null > /dev/null' $(gdb_program)
+
 fuzz: ## short runs of every fuzzer in tests/fuzz, with clang's libFuzzer
 	@$(deps) fuzz
 	@+DEPS=no $(submake) build=$(build)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPENMP=0 run-fuzzers

@@ -1,8 +1,6 @@
-/* The back end that writes a walk down: measured first, so that one too long is refused; then executed and recorded. */
+/* The back end that writes a walk down, while the numeric back end executes it. */
 #include "backend_trace.h"
 
-#include "../cpu_ref/memory.h"
-#include "backend_count.h"
 #include "backend_numeric.h"
 
 #include <stdlib.h>
@@ -11,53 +9,6 @@
 static bool is_scores(tw_tensor tensor)
 {
     return tensor == TW_S || tensor == TW_P;
-}
-
-/* The slots whose numbers a full trace keeps after this operation: at most four. */
-static int written_slots(int ids[4], const tw_op *op)
-{
-    int n = 0;
-    bool softmax = op->kind == TW_OP_SOFTMAX || op->kind == TW_OP_ONLINE_SOFTMAX ||
-                   op->kind == TW_OP_ROW_STATS;
-    bool input = op->kind == TW_OP_LOAD && (op->tensor == TW_Q || op->tensor == TW_K || op->tensor == TW_V);
-    if (op->dst >= 0 && op->kind != TW_OP_RELEASE && op->kind != TW_OP_ROW_STATS && !input)
-        ids[n++] = op->dst;
-    if (softmax) {
-        ids[n++] = op->stats.m.id;
-        ids[n++] = op->stats.l.id;
-    }
-    if (op->kind == TW_OP_ONLINE_SOFTMAX)
-        ids[n++] = op->stats.alpha.id;
-    return n;
-}
-
-/* ---- how long is it? ------------------------------------------------------------------------------------ */
-
-typedef struct measure {
-    const tw_trace_options *options;
-    int64_t tiles, numbers;
-} measure;
-
-static tw_status measure_op(void *self, const tw_emitter *e, const tw_op *op)
-{
-    measure *size = self;
-    const tw_trace_options *o = size->options;
-    int ids[4], n = o->full ? written_slots(ids, op) : 0;
-    for (int i = 0; i < n; i++)
-        size->numbers += tw_slot_elements(&e->slots[ids[i]]);
-    if (op->kind == TW_OP_RELEASE && is_scores(e->slots[op->dst].tensor)) {
-        size->tiles++;
-        size->numbers += 2 * e->slots[op->dst].rows.rows + e->problem->head_dim;
-    }
-    const char *advice = "take a shorter --seqlen, fewer heads, or a larger --block-m and --block-n";
-    if (size->tiles > o->max_tiles)
-        return tw_fail(TW_EUNSUPPORTED, "the walk has more than %lld tiles, too many to step through: %s",
-                       (long long)o->max_tiles, advice);
-    if (size->numbers > o->max_numbers)
-        return tw_fail(TW_EUNSUPPORTED, "the walk has more than %lld numbers to show, too many: %s",
-                       (long long)o->max_numbers,
-                       "take a shorter --seqlen, fewer heads, or a smaller --head-dim");
-    return TW_OK;
 }
 
 /* ---- recording ------------------------------------------------------------------------------------------ */
@@ -156,15 +107,15 @@ static tw_trace_chip keep_chip(recorder *r, const tw_slot_info *slots, const int
 static void keep_frame(recorder *r, const tw_emitter *e, const tw_op *op, double *const *contents)
 {
     tw_trace *t = &r->trace;
-    bool moves = op->kind == TW_OP_LOAD || op->kind == TW_OP_STORE;
+    int slot = op->kind == TW_OP_STORE ? op->a : op->dst;
     tw_trace_frame frame = {.kind = op->kind,
-                            .tensor = moves ? op->tensor : e->slots[op->dst].tensor,
-                            .dst = op->kind == TW_OP_STORE ? op->a : op->dst,
+                            .name = name_of(r, e->slots, slot),
+                            .slot = slot,
                             .line = op->line,
                             .stop = t->num_stops,
                             .chip = keep_chip(r, e->slots, e->live_bytes),
                             .first_write = t->num_writes};
-    int ids[4], n = written_slots(ids, op);
+    int ids[4], n = tw_trace_written(ids, op);
     for (int i = 0; i < n; i++) {
         size_t count = (size_t)tw_slot_elements(&e->slots[ids[i]]);
         size_t first = keep_numbers(r, contents[ids[i]], count);
@@ -308,11 +259,31 @@ static void on_work(recorder *r, const tw_emitter *e, const tw_op *op)
     memcpy(r->live_bytes, e->live_bytes, sizeof r->live_bytes);
 }
 
+/* What a slot becomes, it becomes behind the operation: S is P, and O divided by l, by the time of the next one. */
+static void settle(recorder *r, const tw_emitter *e)
+{
+    tw_trace *t = &r->trace;
+    for (int id = 0; id < TW_MAX_SLOTS; id++) {
+        r->slots[id].tensor = e->slots[id].tensor;
+        r->slots[id].normalized = e->slots[id].normalized;
+    }
+    const tw_trace_chip *last = t->num_frames > 0 ? &t->frames[t->num_frames - 1].chip : NULL;
+    for (size_t i = 0; last && i < last->num_slots; i++) {
+        tw_trace_slot *slot = &t->slots[last->first_slot + i];
+        if (!e->slots[slot->id].live)
+            continue;
+        slot->info.tensor = e->slots[slot->id].tensor;
+        slot->info.normalized = e->slots[slot->id].normalized;
+        slot->name = name_of(r, e->slots, slot->id);
+    }
+}
+
 static void record_op(void *self, const tw_emitter *e, const tw_op *op, double *const *contents)
 {
     recorder *r = self;
     if (r->status != TW_OK)
         return;
+    settle(r, e);
     r->status = tw_tally_op(&r->tally, e, op);
     note_partners(r, e, op);
     if (r->options->full)
@@ -345,12 +316,7 @@ tw_status tw_trace_record(tw_trace *trace, const tw_schedule *schedule, const tw
                           const tw_tiling *tiling, const tw_machine *machine, const double *q,
                           const double *k, const double *v, const tw_trace_options *options)
 {
-    static const tw_backend measuring = {.merges = false, .op = measure_op};
-    measure size = {.options = options};
-    tw_count_result counted; /* where the tiles do not fit, its line says what would */
-    TW_TRY(tw_count(&counted, schedule, problem, tiling, machine));
-    TW_TRY(tw_emit(schedule, problem, tiling, machine, &measuring, &size));
-    TW_TRY(tw_memory_check(tw_numeric_bytes(schedule, problem, tiling), "the walk"));
+    TW_TRY(tw_trace_check(schedule, problem, tiling, machine, options));
     recorder *r = calloc(1, sizeof *r);
     if (!r)
         return tw_fail(TW_ENOMEM, "no memory to record a walk");

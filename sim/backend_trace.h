@@ -42,8 +42,8 @@ typedef struct tw_trace_chip {
 /** One operation; recorded in a full trace only. A released slot is in its list for the last time. */
 typedef struct tw_trace_frame {
     tw_op_kind kind;
-    tw_tensor tensor; /**< load, store: which; otherwise what the slot written holds now */
-    int dst, line;
+    const char *name; /**< of the slot that it is about, before the operation */
+    int slot, line;
     size_t stop; /**< to which stop it belongs */
     tw_trace_chip chip;
     size_t first_write, num_writes; /**< in writes[] */
@@ -93,11 +93,19 @@ typedef struct tw_trace_options {
 } tw_trace_options;
 
 /**
+ * @brief Refuses a walk that is too long or too large, before there are any tensors.
+ * @return TW_OK; as tw_count(); TW_EUNSUPPORTED (more tiles or numbers than `options` allows); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_trace_check(const tw_schedule *schedule, const tw_problem *problem,
+                                       const tw_tiling *tiling, const tw_machine *machine,
+                                       const tw_trace_options *options);
+
+/**
  * @brief Runs a schedule on q, k, v in double precision and records it.
  *
  * Memory: bounded by max_tiles and max_numbers; and what tw_numeric_run() takes.
  * @param[out] trace  untouched on error; tw_trace_free() it
- * @return TW_OK; as tw_numeric_run(); TW_EUNSUPPORTED (the walk is longer than `options` allows)
+ * @return TW_OK; as tw_trace_check() and tw_numeric_run()
  */
 TW_MUST_CHECK tw_status tw_trace_record(tw_trace *trace, const tw_schedule *schedule,
                                         const tw_problem *problem, const tw_tiling *tiling,
@@ -105,6 +113,9 @@ TW_MUST_CHECK tw_status tw_trace_record(tw_trace *trace, const tw_schedule *sche
                                         const double *v, const tw_trace_options *options);
 
 void tw_trace_free(tw_trace *trace);
+
+/** The slots whose numbers a full trace keeps after an operation: how many, at most four, and their ids. */
+int tw_trace_written(int ids[4], const tw_op *op);
 
 #ifdef __cplusplus
 }

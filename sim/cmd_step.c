@@ -107,6 +107,7 @@ static tw_status record_random(tw_trace *trace, const tw_case *c, const tw_machi
 {
     double *q = NULL, *k = NULL, *v = NULL;
     const tw_problem *p = &c->problem;
+    TW_TRY(tw_trace_check(c->schedule, p, &c->tiling, machine, options));
     tw_status status = random_tensor(&q, tw_problem_q_elements(p), p->dtype, seed, 0);
     if (status == TW_OK)
         status = random_tensor(&k, tw_problem_k_elements(p), p->dtype, seed, 1);

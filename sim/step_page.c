@@ -65,15 +65,6 @@ static json_t *moved_json(const tw_moved *m)
                      (json_int_t)m->hbm_read_bytes, (json_int_t)m->hbm_write_bytes);
 }
 
-/* What people call the slot that an operation is about. */
-static const char *slot_name(const tw_trace *t, const tw_trace_frame *frame)
-{
-    for (size_t i = 0; i < frame->chip.num_slots; i++)
-        if (t->slots[frame->chip.first_slot + i].id == frame->dst)
-            return t->slots[frame->chip.first_slot + i].name;
-    return tw_tensor_name(frame->tensor);
-}
-
 /* One operation; its list of slots only where it is not that of the operation before. */
 static json_t *frame_json(const tw_trace *t, const tw_trace_frame *frame, const json_t *slots_before,
                           json_t **slots)
@@ -85,7 +76,7 @@ static json_t *frame_json(const tw_trace *t, const tw_trace_frame *frame, const 
             writes, json_pack("[i, o]", write->slot, numbers_json(t->numbers + write->first, write->count)));
     }
     json_t *json = json_pack("{s:s, s:s, s:i, s:i, s:I, s:o, s:o}", "op", tw_op_name(frame->kind), "name",
-                             slot_name(t, frame), "slot", frame->dst, "line", frame->line, "stop",
+                             frame->name, "slot", frame->slot, "line", frame->line, "stop",
                              (json_int_t)frame->stop, "moved", moved_json(&frame->chip.moved), "writes",
                              writes);
     *slots = slots_json(t, &frame->chip);

@@ -14,7 +14,7 @@ static const struct shape {
     int batch, heads, heads_kv, seqlen_q, seqlen_k, head_dim, block_m, block_n;
     bool causal;
 } shapes[] = {
-    {1, 1, 1, 4, 4, 2, 2, 2, false},   {1, 1, 1, 1, 1, 1, 1, 1, false}, {1, 2, 1, 31, 31, 8, 8, 8, false},
+    {1, 1, 1, 4, 4, 2, 2, 2, false},   {1, 1, 1, 1, 1, 1, 1, 1, false},  {1, 2, 1, 31, 31, 8, 8, 8, false},
     {2, 4, 2, 17, 23, 5, 4, 6, false}, {1, 2, 2, 31, 31, 8, 8, 8, true}, {1, 1, 1, 13, 29, 3, 5, 7, true},
     {2, 2, 1, 29, 13, 3, 5, 7, true},  {1, 1, 1, 9, 9, 4, 16, 16, true}, {1, 3, 3, 7, 2, 4, 1, 1, true},
 };
@@ -47,7 +47,8 @@ static double *random_numbers(size_t n, uint64_t stream)
     return x;
 }
 
-static walked walk_through(const tw_schedule *schedule, const struct shape *s, const char *machine_name, bool full)
+static walked walk_through(const tw_schedule *schedule, const struct shape *s, const char *machine_name,
+                           bool full)
 {
     walked w = {.p = problem_of(s)};
     tw_machine machine;
@@ -57,7 +58,8 @@ static walked walk_through(const tw_schedule *schedule, const struct shape *s, c
     w.q = random_numbers(tw_problem_q_elements(&w.p), 0);
     w.k = random_numbers(tw_problem_k_elements(&w.p), 1);
     w.v = random_numbers(tw_problem_k_elements(&w.p), 2);
-    ck_assert_msg(tw_trace_record(&w.trace, schedule, &w.p, &tiling, &machine, w.q, w.k, w.v, &options) == TW_OK,
+    ck_assert_msg(tw_trace_record(&w.trace, schedule, &w.p, &tiling, &machine, w.q, w.k, w.v, &options) ==
+                      TW_OK,
                   "%s: %s", schedule->name, tw_error_message());
     return w;
 }
@@ -73,7 +75,8 @@ static void free_walk(walked *w)
 /* ---- the row state, from the definition ----------------------------------------------------------------- */
 
 /* max S, Σ e^(S − max) and Σ e^(S − max) V over the first `keys` keys that a row sees. */
-static void state_by_definition(double *m, double *l, double *o, const walked *w, int batch, int head, int row, int keys)
+static void state_by_definition(double *m, double *l, double *o, const walked *w, int batch, int head,
+                                int row, int keys)
 {
     const tw_problem *p = &w->p;
     int seen = tw_problem_keys_seen(p, row), n = keys < seen ? keys : seen, d = p->head_dim;
@@ -111,10 +114,12 @@ static void check_stop(const walked *w, const tw_trace_stop *stop)
     for (int r = 0; r < stop->rows.rows; r++) {
         state_by_definition(&m, &l, o, w, stop->batch, stop->head, (int)stop->rows.row0 + r, keys);
         double lse = l > 0 ? m + log(l) : -INFINITY, got = t->numbers[stop->m + (size_t)r];
-        ck_assert_msg(close_to(got, stop->m_is_lse ? lse : m), "tile %lld, row %d: m or LSE is %.17g, not %.17g",
-                      (long long)stop->tile, r, got, stop->m_is_lse ? lse : m);
-        ck_assert_msg(close_to(t->numbers[stop->l + (size_t)r], l), "tile %lld, row %d: l is %.17g, not %.17g",
-                      (long long)stop->tile, r, t->numbers[stop->l + (size_t)r], l);
+        ck_assert_msg(close_to(got, stop->m_is_lse ? lse : m),
+                      "tile %lld, row %d: m or LSE is %.17g, not %.17g", (long long)stop->tile, r, got,
+                      stop->m_is_lse ? lse : m);
+        ck_assert_msg(close_to(t->numbers[stop->l + (size_t)r], l),
+                      "tile %lld, row %d: l is %.17g, not %.17g", (long long)stop->tile, r,
+                      t->numbers[stop->l + (size_t)r], l);
     }
     state_by_definition(&m, &l, o, w, stop->batch, stop->head, (int)stop->o_row, keys);
     ck_assert_int_eq(stop->o_row, stop->rows.row0);
@@ -172,9 +177,9 @@ START_TEST(test_bytes_end_at_what_is_counted)
         const tw_moved *moved = &w.trace.stops[w.trace.num_stops - 1].chip.moved;
         ck_assert_int_eq(moved->sram_fill_bytes, counted.total.sram_fill_bytes);
         ck_assert_int_eq(moved->sram_drain_bytes, counted.total.sram_drain_bytes);
-        ck_assert_msg(moved->hbm_read_bytes == counted.total.hbm_read_bytes, "%s on %s: %lld bytes read, %lld counted",
-                      schedule->name, machines[i % 2], (long long)moved->hbm_read_bytes,
-                      (long long)counted.total.hbm_read_bytes);
+        ck_assert_msg(moved->hbm_read_bytes == counted.total.hbm_read_bytes,
+                      "%s on %s: %lld bytes read, %lld counted", schedule->name, machines[i % 2],
+                      (long long)moved->hbm_read_bytes, (long long)counted.total.hbm_read_bytes);
         ck_assert_int_eq(moved->hbm_write_bytes, counted.total.hbm_write_bytes);
         free_walk(&w);
     }
@@ -228,16 +233,19 @@ START_TEST(test_refuses_what_is_too_long)
     tw_trace trace = {.num_stops = 77};
     tw_trace_options options = {.row = -1, .max_tiles = 31, .max_numbers = 100000};
     ck_assert_int_eq(tw_machine_find(&machine, "h100"), TW_OK);
-    ck_assert_int_eq(tw_trace_record(&trace, &tw_schedule_flash2, &p, &tiling, &machine, NULL, NULL, NULL, &options),
-                     TW_EUNSUPPORTED);
+    ck_assert_int_eq(
+        tw_trace_record(&trace, &tw_schedule_flash2, &p, &tiling, &machine, NULL, NULL, NULL, &options),
+        TW_EUNSUPPORTED);
     options.max_tiles = 32;
     options.max_numbers = 10;
-    ck_assert_int_eq(tw_trace_record(&trace, &tw_schedule_flash2, &p, &tiling, &machine, NULL, NULL, NULL, &options),
-                     TW_EUNSUPPORTED);
+    ck_assert_int_eq(
+        tw_trace_record(&trace, &tw_schedule_flash2, &p, &tiling, &machine, NULL, NULL, NULL, &options),
+        TW_EUNSUPPORTED);
     tiling.block_m = 1 << 20;
     p.seqlen_q = 1 << 20;
-    ck_assert_int_eq(tw_trace_record(&trace, &tw_schedule_flash2, &p, &tiling, &machine, NULL, NULL, NULL, &options),
-                     TW_ESRAM);
+    ck_assert_int_eq(
+        tw_trace_record(&trace, &tw_schedule_flash2, &p, &tiling, &machine, NULL, NULL, NULL, &options),
+        TW_ESRAM);
     ck_assert_uint_eq(trace.num_stops, 77);
 }
 END_TEST

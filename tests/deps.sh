@@ -28,6 +28,7 @@ parts_of() { # make target -> parts
     sanitize-valgrind) echo cc openmp popt inih jansson check valgrind ;;
     sanitize) echo cc openmp popt inih jansson check valgrind ;;
     fuzz) echo cc popt inih fuzzer ;;
+    gdb) echo cc openmp popt inih jansson gdb ;;
     bench-cpu) echo cc openmp popt inih openblas ;;
     *) return 1 ;;
     esac
@@ -61,6 +62,7 @@ purpose_of() {
     clang-format) echo "one look for all source files" ;;
     clang-tidy | cppcheck) echo "finds mistakes without running" ;;
     gcovr) echo "says which lines the tests run" ;;
+    gdb) echo "runs the program step by step" ;;
     valgrind) echo "finds wrong memory accesses" ;;
     fuzzer) echo "clang with libFuzzer" ;;
     openblas) echo "matrix product to be measured against" ;;

@@ -1,0 +1,232 @@
+/* tilewise step and the debugger's commands: known numbers, one walk in every view, refusals, and the how-to. */
+#define _XOPEN_SOURCE 700 /* posix_openpt() */
+#include "check_tilewise.h"
+#include "run_program.h"
+#include "step_example.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the example, by hand ------------------------------------------------------------------------------- */
+
+START_TEST(test_plain_is_the_example_by_hand)
+{
+    char line[160], command[128];
+    for (int row = 0; row < 4; row++) {
+        snprintf(command, sizeof command, "build/tilewise step --plain --example --row %d", row);
+        const char *at = run(command)->out;
+        ck_assert_int_eq(result.exit_code, 0);
+        for (int i = 0; i < NUM_STEPS; i++) {
+            if (row < steps[i].row0 || row > steps[i].row0 + 1)
+                continue;
+            row_by_hand(line, sizeof line, row, steps[i].keys);
+            at = strstr(at, line);
+            ck_assert_msg(at != NULL, "no line '%s' in %s", line, result.out);
+        }
+    }
+}
+END_TEST
+
+/* The bytes of the README's table: flash2 moves Q 16, twice K 16 and V 16 in; O 16 and LSE 16 out. */
+START_TEST(test_plain_bytes_of_the_example)
+{
+    const char *out = run("build/tilewise step --example --machine paper")->out, *last = NULL;
+    for (const char *at = out; (at = strstr(at, "SRAM fill")) != NULL; at++)
+        last = at;
+    ck_assert_ptr_nonnull(last);
+    long long fill, standard, tiled, drain;
+    ck_assert_int_eq(
+        sscanf(last, "SRAM fill %lld %lld %lld SRAM drain %lld", &fill, &standard, &tiled, &drain), 4);
+    ck_assert_int_eq(fill, 16 + 2 * (16 + 16));
+    ck_assert_int_eq(drain, 16 + 16);
+    ck_assert_int_eq(standard, 16 + 16 + 32 + 32 + 16);
+}
+END_TEST
+
+START_TEST(test_plain_grid_and_end)
+{
+    const char *out = run("build/tilewise step --seqlen 12 --causal --to 3")->out;
+    ck_assert_ptr_nonnull(strstr(out, "tile 1 of 6: rows 0-3, keys 0-3"));
+    ck_assert_ptr_nonnull(strstr(out, "  scores   # - -\n           # @ -\n           . . .\n"));
+    ck_assert_ptr_nonnull(strstr(out, "tile 3 of 6"));
+    ck_assert_ptr_null(strstr(out, "tile 4 of 6"));
+    out = run("build/tilewise step --seqlen-q 80 --seqlen-k 160 --to 40")->out;
+    ck_assert_ptr_nonnull(strstr(out, "tiles 0-15 of 20 down, 8-39 of 40 across"));
+}
+END_TEST
+
+START_TEST(test_other_rows)
+{
+    const char *out = run("build/tilewise step --seqlen-q 6 --seqlen-k 2 --causal --row 5")->out;
+    ck_assert_ptr_nonnull(strstr(out, "row 5: not in this tile"));
+    ck_assert_ptr_nonnull(strstr(out, "            -inf           0")); /* rows 0-3 see no key */
+    out = run("build/tilewise step --algorithm standard")->out;
+    ck_assert_ptr_nonnull(strstr(out, "neither m, l nor O is on chip"));
+    out = run("build/tilewise step --seqlen 40 --block-m 40 --block-n 8")->out;
+    ck_assert_ptr_nonnull(strstr(out, "and 24 rows more"));
+}
+END_TEST
+
+/* ---- on a terminal -------------------------------------------------------------------------------------- */
+
+/* Types `keys` at the prompts of the example's walk. */
+static const char *type(const char *keys)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(terminal, 0);
+    ck_assert_int_eq(grantpt(terminal), 0);
+    ck_assert_int_eq(unlockpt(terminal), 0);
+    int inside = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(inside, 0);
+    ck_assert_int_eq(write(terminal, keys, strlen(keys)), (ssize_t)strlen(keys));
+    char program[512];
+    snprintf(program, sizeof program, "%s/tilewise", build_folder());
+    char *argv[] = {program, (char[]){"step"}, (char[]){"--example"}, NULL};
+    result.exit_code = spawn(argv, inside, inside,
+                             inside); /* what it prints waits in the terminal: under 4 KiB a time */
+    size_t used = 0;
+    fcntl(terminal, F_SETFL, O_NONBLOCK);
+    for (ssize_t n; (n = read(terminal, result.out + used, sizeof result.out - 1 - used)) > 0;)
+        used += (size_t)n;
+    result.out[used] = '\0';
+    close(inside);
+    close(terminal);
+    return result.out;
+}
+
+START_TEST(test_on_a_terminal)
+{
+    const char *out = type("q\n");
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_ptr_nonnull(strstr(out, "tile 1 of 4"));
+    ck_assert_ptr_nonnull(strstr(out, "Enter: on"));
+    ck_assert_ptr_null(strstr(out, "tile 2 of 4"));
+    out = type("4\nq\n");
+    ck_assert_ptr_nonnull(strstr(out, "tile 4 of 4"));
+    ck_assert_ptr_null(strstr(out, "tile 2 of 4"));
+    out = type("\np\nq\n");
+    const char *second = strstr(out, "tile 2 of 4");
+    ck_assert_ptr_nonnull(second);
+    ck_assert_ptr_nonnull(strstr(second, "tile 1 of 4"));
+}
+END_TEST
+
+/* ---- the page ------------------------------------------------------------------------------------------- */
+
+static const char *in_build(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", build_folder(), name);
+    return path;
+}
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+START_TEST(test_page_needs_nothing_else)
+{
+    static const char *const fetches[] = {"src=",   "href=\"http",    "@import", "url(http",
+                                          "fetch(", "XMLHttpRequest", "{{walk",  "{{title"};
+    const char *page = run("build/tilewise step --example --html -")->out;
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_str_eq(result.err, "");
+    ck_assert_int_eq(strncmp(page, "<!DOCTYPE html>", 15), 0);
+    ck_assert_uint_lt(strlen(page), 200000);
+    for (size_t i = 0; i < sizeof fetches / sizeof fetches[0]; i++)
+        ck_assert_msg(strstr(page, fetches[i]) == NULL, "the page has '%s'", fetches[i]);
+    ck_assert_ptr_nonnull(strstr(page, "\"algorithm\":\"flash2\""));
+    ck_assert_ptr_nonnull(strstr(page, "static void flash2_block(tw_emitter *e"));
+}
+END_TEST
+
+/* One that is refused leaves an older page as it was. */
+START_TEST(test_page_is_there_or_not)
+{
+    char command[700], path[512];
+    snprintf(path, sizeof path, "%s", in_build("step_test.html"));
+    remove(path);
+    snprintf(command, sizeof command,
+             "build/tilewise step --seqlen 128 --head-dim 64 --block-m 16 --block-n 16 --html %s", path);
+    ck_assert_int_eq(run(command)->exit_code, 2);
+    ck_assert_ptr_nonnull(strstr(result.err, "it must have fewer than 2000000"));
+    ck_assert(!exists(path));
+    snprintf(command, sizeof command, "build/tilewise step --example --html %s", path);
+    ck_assert_int_eq(run(command)->exit_code, 0);
+    ck_assert_str_eq(result.out, "");
+    ck_assert(exists(path));
+    remove(path);
+}
+END_TEST
+
+/* ---- refusals ------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *arguments, *line;
+} refused[] = {
+    {"--algorithm flash9", "algorithm is 'flash9', it must be one of"},
+    {"--machine nowhere", "nowhere"},
+    {"--dtype fp8", "fp8"},
+    {"--seqlen 0", "--seqlen"},
+    {"--seqlen 8,16", "the options name 2 cases, step walks through one"},
+    {"--algorithm flash1,flash2", "the options name 2 cases"},
+    {"--heads 3 --heads-kv 2", "num_heads"},
+    {"--row 8", "--row is 8, it must be from 0 to 7"},
+    {"--row x", "--row"},
+    {"--to 0", "--to is 0, it must be from 1 to 4"},
+    {"--to 5", "--to is 5, it must be from 1 to 4"},
+    {"--example --seqlen 5", "--seqlen is given beside --example"},
+    {"--example --dtype fp32", "--dtype is given beside --example"},
+    {"--seqlen 1M", "more than 50000 tiles"},
+    {"--seqlen 100k --algorithm standard", "the walk: needs"},
+    {"--seqlen 4k --block-m 4k --block-n 4k --head-dim 128", "too many"},
+    {"--seqlen 512 --html build/no.html", "too many to step through"},
+    {"--seqlen 512 --head-dim 256 --block-m 64 --block-n 64 --html build/no.html", "numbers to show"},
+    {"--html /", "is a folder"},
+    {"--html /nonexistent/page.html", "cannot be written"},
+    {"--html - --plain", "both write to stdout"},
+    {"--html", "needs a value"},
+    {"--htlm x", "did you mean --html?"},
+    {"--csv x", "--csv is not known"},
+};
+enum { NUM_REFUSED = sizeof refused / sizeof refused[0] };
+
+START_TEST(test_refusals)
+{
+    char command[256];
+    snprintf(command, sizeof command, "build/tilewise step %s", refused[_i].arguments);
+    run(command);
+    ck_assert_msg(result.exit_code == 2, "%s: exit %d, %s", command, result.exit_code, result.err);
+    ck_assert_msg(strstr(result.err, refused[_i].line) != NULL, "%s says: %s", command, result.err);
+    ck_assert_msg(strchr(result.err, '\n') == result.err + strlen(result.err) - 1, "not one line: %s",
+                  result.err);
+    ck_assert_str_eq(result.out, "");
+    ck_assert(!exists("build/no.html"));
+}
+END_TEST
+
+Suite *tw_suite_step(void)
+{
+    Suite *suite = suite_create("step");
+    TCase *core = tcase_create("core");
+    tcase_set_timeout(core, 60);
+    tcase_add_test(core, test_plain_is_the_example_by_hand);
+    tcase_add_test(core, test_plain_bytes_of_the_example);
+    tcase_add_test(core, test_plain_grid_and_end);
+    tcase_add_test(core, test_other_rows);
+    tcase_add_test(core, test_on_a_terminal);
+    tcase_add_test(core, test_page_needs_nothing_else);
+    tcase_add_test(core, test_page_is_there_or_not);
+    suite_add_tcase(suite, core);
+    TCase *errors = tcase_create("errors");
+    tcase_add_loop_test(errors, test_refusals, 0, NUM_REFUSED);
+    suite_add_tcase(suite, errors);
+    return suite;
+}
