@@ -166,6 +166,17 @@ START_TEST(test_page_is_there_or_not)
 }
 END_TEST
 
+/* Its last line says why it was skipped, where it was. */
+START_TEST(test_page_in_a_browser)
+{
+    run("tests/page/check_page.sh");
+    if (result.exit_code == 77)
+        printf("%s", result.out);
+    else
+        ck_assert_msg(result.exit_code == 0, "%s%s", result.out, result.err);
+}
+END_TEST
+
 /* ---- refusals ------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -225,6 +236,10 @@ Suite *tw_suite_step(void)
     tcase_add_test(core, test_page_needs_nothing_else);
     tcase_add_test(core, test_page_is_there_or_not);
     suite_add_tcase(suite, core);
+    TCase *browser = tcase_create("browser");
+    tcase_set_timeout(browser, 600);
+    tcase_add_test(browser, test_page_in_a_browser);
+    suite_add_tcase(suite, browser);
     TCase *errors = tcase_create("errors");
     tcase_add_loop_test(errors, test_refusals, 0, NUM_REFUSED);
     suite_add_tcase(suite, errors);

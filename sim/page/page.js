@@ -242,6 +242,13 @@ function show() {
     at('row').value = String(row);
     ['first', 'back', 'back-tile'].forEach(id => { at(id).disabled = op === 0; });
     ['last', 'on', 'on-tile'].forEach(id => { at(id).disabled = op === frames.length - 1; });
+    clearTimeout(addressTimer);
+    addressTimer = setTimeout(writeAddress, 150);
+}
+
+// Only when the reader rests: browsers refuse an address that changes hundreds of times in a few seconds.
+let addressTimer = 0;
+function writeAddress() {
     const address = `#op=${op + 1}` + (row >= 0 ? `&row=${row}` : '');
     if (location.hash !== address)
         history.replaceState(null, '', address);
