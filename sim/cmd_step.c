@@ -1,10 +1,9 @@
 /* tilewise step: walks through a schedule tile by tile, as text or as one page for a browser. */
 #include "commands.h"
 
-#include "../cpu_ref/attention.h"
-#include "../cpu_ref/memory.h"
 #include "step_page.h"
 #include "step_text.h"
+#include "tensors.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,34 +89,15 @@ static tw_status the_case(tw_case *c, tw_options *o, bool example, const tw_mach
     return TW_OK;
 }
 
-static tw_status random_tensor(double **x, size_t n, tw_dtype dtype, uint64_t seed, uint64_t stream)
-{
-    TW_TRY(tw_memory_check((double)n * sizeof(double), "the walk"));
-    *x = malloc(n * sizeof **x);
-    if (!*x)
-        return tw_fail(TW_ENOMEM, "no memory for a tensor of %zu numbers", n);
-    tw_random_normal(*x, n, seed, stream);
-    for (size_t i = 0; i < n; i++)
-        (*x)[i] = tw_dtype_round(dtype, (*x)[i]);
-    return TW_OK;
-}
-
 static tw_status record_random(tw_trace *trace, const tw_case *c, const tw_machine *machine, uint64_t seed,
                                const tw_trace_options *options)
 {
-    double *q = NULL, *k = NULL, *v = NULL;
-    const tw_problem *p = &c->problem;
-    TW_TRY(tw_trace_check(c->schedule, p, &c->tiling, machine, options));
-    tw_status status = random_tensor(&q, tw_problem_q_elements(p), p->dtype, seed, 0);
-    if (status == TW_OK)
-        status = random_tensor(&k, tw_problem_k_elements(p), p->dtype, seed, 1);
-    if (status == TW_OK)
-        status = random_tensor(&v, tw_problem_k_elements(p), p->dtype, seed, 2);
-    if (status == TW_OK)
-        status = tw_trace_record(trace, c->schedule, p, &c->tiling, machine, q, k, v, options);
-    free(q);
-    free(k);
-    free(v);
+    tw_inputs inputs;
+    TW_TRY(tw_trace_check(c->schedule, &c->problem, &c->tiling, machine, options));
+    TW_TRY(tw_inputs_random(&inputs, &c->problem, seed));
+    tw_status status = tw_trace_record(trace, c->schedule, &c->problem, &c->tiling, machine, inputs.q,
+                                       inputs.k, inputs.v, options);
+    tw_inputs_free(&inputs);
     return status;
 }
 

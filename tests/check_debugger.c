@@ -1,11 +1,23 @@
 /* The debugger's commands (tests/gdb): known numbers, the same numbers as step --plain, and docs/howto/debugger.md. */
 #include "check_tilewise.h"
-#include "run_program.h"
 #include "step_example.h"
+#include "support_process.h"
 
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-static char walk_of_gdb[TEXT_MAX];
+/* The last program that was run. */
+static tw_process result;
+
+static char *run_words(char **words)
+{
+    tw_process_free(&result);
+    result = tw_run(words);
+    return result.out;
+}
 
 static bool has_gdb(void)
 {
@@ -16,27 +28,27 @@ static bool has_gdb(void)
                     (char[]){"python print(6 * 7)"},
                     NULL};
     char program[512];
-    snprintf(program, sizeof program, "%s/gdb/tilewise", build_folder());
-    const char *why = access(program, X_OK) != 0                      ? "the program for it was not built"
-                      : strncmp(run_words(argv)->out, "42\n", 3) != 0 ? "there is no gdb with Python here"
-                                                                      : NULL;
+    snprintf(program, sizeof program, "%s/gdb/tilewise", tw_build_folder());
+    const char *why = access(program, X_OK) != 0                 ? "the program for it was not built"
+                      : strncmp(run_words(argv), "42\n", 3) != 0 ? "there is no gdb with Python here"
+                                                                 : NULL;
     if (why)
         printf("skipped: the debugger's commands, because %s\n", why);
     return !why;
 }
 
 /* What gdb prints for a script, run on `tilewise step --plain ARGUMENTS`. */
-static const char *session(const char *arguments, const char *script)
+static char *session(const char *arguments, const char *script)
 {
     char path[512], set_args[512];
-    snprintf(path, sizeof path, "%s/session-%ld.gdb", build_folder(), (long)getpid());
+    snprintf(path, sizeof path, "%s/session-%ld.gdb", tw_build_folder(), (long)getpid());
     snprintf(set_args, sizeof set_args, "set args step --plain %s < /dev/null > /dev/null", arguments);
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
     fputs(script, file);
     ck_assert_int_eq(fclose(file), 0);
     char program[512];
-    snprintf(program, sizeof program, "%s/gdb/tilewise", build_folder());
+    snprintf(program, sizeof program, "%s/gdb/tilewise", tw_build_folder());
     char *argv[] = {(char[]){"gdb"}, (char[]){"-q"},
                     (char[]){"-nx"}, (char[]){"-batch"},
                     (char[]){"-x"},  (char[]){"tests/gdb/tilewise.gdb"},
@@ -46,10 +58,10 @@ static const char *session(const char *arguments, const char *script)
     run_words(argv);
     remove(path);
     ck_assert_msg(result.exit_code == 0, "gdb failed: %s", result.err);
-    const char *begin = strchr(result.out, '\n'); /* the first line says which commands there are */
+    char *begin = strchr(result.out, '\n'); /* the first line says which commands there are */
     ck_assert_ptr_nonnull(begin);
-    memmove(walk_of_gdb, begin + 1, strlen(begin));
-    return walk_of_gdb;
+    memmove(result.out, begin + 1, strlen(begin));
+    return result.out;
 }
 
 START_TEST(test_known_numbers)
@@ -70,14 +82,13 @@ START_TEST(test_known_numbers)
             strcat(expected, line);
         }
     }
-    session("--example", script);
-    for (char *at = walk_of_gdb; (at = strstr(at, ", line ")) != NULL;
-         at++) { /* a schedule's lines may move */
+    char *out = session("--example", script);
+    for (char *at = out; (at = strstr(at, ", line ")) != NULL; at++) { /* a schedule's lines may move */
         char *number = at + 7, *end = strchr(number, ')');
         *number = 'N';
         memmove(number + 1, end, strlen(end) + 1);
     }
-    ck_assert_str_eq(walk_of_gdb, expected);
+    ck_assert_str_eq(out, expected);
 }
 END_TEST
 
@@ -112,7 +123,7 @@ static void row_lines(char *lines, const char *text)
 
 START_TEST(test_same_as_plain)
 {
-    static char from_plain[TEXT_MAX], from_gdb[TEXT_MAX];
+    static char from_plain[1 << 16], from_gdb[1 << 16];
     char script[2048] = "", line[64], command[512];
     if (!has_gdb())
         return;
@@ -121,9 +132,10 @@ START_TEST(test_same_as_plain)
         strcat(script, line);
     }
     row_lines(from_gdb, session(walks[_i].arguments, script));
-    snprintf(command, sizeof command, "build/tilewise step --plain %s --row %d", walks[_i].arguments,
-             walks[_i].row);
-    row_lines(from_plain, run(command)->out);
+    snprintf(command, sizeof command, "step --plain %s --row %d", walks[_i].arguments, walks[_i].row);
+    tw_process plain = tw_tilewise(command);
+    row_lines(from_plain, plain.out);
+    tw_process_free(&plain);
     ck_assert_str_eq(from_gdb, from_plain);
     int count = 0;
     for (const char *at = from_gdb; (at = strchr(at, '\n')) != NULL; at++)
@@ -198,7 +210,8 @@ static char *how_to(void)
     FILE *file = fopen("docs/howto/debugger.md", "r");
     ck_assert_msg(file != NULL,
                   "docs/howto/debugger.md is not here: run the tests from the top of the repository");
-    read_back(text, sizeof text, file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
     return text;
 }
 
@@ -243,9 +256,13 @@ START_TEST(test_how_to_as_text)
     char *at = how_to();
     for (char *block; (block = next_block(&at, "\n```console test\n")) != NULL; count++) {
         char command[512];
-        ck_assert_int_eq(strncmp(block, "$ ", 2), 0);
-        snprintf(command, sizeof command, "%.*s", (int)strcspn(block + 2, "\n"), block + 2);
-        ck_assert_str_eq(run(command)->out, strchr(block, '\n') + 1);
+        static const char prompt[] = "$ build/tilewise ";
+        size_t begin = strlen(prompt);
+        ck_assert_int_eq(strncmp(block, prompt, begin), 0);
+        snprintf(command, sizeof command, "%.*s", (int)strcspn(block + begin, "\n"), block + begin);
+        tw_process plain = tw_expect_exit(0, command);
+        ck_assert_str_eq(plain.out, strchr(block, '\n') + 1);
+        tw_process_free(&plain);
     }
     ck_assert_int_ge(count, 1);
 }

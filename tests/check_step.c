@@ -1,16 +1,30 @@
-/* tilewise step and the debugger's commands: known numbers, one walk in every view, refusals, and the how-to. */
+/* tilewise step: the example by hand, a terminal, the page, refusals. */
 #define _XOPEN_SOURCE 700 /* posix_openpt() */
 #include "check_tilewise.h"
-#include "run_program.h"
 #include "step_example.h"
+#include "support_process.h"
 
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+extern char **environ;
+
+/* The last program that was run. */
+static tw_process result;
+
+static const char *run(const char *line)
+{
+    tw_process_free(&result);
+    result = tw_tilewise(line);
+    return result.out;
+}
 
 /* ---- the example, by hand ------------------------------------------------------------------------------- */
 
@@ -18,8 +32,8 @@ START_TEST(test_plain_is_the_example_by_hand)
 {
     char line[160], command[128];
     for (int row = 0; row < 4; row++) {
-        snprintf(command, sizeof command, "build/tilewise step --plain --example --row %d", row);
-        const char *at = run(command)->out;
+        snprintf(command, sizeof command, "step --plain --example --row %d", row);
+        const char *at = run(command);
         ck_assert_int_eq(result.exit_code, 0);
         for (int i = 0; i < NUM_STEPS; i++) {
             if (row < steps[i].row0 || row > steps[i].row0 + 1)
@@ -35,7 +49,7 @@ END_TEST
 /* The bytes of the README's table: flash2 moves Q 16, twice K 16 and V 16 in; O 16 and LSE 16 out. */
 START_TEST(test_plain_bytes_of_the_example)
 {
-    const char *out = run("build/tilewise step --example --machine paper")->out, *last = NULL;
+    const char *out = run("step --example --machine paper"), *last = NULL;
     for (const char *at = out; (at = strstr(at, "SRAM fill")) != NULL; at++)
         last = at;
     ck_assert_ptr_nonnull(last);
@@ -50,24 +64,24 @@ END_TEST
 
 START_TEST(test_plain_grid_and_end)
 {
-    const char *out = run("build/tilewise step --seqlen 12 --causal --to 3")->out;
+    const char *out = run("step --seqlen 12 --causal --to 3");
     ck_assert_ptr_nonnull(strstr(out, "tile 1 of 6: rows 0-3, keys 0-3"));
     ck_assert_ptr_nonnull(strstr(out, "  scores   # - -\n           # @ -\n           . . .\n"));
     ck_assert_ptr_nonnull(strstr(out, "tile 3 of 6"));
     ck_assert_ptr_null(strstr(out, "tile 4 of 6"));
-    out = run("build/tilewise step --seqlen-q 80 --seqlen-k 160 --to 40")->out;
+    out = run("step --seqlen-q 80 --seqlen-k 160 --to 40");
     ck_assert_ptr_nonnull(strstr(out, "tiles 0-15 of 20 down, 8-39 of 40 across"));
 }
 END_TEST
 
 START_TEST(test_other_rows)
 {
-    const char *out = run("build/tilewise step --seqlen-q 6 --seqlen-k 2 --causal --row 5")->out;
+    const char *out = run("step --seqlen-q 6 --seqlen-k 2 --causal --row 5");
     ck_assert_ptr_nonnull(strstr(out, "row 5: not in this tile"));
     ck_assert_ptr_nonnull(strstr(out, "            -inf           0")); /* rows 0-3 see no key */
-    out = run("build/tilewise step --algorithm standard")->out;
+    out = run("step --algorithm standard");
     ck_assert_ptr_nonnull(strstr(out, "neither m, l nor O is on chip"));
-    out = run("build/tilewise step --seqlen 40 --block-m 40 --block-n 8")->out;
+    out = run("step --seqlen 40 --block-m 40 --block-n 8");
     ck_assert_ptr_nonnull(strstr(out, "and 24 rows more"));
 }
 END_TEST
@@ -77,6 +91,7 @@ END_TEST
 /* Types `keys` at the prompts of the example's walk. */
 static const char *type(const char *keys)
 {
+    static char said[1 << 16];
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     ck_assert_int_ge(terminal, 0);
     ck_assert_int_eq(grantpt(terminal), 0);
@@ -85,24 +100,31 @@ static const char *type(const char *keys)
     ck_assert_int_ge(inside, 0);
     ck_assert_int_eq(write(terminal, keys, strlen(keys)), (ssize_t)strlen(keys));
     char program[512];
-    snprintf(program, sizeof program, "%s/tilewise", build_folder());
+    snprintf(program, sizeof program, "%s/tilewise", tw_build_folder());
     char *argv[] = {program, (char[]){"step"}, (char[]){"--example"}, NULL};
-    result.exit_code = spawn(argv, inside, inside,
-                             inside); /* what it prints waits in the terminal: under 4 KiB a time */
-    size_t used = 0;
-    fcntl(terminal, F_SETFL, O_NONBLOCK);
-    for (ssize_t n; (n = read(terminal, result.out + used, sizeof result.out - 1 - used)) > 0;)
-        used += (size_t)n;
-    result.out[used] = '\0';
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
+    for (int stream = 0; stream < 3; stream++)
+        posix_spawn_file_actions_adddup2(&actions, inside, stream);
+    ck_assert_int_eq(posix_spawn(&pid, program, &actions, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
     close(inside);
+    size_t used = 0;
+    for (ssize_t n;
+         (n = read(terminal, said + used, sizeof said - 1 - used)) > 0;) /* fails when nobody is inside */
+        used += (size_t)n;
+    said[used] = '\0';
     close(terminal);
-    return result.out;
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return said;
 }
 
 START_TEST(test_on_a_terminal)
 {
     const char *out = type("q\n");
-    ck_assert_int_eq(result.exit_code, 0);
     ck_assert_ptr_nonnull(strstr(out, "tile 1 of 4"));
     ck_assert_ptr_nonnull(strstr(out, "Enter: on"));
     ck_assert_ptr_null(strstr(out, "tile 2 of 4"));
@@ -121,7 +143,7 @@ END_TEST
 static const char *in_build(const char *name)
 {
     static char path[512];
-    snprintf(path, sizeof path, "%s/%s", build_folder(), name);
+    snprintf(path, sizeof path, "%s/%s", tw_build_folder(), name);
     return path;
 }
 
@@ -135,7 +157,7 @@ START_TEST(test_page_needs_nothing_else)
 {
     static const char *const fetches[] = {"src=",   "href=\"http",    "@import", "url(http",
                                           "fetch(", "XMLHttpRequest", "{{walk",  "{{title"};
-    const char *page = run("build/tilewise step --example --html -")->out;
+    const char *page = run("step --example --html -");
     ck_assert_int_eq(result.exit_code, 0);
     ck_assert_str_eq(result.err, "");
     ck_assert_int_eq(strncmp(page, "<!DOCTYPE html>", 15), 0);
@@ -153,13 +175,15 @@ START_TEST(test_page_is_there_or_not)
     char command[700], path[512];
     snprintf(path, sizeof path, "%s", in_build("step_test.html"));
     remove(path);
-    snprintf(command, sizeof command,
-             "build/tilewise step --seqlen 128 --head-dim 64 --block-m 16 --block-n 16 --html %s", path);
-    ck_assert_int_eq(run(command)->exit_code, 2);
+    snprintf(command, sizeof command, "step --seqlen 128 --head-dim 64 --block-m 16 --block-n 16 --html %s",
+             path);
+    run(command);
+    ck_assert_int_eq(result.exit_code, 2);
     ck_assert_ptr_nonnull(strstr(result.err, "it must have fewer than 2000000"));
     ck_assert(!exists(path));
-    snprintf(command, sizeof command, "build/tilewise step --example --html %s", path);
-    ck_assert_int_eq(run(command)->exit_code, 0);
+    snprintf(command, sizeof command, "step --example --html %s", path);
+    run(command);
+    ck_assert_int_eq(result.exit_code, 0);
     ck_assert_str_eq(result.out, "");
     ck_assert(exists(path));
     remove(path);
@@ -169,7 +193,8 @@ END_TEST
 /* Its last line says why it was skipped, where it was. */
 START_TEST(test_page_in_a_browser)
 {
-    run("tests/page/check_page.sh");
+    tw_process_free(&result);
+    result = tw_run((char *[]){(char[]){"tests/page/check_page.sh"}, NULL});
     if (result.exit_code == 77)
         printf("%s", result.out);
     else
@@ -180,7 +205,7 @@ END_TEST
 /* ---- refusals ------------------------------------------------------------------------------------------- */
 
 static const struct {
-    const char *arguments, *line;
+    const char *arguments, *words;
 } refused[] = {
     {"--algorithm flash9", "algorithm is 'flash9', it must be one of"},
     {"--machine nowhere", "nowhere"},
@@ -198,8 +223,8 @@ static const struct {
     {"--seqlen 1M", "more than 50000 tiles"},
     {"--seqlen 100k --algorithm standard", "the walk: needs"},
     {"--seqlen 4k --block-m 4k --block-n 4k --head-dim 128", "too many"},
-    {"--seqlen 512 --html build/no.html", "too many to step through"},
-    {"--seqlen 512 --head-dim 256 --block-m 64 --block-n 64 --html build/no.html", "numbers to show"},
+    {"--seqlen 512 --html no-such-page.html", "too many to step through"},
+    {"--seqlen 512 --head-dim 256 --block-m 64 --block-n 64 --html no-such-page.html", "numbers to show"},
     {"--html /", "is a folder"},
     {"--html /nonexistent/page.html", "cannot be written"},
     {"--html - --plain", "both write to stdout"},
@@ -212,14 +237,9 @@ enum { NUM_REFUSED = sizeof refused / sizeof refused[0] };
 START_TEST(test_refusals)
 {
     char command[256];
-    snprintf(command, sizeof command, "build/tilewise step %s", refused[_i].arguments);
-    run(command);
-    ck_assert_msg(result.exit_code == 2, "%s: exit %d, %s", command, result.exit_code, result.err);
-    ck_assert_msg(strstr(result.err, refused[_i].line) != NULL, "%s says: %s", command, result.err);
-    ck_assert_msg(strchr(result.err, '\n') == result.err + strlen(result.err) - 1, "not one line: %s",
-                  result.err);
-    ck_assert_str_eq(result.out, "");
-    ck_assert(!exists("build/no.html"));
+    snprintf(command, sizeof command, "step %s", refused[_i].arguments);
+    tw_expect_refusal(command, refused[_i].words);
+    ck_assert(!exists("no-such-page.html"));
 }
 END_TEST
 
