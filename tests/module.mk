@@ -13,7 +13,9 @@ $(build)/tests/check_tilewise: $(test_objects) $(build)/libtilewise_sim.a $(buil
 	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(test_ldlibs) $(tw_ldlibs)
 
 .PHONY: test-suites test-shared-library
-test-suites: $(build)/tests/check_tilewise $(build)/tilewise ## every Check suite; SUITES="ref_npy …" for some
+# The debugger's commands are tested where there is a debugger.
+gdb_if_any := $(if $(SANITIZE),,$(if $(shell command -v gdb),$(build)/gdb/tilewise))
+test-suites: $(build)/tests/check_tilewise $(build)/tilewise $(gdb_if_any) ## every Check suite; SUITES="ref_npy …" for some
 	$< $(SUITES)
 
 # The shared library as a stranger uses it: it exports nothing but tw_*, and Python can call it. Neither can be said
