@@ -56,6 +56,7 @@ static tw_status check_finite(const double *x, size_t n, const char *path)
 typedef struct files {
     tw_inputs inputs;
     double *o, *lse;
+    tw_dtype lse_dtype;
 } files;
 
 static tw_status read_files(files *f, const check_options *o)
@@ -69,7 +70,7 @@ static tw_status read_files(files *f, const check_options *o)
     TW_TRY(check_finite(f->inputs.v, tw_problem_k_elements(p), o->v));
     TW_TRY(tw_output_read(&f->o, &o_dtype, o->o, p, layout));
     if (o->lse)
-        TW_TRY(tw_lse_read(&f->lse, o->lse, p));
+        TW_TRY(tw_lse_read(&f->lse, &f->lse_dtype, o->lse, p));
     p->dtype = tw_coarser(p->dtype, o_dtype);
     p->causal = o->shared.causal;
     p->softmax_scale = o->softmax_scale;
@@ -104,7 +105,8 @@ static tw_status compare_with_exact(const files *f, const check_options *o)
                       .k = f->inputs.k,
                       .v = f->inputs.v,
                       .o = f->o,
-                      .lse = f->lse};
+                      .lse = f->lse,
+                      .lse_dtype = f->lse_dtype};
     tw_row_sample sample = tw_row_sample_for(&claim.problem, o->shared.seed, 1.0);
     tw_variant right = tw_variant_of(&claim.problem);
     tw_verdict verdict;

@@ -104,7 +104,7 @@ static tw_status try_scale(trial *t, double scale, const char *what)
     variant.scale = scale;
     TW_TRY(fits(&yes, t, t->claim, &variant));
     if (yes)
-        name_it(t, "the scale is wrong: Q K^T was multiplied by %.6g (%s), not by %.6g", scale, what, right);
+        name_it(t, "the scale is wrong: Q K^T was multiplied by %.4g (%s), not by %.4g", scale, what, right);
     return TW_OK;
 }
 

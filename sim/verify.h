@@ -16,7 +16,8 @@ typedef struct tw_claim {
     tw_problem problem; /**< dtype: the number format whose roundings are forgiven */
     const double *q, *k, *v;
     const double *o;
-    const double *lse; /**< NULL if there is none to check */
+    const double *lse;  /**< NULL if there is none to check */
+    tw_dtype lse_dtype; /**< what LSE was stored in; its roundings are forgiven too */
 } tw_claim;
 
 /** Which keys a query row sees. */

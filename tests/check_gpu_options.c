@@ -116,11 +116,10 @@ END_TEST
 static const struct {
     const char *line, *says;
 } refused[] = {
-    {"--tokens 1k --batch 2", "exclude each other"},
-    {"--hidden 2k --heads 2", "exclude each other"},
-    {"--hidden 2k --heads-kv 2", "exclude each other"},
-    {"--tokens 16k --seqlen 3k", "multiple of the seqlen 3072"},
-    {"--hidden 1000 --head-dim 64", "multiple of the head_dim 64"},
+    {"--tokens 1k --batch 2", "both given"},
+    {"--hidden 2k --heads 2", "both given"},
+    {"--tokens 16k --seqlen 3k", "which is 3072"},
+    {"--hidden 1000 --head-dim 64", "which is 64"},
     {"--reps 0", "--reps is '0'"},
     {"--reps 2000000", "at most 1000000"},
     {"--mask some", "--mask is 'some'"},

@@ -290,10 +290,7 @@ extern "C" tw_status tw_flash1_supports(const tw_problem *p, const tw_tiling *t)
     TW_TRY(rung_supports_problem("10_flash1", p));
     variant v = find_variant(p, t);
     if (v.smem_bytes == 0)
-        return tw_fail(TW_EUNSUPPORTED,
-                       "10_flash1 was not built for block_m %d and block_n %d; it has block_m 64, 128 with "
-                       "block_n 32, 64, 128 and block_m 64 with block_n 256",
-                       t->block_m, t->block_n);
+        return rung_refuses_tiling("10_flash1", t, tw_flash1_tilings);
     if (t->block_n <= 32 && p->seqlen_k > MAX_KEYS_BLOCK_N_32)
         return tw_fail(TW_EUNSUPPORTED,
                        "10_flash1 takes at most %d keys with block_n %d, not %d: it would round O too often",
