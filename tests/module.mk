@@ -1,7 +1,7 @@
 # The tests: every tests/check_*.c is a Check suite of one program, support_*.c is what they share. suites.def lists them.
 
 test_sources := $(wildcard tests/check_*.c tests/support_*.c)
-test_objects := $(test_sources:%.c=$(build)/obj/%.o)
+test_objects := $(test_sources:%.c=$(build)/obj/%.o) $(gpu_host_objects)
 test_ldlibs  := -lcheck -lsubunit -lpopt -linih -lm -lrt -lpthread
 
 # This one includes the recipe of the random numbers and must compile it as the library does.
