@@ -158,11 +158,16 @@ sanitize-compiler: ## the first half of sanitize
 	@+ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(submake) build=$(build)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' WERROR=1 test-suites
 
+# The suites that start programs are left out: valgrind would not follow; the program is run by itself instead.
+valgrind := valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
+    --errors-for-leak-kinds=definite,indirect --error-exitcode=9
+valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|readme|house)$$')
 sanitize-valgrind: ## the second half of sanitize, the slow one
 	@$(deps) sanitize-valgrind
 	@+$(submake) build=$(build)/valgrind CFLAGS='-O1 -g' $(build)/valgrind/tests/check_tilewise $(build)/valgrind/tilewise
-	CK_FORK=no TW_BUILD=$(build)/valgrind valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
-	    --error-exitcode=9 $(build)/valgrind/tests/check_tilewise
+	CK_FORK=no TW_BUILD=$(build)/valgrind $(valgrind) $(build)/valgrind/tests/check_tilewise $(valgrind_suites)
+	$(valgrind) $(build)/valgrind/tilewise io --seqlen 300,1k --causal > /dev/null
+	$(valgrind) $(build)/valgrind/tilewise run --seqlen 97 --heads 4 --heads-kv 2 --head-dim 40 --causal > /dev/null
 
 # The program as a debugger wants it, in a folder of its own.
 gdb_program := $(build)/gdb/tilewise
