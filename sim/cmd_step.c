@@ -105,7 +105,7 @@ static tw_status record_random(tw_trace *trace, const tw_case *c, const tw_machi
 static tw_status record(tw_trace *trace, tw_options *o, const step_options *s)
 {
     tw_machine machine;
-    tw_case c;
+    tw_case c = {.schedule = NULL};
     bool full = s->html != NULL;
     tw_trace_options options = {.full = full,
                                 .row = s->row == UINT64_MAX ? -1 : (int64_t)s->row,
@@ -189,7 +189,7 @@ static tw_status show(const tw_trace *t, const step_options *s)
 
 static tw_status step(tw_options *o, const step_options *s)
 {
-    tw_trace trace;
+    tw_trace trace = {.schedule = NULL};
     if (s->html && strcmp(s->html, "-") == 0 && s->plain)
         return tw_fail(TW_EINVAL, "--html - and --plain both write to stdout: give --html a file");
     TW_TRY(record(&trace, o, s));

@@ -36,7 +36,7 @@ tw_step_baselines tw_step_baselines_of(const tw_trace *trace);
 void tw_step_print_head(FILE *out, const tw_trace *trace);
 
 /** One stop: the grid of tiles, what is on chip, the row state, the bytes. */
-void tw_step_print_stop(FILE *out, const tw_trace *trace, size_t stop, const tw_step_baselines *baselines);
+void tw_step_print_stop(FILE *out, const tw_trace *trace, size_t at, const tw_step_baselines *baselines);
 
 #ifdef __cplusplus
 }

@@ -37,6 +37,14 @@ static bool has_gdb(void)
     return !why;
 }
 
+/* Adds a line to a text that has room for `size` bytes. */
+static void add_line(char *text, size_t size, const char *line)
+{
+    size_t used = strlen(text), length = strlen(line);
+    ck_assert_uint_lt(used + length, size);
+    memcpy(text + used, line, length + 1);
+}
+
 /* What gdb prints for a script, run on `tilewise step --plain ARGUMENTS`. */
 static char *session(const char *arguments, const char *script)
 {
@@ -70,16 +78,16 @@ START_TEST(test_known_numbers)
         return;
     char script[512] = "", expected[4096] = "", line[160];
     for (int i = 0; i < NUM_STEPS; i++) {
-        strcat(script, "tw-step\ntw-row 0\ntw-row 1\ntw-row 2\ntw-row 3\n");
+        add_line(script, sizeof script, "tw-step\ntw-row 0\ntw-row 1\ntw-row 2\ntw-row 3\n");
         snprintf(line, sizeof line, "tile %d: rows %d-%d, keys %d-%d (flash2.c, line ", i + 1, steps[i].row0,
                  steps[i].row0 + 1, steps[i].keys - 2, steps[i].keys - 1);
-        strcat(expected, line);
-        strcat(expected, "N)\n");
+        add_line(expected, sizeof expected, line);
+        add_line(expected, sizeof expected, "N)\n");
         for (int row = 0; row < 4; row++) {
             row_by_hand(line, sizeof line, row, steps[i].keys);
             if (row < steps[i].row0 || row > steps[i].row0 + 1)
                 snprintf(line, sizeof line, "row %d: not in this tile\n", row);
-            strcat(expected, line);
+            add_line(expected, sizeof expected, line);
         }
     }
     char *out = session("--example", script);
@@ -129,7 +137,7 @@ START_TEST(test_same_as_plain)
         return;
     for (int i = 0; i < walks[_i].tiles; i++) {
         snprintf(line, sizeof line, "tw-step\ntw-row %d\n", walks[_i].row);
-        strcat(script, line);
+        add_line(script, sizeof script, line);
     }
     row_lines(from_gdb, session(walks[_i].arguments, script));
     snprintf(command, sizeof command, "step --plain %s --row %d", walks[_i].arguments, walks[_i].row);
