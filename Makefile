@@ -61,7 +61,7 @@ $(build)/obj/%.o: %.c $(build)/flags
 FORCE:
 
 # What a target of $(all_targets) needs beyond a C compiler.
-needs/$(build)/tilewise := popt inih
+needs/$(build)/tilewise := popt inih jansson
 needs/gpu := nvcc
 
 all: ## everything that this machine can build; says what it leaves out, and why
@@ -104,13 +104,13 @@ lint-format: ## the first part of lint: is everything formatted?
 	@$(deps) lint-format
 	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources)
 
-lint-cppcheck: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the second part: cppcheck
+lint-cppcheck: $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the second part: cppcheck
 	@$(deps) lint-cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
 	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen \
 	    $(filter-out gpu/%,$(c_sources))
 
-lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
+lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
 	@$(deps) lint-tidy
 	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/%,$(c_sources)) -- \
 	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -Wno-unknown-pragmas
@@ -141,10 +141,10 @@ test: ## every suite, the command line and the README's examples; warnings are e
 run-tests:
 	@$(have) cc || { echo "test: nothing can be built or run without a C compiler"; exit 1; }
 	@+$(submake) $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
-	@+if $(have) popt inih; then $(submake) $(build)/tilewise; \
-	    else echo "left out: $(build)/tilewise, because this is missing: $$($(missing) popt inih)"; fi
-	@$(have) check popt inih || { \
-	    echo "test: this is missing: $$($(missing) check popt inih). Without it these suites cannot run:"; \
+	@+if $(have) popt inih jansson; then $(submake) $(build)/tilewise; \
+	    else echo "left out: $(build)/tilewise, because this is missing: $$($(missing) popt inih jansson)"; fi
+	@$(have) check popt inih jansson || { \
+	    echo "test: this is missing: $$($(missing) check popt inih jansson). Without it these suites cannot run:"; \
 	    sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | paste -sd ' '; exit 1; }
 	@+$(submake) test-shared-library
 	@+$(submake) test-suites
@@ -158,11 +158,28 @@ sanitize-compiler: ## the first half of sanitize
 	@+ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(submake) build=$(build)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' WERROR=1 test-suites
 
+# The suites that start programs are left out: valgrind would not follow; the program is run by itself instead.
+valgrind := valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
+    --errors-for-leak-kinds=definite,indirect --error-exitcode=9
+valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|readme|house)$$')
 sanitize-valgrind: ## the second half of sanitize, the slow one
 	@$(deps) sanitize-valgrind
 	@+$(submake) build=$(build)/valgrind CFLAGS='-O1 -g' $(build)/valgrind/tests/check_tilewise $(build)/valgrind/tilewise
-	CK_FORK=no TW_BUILD=$(build)/valgrind valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
-	    --error-exitcode=9 $(build)/valgrind/tests/check_tilewise
+	CK_FORK=no TW_BUILD=$(build)/valgrind $(valgrind) $(build)/valgrind/tests/check_tilewise $(valgrind_suites)
+	$(valgrind) $(build)/valgrind/tilewise io --seqlen 300,1k --causal > /dev/null
+	$(valgrind) $(build)/valgrind/tilewise run --seqlen 97 --heads 4 --heads-kv 2 --head-dim 40 --causal > /dev/null
+
+# The program as a debugger wants it, in a folder of its own.
+gdb_program := $(build)/gdb/tilewise
+ARGS        ?= --example
+.PHONY: gdb
+$(gdb_program): FORCE
+	@+$(submake) build=$(build)/gdb CFLAGS='-O0 -g' LDFLAGS= SANITIZE= $@
+
+gdb: ## gdb on a small walk, with tw-step, tw-row, tw-tile, tw-watch-max (ARGS="--seqlen 8 --causal")
+	@$(deps) gdb
+	@+DEPS=no $(submake) $(with_openmp) $(gdb_program)
+	gdb -q -x tests/gdb/tilewise.gdb -ex 'set args step --plain $(ARGS) < /dev/null > /dev/null' $(gdb_program)
 
 fuzz: ## short runs of every fuzzer in tests/fuzz, with clang's libFuzzer
 	@$(deps_env) CC=clang tests/deps.sh fuzz

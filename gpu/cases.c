@@ -25,13 +25,13 @@ static int num_values(const tw_int_list *list)
     return list->count > 0 ? list->count : 1;
 }
 
-static int num_cases_of_problem(const tw_gpu_session *s)
+static int num_cases_of_problem(const tw_gpu_program *s)
 {
     const tw_options *o = &s->options.shared;
     return s->selection.num_kernels * num_values(&o->block_m) * num_values(&o->block_n);
 }
 
-static tw_gpu_case case_at(const tw_gpu_session *s, const tw_problem *problem, int i)
+static tw_gpu_case case_at(const tw_gpu_program *s, const tw_problem *problem, int i)
 {
     const tw_options *o = &s->options.shared;
     int block_n = o->block_n.values[i % num_values(&o->block_n)];
@@ -42,13 +42,13 @@ static tw_gpu_case case_at(const tw_gpu_session *s, const tw_problem *problem, i
     return one;
 }
 
-static tw_status can_run(const tw_gpu_session *s, const tw_gpu_case *one, size_t held_bytes)
+static tw_status can_run(const tw_gpu_program *s, const tw_gpu_case *one, size_t held_bytes)
 {
     return tw_gpu_can_run(&s->device, one->kernel, &one->problem, &one->tiling, held_bytes);
 }
 
 /* At least one case must be able to run; what the first that cannot says is then the error of the program. */
-static tw_status check_any_runs(const tw_gpu_session *s)
+static tw_status check_any_runs(const tw_gpu_program *s)
 {
     char reason[512] = "";
     tw_status first = TW_OK;
@@ -67,7 +67,7 @@ static tw_status check_any_runs(const tw_gpu_session *s)
     return tw_fail(first, "%s", reason);
 }
 
-static void skip(tw_gpu_session *s)
+static void skip(tw_gpu_program *s)
 {
     fprintf(stderr, "tilewise-gpu: skipped: %s\n", tw_error_message());
     if (s->csv.file != NULL)
@@ -75,7 +75,7 @@ static void skip(tw_gpu_session *s)
 }
 
 /* Room for the case's workspace, without holding on to the larger one of an earlier kernel. */
-static tw_status run_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_tensors *t,
+static tw_status run_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_tensors *t,
                           tw_gpu_case_fn on_case, void *context)
 {
     if (can_run(s, one, t->held_bytes) != TW_OK) {
@@ -86,7 +86,7 @@ static tw_status run_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_tens
     return on_case(s, one, t, context);
 }
 
-static tw_status run_problem(tw_gpu_session *s, const tw_problem *problem, tw_gpu_problem_fn on_problem,
+static tw_status run_problem(tw_gpu_program *s, const tw_problem *problem, tw_gpu_problem_fn on_problem,
                              tw_gpu_case_fn on_case, void *context)
 {
     tw_gpu_tensors tensors = {0};
@@ -102,7 +102,7 @@ static tw_status run_problem(tw_gpu_session *s, const tw_problem *problem, tw_gp
 }
 
 /* A problem none of whose cases can run is not even allocated. */
-static bool any_case_runs(tw_gpu_session *s, const tw_problem *problem)
+static bool any_case_runs(tw_gpu_program *s, const tw_problem *problem)
 {
     for (int c = 0; c < num_cases_of_problem(s); c++) {
         tw_gpu_case one = case_at(s, problem, c);
@@ -112,7 +112,7 @@ static bool any_case_runs(tw_gpu_session *s, const tw_problem *problem)
     return false;
 }
 
-tw_status tw_gpu_for_each_case(tw_gpu_session *s, tw_gpu_problem_fn on_problem, tw_gpu_case_fn on_case,
+tw_status tw_gpu_for_each_case(tw_gpu_program *s, tw_gpu_problem_fn on_problem, tw_gpu_case_fn on_case,
                                void *context)
 {
     TW_TRY(check_any_runs(s));

@@ -8,19 +8,19 @@
 
 static const int REFERENCE_ROWS = 256; /* all of them up to here, a sample beyond */
 
-static bool table_wanted(const tw_gpu_session *s)
+static bool table_wanted(const tw_gpu_program *s)
 {
     return s->csv.file != stdout; /* --csv -: standard output is the CSV alone */
 }
 
-static tw_status prepare_problem(tw_gpu_session *s, tw_gpu_tensors *tensors, void *context)
+static tw_status prepare_problem(tw_gpu_program *s, tw_gpu_tensors *tensors, void *context)
 {
     tw_gpu_reference *reference = context;
     tw_gpu_reference_free(reference);
     return tw_gpu_reference_make(reference, tensors, REFERENCE_ROWS, s->options.shared.seed);
 }
 
-static void report_disagreement(tw_gpu_session *s, const tw_gpu_case *one, const tw_gpu_verdict *verdict)
+static void report_disagreement(tw_gpu_program *s, const tw_gpu_case *one, const tw_gpu_verdict *verdict)
 {
     s->num_disagreements++;
     fprintf(stderr, "tilewise-gpu: %s %dx%d disagrees with the reference: %s\n", one->kernel->name,
@@ -30,7 +30,7 @@ static void report_disagreement(tw_gpu_session *s, const tw_gpu_case *one, const
                 verdict->line);
 }
 
-static void report_case(tw_gpu_session *s, const tw_gpu_case *one, const tw_gpu_verdict *v,
+static void report_case(tw_gpu_program *s, const tw_gpu_case *one, const tw_gpu_verdict *v,
                         const tw_gpu_timing *t)
 {
     const tw_problem *p = &one->problem;
@@ -50,7 +50,7 @@ static void report_case(tw_gpu_session *s, const tw_gpu_case *one, const tw_gpu_
     fflush(stdout);
 }
 
-static tw_status bench_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_tensors *tensors, void *context)
+static tw_status bench_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_tensors *tensors, void *context)
 {
     tw_gpu_verdict verdict;
     tw_gpu_timing timing;
@@ -60,12 +60,12 @@ static tw_status bench_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_te
         return TW_OK;
     }
     tw_gpu_args args = tw_gpu_tensors_args(tensors, &one->tiling, s->stream);
-    TW_TRY(tw_gpu_time(&timing, one->kernel, &args, (int)s->options.reps));
+    TW_TRY(tw_gpu_time(&timing, one->kernel, &args, s->options.reps));
     report_case(s, one, &verdict, &timing);
     return TW_OK;
 }
 
-tw_status tw_gpu_bench_command(tw_gpu_session *s)
+tw_status tw_gpu_bench_command(tw_gpu_program *s)
 {
     tw_gpu_reference reference = {0};
     if (s->csv.file != NULL) {

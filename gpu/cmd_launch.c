@@ -3,7 +3,7 @@
 #include "cuda_try.h"
 #include "spin.h"
 
-static tw_status launch_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_tensors *tensors,
+static tw_status launch_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_tensors *tensors,
                              void *context)
 {
     (void)context;
@@ -17,7 +17,7 @@ static tw_status launch_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_t
     return TW_OK;
 }
 
-tw_status tw_gpu_launch_command(tw_gpu_session *s)
+tw_status tw_gpu_launch_command(tw_gpu_program *s)
 {
     FILE *out = s->csv.file != NULL ? s->csv.file : stdout;
     tw_gpu_write_header(out, &s->device, s->command_line);

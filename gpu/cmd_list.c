@@ -8,7 +8,7 @@ static void print_tilings(const tw_gpu_kernel *kernel)
     printf("\n");
 }
 
-tw_status tw_gpu_list_command(tw_gpu_session *s)
+tw_status tw_gpu_list_command(tw_gpu_program *s)
 {
     for (int i = 0; i < s->selection.num_kernels; i++) {
         const tw_gpu_kernel *k = s->selection.kernels[i];

@@ -58,7 +58,7 @@ typedef struct group {
     double worst_lse;
 } group;
 
-static void judge(tw_gpu_session *s, group *g, const tw_gpu_kernel *k, const tw_tiling *t,
+static void judge(tw_gpu_program *s, group *g, const tw_gpu_kernel *k, const tw_tiling *t,
                   const tw_problem *p, const char *why, const tw_gpu_verdict *v)
 {
     double share = v->o_allowed > 0.0 ? v->o.max_abs_error / v->o_allowed : 0.0;
@@ -77,7 +77,7 @@ static void judge(tw_gpu_session *s, group *g, const tw_gpu_kernel *k, const tw_
 }
 
 /* All kernels and tilings on one problem; groups lie in the order of the loops. */
-static tw_status validate_problem(tw_gpu_session *s, group *g, const tw_problem *p, double q_factor,
+static tw_status validate_problem(tw_gpu_program *s, group *g, const tw_problem *p, double q_factor,
                                   const char *why)
 {
     tw_gpu_tensors tensors = {0};
@@ -103,7 +103,7 @@ static tw_status validate_problem(tw_gpu_session *s, group *g, const tw_problem 
     return status;
 }
 
-static int num_groups(const tw_gpu_session *s)
+static int num_groups(const tw_gpu_program *s)
 {
     int n = 0;
     for (int i = 0; i < s->selection.num_kernels; i++)
@@ -112,7 +112,7 @@ static int num_groups(const tw_gpu_session *s)
     return n;
 }
 
-static void print_groups(const tw_gpu_session *s, const group *g, const char *what)
+static void print_groups(const tw_gpu_program *s, const group *g, const char *what)
 {
     for (int i = 0; i < s->selection.num_kernels; i++) {
         const tw_gpu_kernel *k = s->selection.kernels[i];
@@ -130,7 +130,7 @@ static void print_groups(const tw_gpu_session *s, const group *g, const char *wh
 }
 
 /* One dtype and head_dim: the whole table. */
-static tw_status validate_table(tw_gpu_session *s, group *groups, tw_dtype dtype, int head_dim)
+static tw_status validate_table(tw_gpu_program *s, group *groups, tw_dtype dtype, int head_dim)
 {
     for (int i = 0; i < NUM_SHAPES; i++) {
         const shape *x = &shapes[i];
@@ -149,7 +149,7 @@ static tw_status validate_table(tw_gpu_session *s, group *groups, tw_dtype dtype
     return TW_OK;
 }
 
-static tw_status validate_all(tw_gpu_session *s, group *groups, size_t bytes)
+static tw_status validate_all(tw_gpu_program *s, group *groups, size_t bytes)
 {
     static const tw_dtype dtypes[] = {TW_FP16, TW_BF16};
     static const int head_dims[] = {64, 128};
@@ -164,7 +164,7 @@ static tw_status validate_all(tw_gpu_session *s, group *groups, size_t bytes)
 }
 
 /* The shapes of the command line instead of the table. */
-static tw_status validate_given(tw_gpu_session *s, group *groups, size_t bytes)
+static tw_status validate_given(tw_gpu_program *s, group *groups, size_t bytes)
 {
     int ran = 0;
     for (size_t i = 0; i < s->num_problems; i++) {
@@ -181,7 +181,7 @@ static tw_status validate_given(tw_gpu_session *s, group *groups, size_t bytes)
     return ran > 0 ? TW_OK : tw_fail(TW_EUNSUPPORTED, "%s", tw_error_message());
 }
 
-tw_status tw_gpu_validate_command(tw_gpu_session *s)
+tw_status tw_gpu_validate_command(tw_gpu_program *s)
 {
     size_t bytes = (size_t)num_groups(s) * sizeof(group);
     group *groups = malloc(bytes);

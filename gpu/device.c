@@ -45,7 +45,6 @@ tw_status tw_gpu_device_open(tw_gpu_device *device)
                  "SM up to %.0f MHz, memory %.0f MHz, power limit %.0f W", max_clock,
                  tw_nvml_memory_clock_mhz(), tw_nvml_power_limit_w());
     device->arch = 10 * properties.major + properties.minor;
-    device->memory_bytes = properties.totalGlobalMem;
     return TW_OK;
 }
 

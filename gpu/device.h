@@ -17,7 +17,6 @@ typedef struct tw_gpu_device {
     char cuda[32]; /**< of the runtime, "13.0" */
     char clock[160];
     int arch; /**< compute capability, 90 for 9.0 */
-    size_t memory_bytes;
 } tw_gpu_device;
 
 /**

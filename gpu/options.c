@@ -11,11 +11,9 @@ static const tw_option own[] = {
      "kernels by name; `tilewise-gpu list` names them (default: all)"},
     {"plugin", "FILE.so", TW_OPTION_TEXT, AT(plugin), 0,
      "adds the kernel of a shared object; see gpu/plugin_example.cu"},
-    {"tokens", "NUMBER", TW_OPTION_BYTES, AT(tokens), 0, "instead of --batch: batch is tokens / seqlen"},
-    {"hidden", "NUMBER", TW_OPTION_BYTES, AT(hidden), 0, "instead of --heads: heads are hidden / head_dim"},
     {"mask", "none|causal|both", TW_OPTION_CHOICE, AT(mask), 0,
      "which masks to run; --causal is --mask causal"},
-    {"reps", "NUMBER", TW_OPTION_BYTES, AT(reps), 0, "timed launches of a case (default: 20)"},
+    {"reps", "NUMBER", TW_OPTION_INT, AT(reps), 0, "timed launches of a case (default: 20)"},
 };
 
 enum { MASK_NONE, MASK_CAUSAL, MASK_BOTH, MAX_REPS = 1000000 };
@@ -29,12 +27,8 @@ static void option_sets(tw_option_set sets[2], tw_gpu_options *o)
 
 static tw_status check_together(tw_gpu_options *o)
 {
-    if (o->tokens != 0 && o->shared.batch.count > 0)
-        return tw_fail(TW_EINVAL, "--tokens and --batch are both given, they exclude each other");
-    if (o->hidden != 0 && o->shared.heads.count + o->shared.heads_kv.count > 0)
-        return tw_fail(TW_EINVAL, "--hidden and --heads are both given, they exclude each other");
     if (o->reps > MAX_REPS)
-        return tw_fail(TW_EINVAL, "--reps is %lld, it must be at most %d", (long long)o->reps, MAX_REPS);
+        return tw_fail(TW_EINVAL, "--reps is %d, it must be at most %d", o->reps, MAX_REPS);
     if (o->shared.causal && o->mask == MASK_NONE)
         o->mask = MASK_CAUSAL;
     return TW_OK;
@@ -59,23 +53,7 @@ void tw_gpu_options_free(tw_gpu_options *options)
 
 bool tw_gpu_shape_given(const tw_gpu_options *o)
 {
-    return TW_SHAPE_GIVEN(&o->shared) || o->tokens != 0 || o->hidden != 0 || o->mask != MASK_NONE;
-}
-
-/* Batch and heads from the number of tokens and the hidden size. */
-static tw_status fill_in(tw_problem *p, const tw_gpu_options *o)
-{
-    if (o->tokens != 0 && (o->tokens % p->seqlen_k != 0 || o->tokens / p->seqlen_k > INT32_MAX))
-        return tw_fail(TW_EINVAL, "--tokens is %lld, it must be a multiple of the seqlen %d",
-                       (long long)o->tokens, p->seqlen_k);
-    if (o->hidden != 0 && (o->hidden % p->head_dim != 0 || o->hidden / p->head_dim > INT32_MAX))
-        return tw_fail(TW_EINVAL, "--hidden is %lld, it must be a multiple of the head_dim %d",
-                       (long long)o->hidden, p->head_dim);
-    if (o->tokens != 0)
-        p->batch = (int)(o->tokens / p->seqlen_k);
-    if (o->hidden != 0)
-        p->num_heads = p->num_heads_kv = (int)(o->hidden / p->head_dim);
-    return tw_problem_check(p);
+    return tw_options_shape_given(&o->shared) || o->mask != MASK_NONE;
 }
 
 /* Appends the problems of one mask. Algorithm and tiles vary inside a problem, so they get one value here. */
@@ -94,10 +72,8 @@ static tw_status append_problems(tw_problem **problems, size_t *count, const tw_
     tw_status status = longer != NULL ? TW_OK : tw_fail(TW_ENOMEM, "no memory for %zu problems", *count + n);
     if (longer != NULL)
         *problems = longer;
-    for (size_t i = 0; status == TW_OK && i < n; i++) {
-        longer[*count] = cases[i].problem;
-        status = fill_in(&longer[(*count)++], o);
-    }
+    for (size_t i = 0; status == TW_OK && i < n; i++)
+        longer[(*count)++] = cases[i].problem;
     free(cases);
     return status;
 }

@@ -175,45 +175,45 @@ static double lse_allowed(tw_dtype dtype, double lse)
     return 1e-3 + (dtype == TW_BF16 ? 0x1p-7 : 0x1p-10) * fabs(lse);
 }
 
-static void describe(tw_gpu_verdict *v, const tw_gpu_reference *r, const char *what, size_t row,
-                     size_t column, double found, double expected, double allowed)
+/* The first element that is off by more than it may be is what the verdict speaks of. */
+static void judge(tw_gpu_verdict *v, const reference_row *at, const char *what, int column, double found,
+                  double expected, double allowed)
 {
-    const reference_row *at = &r->rows[row];
+    /* equal infinities are right; a NaN, or one infinity, is not */
+    if (found == expected || fabs(found - expected) <= allowed || !v->agrees)
+        return;
+    v->agrees = false;
     snprintf(v->line, sizeof v->line,
-             "%s[batch %d, head %d, row %d, %zu] is %g, should be %g, may be off by %.2g", what, at->batch,
+             "%s[batch %d, head %d, row %d, %d] is %g, should be %g, may be off by %.2g", what, at->batch,
              at->head, at->row, column, found, expected, allowed);
+}
+
+static void check_row(tw_gpu_verdict *v, const tw_gpu_reference *r, const tw_gpu_tensors *t, size_t i)
+{
+    const tw_problem *p = &t->problem;
+    const reference_row *at = &r->rows[i];
+    const uint16_t *o = t->h_o + tw_problem_q_row(p, at->batch, at->head, at->row);
+    double lse = (double)t->h_lse[tw_problem_lse_at(p, at->batch, at->head, at->row)];
+    tw_error_add(&v->lse, i, lse, r->lse[i]);
+    judge(v, at, "LSE", 0, lse, r->lse[i], lse_allowed(p->dtype, r->lse[i]));
+    for (int c = 0; c < p->head_dim; c++) {
+        size_t index = i * (size_t)p->head_dim + (size_t)c;
+        double found;
+        tw_dtype_convert(&found, TW_FP64, o + c, p->dtype, 1);
+        tw_error_add(&v->o, index, found, r->o[index]);
+        judge(v, at, "O", c, found, r->o[index], v->o_allowed);
+    }
 }
 
 void tw_gpu_reference_check(tw_gpu_verdict *verdict, const tw_gpu_reference *r, const tw_gpu_tensors *t)
 {
-    const tw_problem *p = &t->problem;
-    size_t d = (size_t)p->head_dim;
-    tw_gpu_verdict v = {.agrees = true,
-                        .o_allowed = 2.0 * r->baseline_error + tw_error_atol(p->dtype, r->max_abs_o)};
-    for (size_t i = 0; i < (size_t)r->num_rows; i++) {
-        const reference_row *at = &r->rows[i];
-        double lse = (double)t->h_lse[tw_problem_lse_at(p, at->batch, at->head, at->row)];
-        tw_error_add(&v.lse, i, lse, r->lse[i]);
-        /* infinite on both sides is right, a NaN or one infinity is not */
-        if (lse != r->lse[i] && !(fabs(lse - r->lse[i]) <= lse_allowed(p->dtype, r->lse[i])) && v.agrees) {
-            v.agrees = false;
-            describe(&v, r, "LSE", i, 0, lse, r->lse[i], lse_allowed(p->dtype, r->lse[i]));
-        }
-        double row[256];
-        tw_dtype_convert(row, TW_FP64, t->h_o + tw_problem_q_row(p, at->batch, at->head, at->row), p->dtype,
-                         d);
-        for (size_t c = 0; c < d; c++) {
-            tw_error_add(&v.o, i * d + c, row[c], r->o[i * d + c]);
-            if (!(fabs(row[c] - r->o[i * d + c]) <= v.o_allowed) && v.agrees) {
-                v.agrees = false;
-                describe(&v, r, "O", i, c, row[c], r->o[i * d + c], v.o_allowed);
-            }
-        }
-    }
+    double atol = tw_error_atol(t->problem.dtype, r->max_abs_o);
+    tw_gpu_verdict v = {.agrees = true, .o_allowed = 2.0 * r->baseline_error + atol};
+    for (size_t i = 0; i < (size_t)r->num_rows; i++)
+        check_row(&v, r, t, i);
     tw_error_finish(&v.o);
     tw_error_finish(&v.lse);
-    v.agrees = v.agrees &&
-               tw_error_acceptable(&v.o, r->baseline_error, tw_error_atol(p->dtype, r->max_abs_o));
+    v.agrees = v.agrees && tw_error_acceptable(&v.o, r->baseline_error, atol);
     *verdict = v;
 }
 

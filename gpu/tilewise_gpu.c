@@ -8,7 +8,7 @@
 
 typedef struct command {
     const char *name, *full_name;
-    tw_status (*run)(tw_gpu_session *session);
+    tw_status (*run)(tw_gpu_program *program);
     bool needs_gpu;
     const char *what;
 } command;
@@ -48,7 +48,7 @@ static tw_status find_command(const command **found, const char *name)
 }
 
 /* The command line in one line, shortened if it is very long. */
-static void remember_command_line(tw_gpu_session *s, int argc, char **argv)
+static void remember_command_line(tw_gpu_program *s, int argc, char **argv)
 {
     size_t used = (size_t)snprintf(s->command_line, sizeof s->command_line, "tilewise-gpu");
     for (int i = 1; i < argc && used < sizeof s->command_line; i++)
@@ -58,7 +58,7 @@ static void remember_command_line(tw_gpu_session *s, int argc, char **argv)
             *c = '?';
 }
 
-static tw_status run(tw_gpu_session *s, const command *c, int argc, char **argv)
+static tw_status run(tw_gpu_program *s, const command *c, int argc, char **argv)
 {
     bool help;
     TW_TRY(tw_gpu_options_read(&s->options, &help, c->full_name, c->what, argc, argv));
@@ -77,7 +77,7 @@ static tw_status run(tw_gpu_session *s, const command *c, int argc, char **argv)
     return tw_csv_commit(&s->csv);
 }
 
-static tw_status dispatch(tw_gpu_session *s, int argc, char **argv)
+static tw_status dispatch(tw_gpu_program *s, int argc, char **argv)
 {
     const command *c = NULL;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
@@ -95,13 +95,13 @@ static tw_status dispatch(tw_gpu_session *s, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static tw_gpu_session session;
-    tw_status status = dispatch(&session, argc, argv);
+    static tw_gpu_program program;
+    tw_status status = dispatch(&program, argc, argv);
     if (status == TW_OK && (fflush(stdout) != 0 || ferror(stdout)))
         status = tw_fail(TW_EIO, "stdout cannot be written (%s)", strerror(errno));
     if (status != TW_OK) {
         fprintf(stderr, "tilewise-gpu: %s\n", tw_error_message());
         return 2;
     }
-    return session.num_disagreements > 0 ? 1 : 0;
+    return program.num_disagreements > 0 ? 1 : 0;
 }

@@ -6,6 +6,8 @@
 #include "spin.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
@@ -61,6 +63,17 @@ static tw_status time_each(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gp
 
 /* ---- energy -------------------------------------------------------------------------------------------- */
 
+/*
+ * The driver answers slowly, some 10 ms a question, so another thread asks while this one queues launches. The
+ * energy counter moves in steps: power is taken between the first and the last step that were seen.
+ */
+typedef struct power_watch {
+    atomic_bool stop;
+    double start_s;
+    double last_mj, first_step_s, first_step_mj, last_step_s, last_step_mj, clock_sum;
+    int steps, clocks;
+} power_watch;
+
 static double now_s(void)
 {
     struct timespec t;
@@ -68,21 +81,10 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The energy counter moves in steps, so power is taken between the first and the last step that were seen. */
-typedef struct power_watch {
-    double start_s, last_look_s;
-    double last_mj, first_step_s, first_step_mj, last_step_s, last_step_mj, clock_sum;
-    int steps, clocks;
-} power_watch;
-
-static void watch(power_watch *w)
+static void look(power_watch *w)
 {
-    double s = now_s();
-    if (s - w->last_look_s < 2e-3)
-        return;
-    double mj = tw_nvml_energy_mj(), clock = tw_nvml_sm_clock_mhz();
-    w->last_look_s = s;
-    bool stepped = !isnan(mj) && mj != w->last_mj && !isnan(w->last_mj);
+    double mj = tw_nvml_energy_mj(), s = now_s(), clock = tw_nvml_sm_clock_mhz();
+    bool stepped = !isnan(mj) && !isnan(w->last_mj) && mj != w->last_mj;
     w->last_mj = mj;
     if (s - w->start_s < 0.1 * ENERGY_SECONDS) /* power needs time to rise */
         return;
@@ -99,37 +101,47 @@ static void watch(power_watch *w)
     }
 }
 
-static tw_status watch_until_done(power_watch *w, cudaEvent_t stop)
+static void *watch(void *context)
 {
-    struct timespec pause = {0, 1000000};
-    cudaError_t error;
-    while ((error = cudaEventQuery(stop)) == cudaErrorNotReady) {
-        watch(w);
+    const struct timespec pause = {0, 1000000};
+    power_watch *w = context;
+    while (!atomic_load(&w->stop)) {
+        look(w);
         nanosleep(&pause, NULL);
     }
-    TW_CUDA_TRY(error);
+    return NULL;
+}
+
+static tw_status run_back_to_back(double *launch_s, const tw_gpu_kernel *k, const tw_gpu_args *args,
+                                  const events *e, int launches)
+{
+    float ms;
+    TW_CUDA_TRY(cudaEventRecord(e->start, args->stream));
+    for (int i = 0; i < launches; i++)
+        TW_TRY(k->launch(args));
+    TW_CUDA_TRY(cudaEventRecord(e->stop, args->stream));
+    TW_CUDA_TRY(cudaEventSynchronize(e->stop));
+    TW_CUDA_TRY(cudaEventElapsedTime(&ms, e->start, e->stop));
+    *launch_s = 1e-3 * (double)ms / launches;
     return TW_OK;
 }
 
-/* Launches run back to back: a stream that is full holds the host back, and it looks at the counter in between. */
 static tw_status measure_energy(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args,
                                 const events *e)
 {
     int launches = (int)ceil(1e6 * ENERGY_SECONDS / t->time_us);
     power_watch w = {.start_s = now_s(), .last_mj = (double)NAN};
-    float ms;
-    TW_CUDA_TRY(cudaEventRecord(e->start, args->stream));
-    for (int i = 0; i < launches; i++) {
-        TW_TRY(k->launch(args));
-        watch(&w);
-    }
-    TW_CUDA_TRY(cudaEventRecord(e->stop, args->stream));
-    TW_TRY(watch_until_done(&w, e->stop));
-    TW_CUDA_TRY(cudaEventElapsedTime(&ms, e->start, e->stop));
-    double seconds = w.last_step_s - w.first_step_s, launch_s = 1e-3 * (double)ms / launches;
+    double launch_s = 0.0;
+    pthread_t watcher;
+    if (pthread_create(&watcher, NULL, watch, &w) != 0)
+        return tw_fail(TW_ENOMEM, "no thread to watch the energy with");
+    tw_status status = run_back_to_back(&launch_s, k, args, e, launches);
+    atomic_store(&w.stop, true);
+    pthread_join(watcher, NULL);
+    double seconds = w.last_step_s - w.first_step_s;
     t->energy_mj = w.steps > 1 ? (w.last_step_mj - w.first_step_mj) / seconds * launch_s : (double)NAN;
     t->sm_clock_mhz = w.clocks > 0 ? w.clock_sum / w.clocks : (double)NAN;
-    return TW_OK;
+    return status;
 }
 
 static tw_status measure(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps,

@@ -15,20 +15,21 @@ CC=${CC:-gcc} OPENMP=${OPENMP:-1} DEPS=${DEPS:-yes}
 
 parts_of() { # make target -> parts
     case $1 in
-    report) echo cc openmp popt inih gnuplot ;;
-    test) echo cc openmp popt inih check ;;
-    plots) echo cc openmp popt inih gnuplot ;;
+    report) echo cc openmp popt inih jansson gnuplot ;;
+    test) echo cc openmp popt inih jansson check ;;
+    plots) echo cc openmp popt inih jansson gnuplot ;;
     docs) echo doxygen ;;
     format) echo clang-format ;;
     lint-format) echo clang-format ;;
-    lint-cppcheck) echo cc popt inih cppcheck ;;
-    lint-tidy) echo cc popt inih check clang-tidy ;;
-    lint) echo cc popt inih check clang-format cppcheck clang-tidy ;;
-    coverage) echo cc openmp popt inih check gcovr ;;
-    sanitize-compiler) echo cc openmp popt inih check ;;
-    sanitize-valgrind) echo cc openmp popt inih check valgrind ;;
-    sanitize) echo cc openmp popt inih check valgrind ;;
+    lint-cppcheck) echo cc popt inih jansson cppcheck ;;
+    lint-tidy) echo cc popt inih jansson check clang-tidy ;;
+    lint) echo cc popt inih jansson check clang-format cppcheck clang-tidy ;;
+    coverage) echo cc openmp popt inih jansson check gcovr ;;
+    sanitize-compiler) echo cc openmp popt inih jansson check ;;
+    sanitize-valgrind) echo cc openmp popt inih jansson check valgrind ;;
+    sanitize) echo cc openmp popt inih jansson check valgrind ;;
     fuzz) echo fuzzer inih ;;
+    gdb) echo cc openmp popt inih jansson gdb ;;
     bench-cpu) echo cc openmp popt inih openblas ;;
     *) return 1 ;;
     esac
@@ -40,6 +41,7 @@ package_of() { # part -> Debian packages
     openmp) case $CC in clang*) echo libomp-dev ;; *) echo gcc ;; esac ;;
     popt) echo libpopt-dev ;;
     inih) echo libinih-dev ;;
+    jansson) echo libjansson-dev ;;
     check) echo check ;;
     gnuplot) echo gnuplot-nox ;;
     fuzzer) echo clang libclang-rt-dev ;;
@@ -54,12 +56,14 @@ purpose_of() {
     openmp) echo "OpenMP, to use all cores" ;;
     popt) echo "reads the command line" ;;
     inih) echo "reads machine files" ;;
+    jansson) echo "writes the page of tilewise step --html" ;;
     check) echo "runs the test suites" ;;
     gnuplot) echo "draws the pictures" ;;
     doxygen) echo "builds the manual" ;;
     clang-format) echo "one look for all source files" ;;
     clang-tidy | cppcheck) echo "finds mistakes without running" ;;
     gcovr) echo "says which lines the tests run" ;;
+    gdb) echo "runs the program step by step" ;;
     valgrind) echo "finds wrong memory accesses" ;;
     fuzzer) echo "clang with libFuzzer" ;;
     openblas) echo "matrix product to be measured against" ;;
@@ -83,6 +87,7 @@ have() {
     openmp) [ "$OPENMP" != 1 ] || links omp.h -- -fopenmp ;;
     popt) links popt.h -- -lpopt ;;
     inih) links stdio.h ini.h -- -linih ;;
+    jansson) links jansson.h -- -ljansson ;;
     check) links stdlib.h check.h -- -lcheck -lm || links stdlib.h check.h -- -lcheck -lsubunit -lrt -lm -pthread ;;
     gnuplot) [ "$(echo 'set terminal svg; set terminal pngcairo; print 42' | gnuplot 2>&1 | tail -n 1)" = 42 ] ;;
     fuzzer)

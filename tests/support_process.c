@@ -21,7 +21,7 @@ extern char **environ;
 
 enum { MAX_WORDS = 64, MAX_LINE = 4096 };
 
-static const char *build_folder(void)
+const char *tw_build_folder(void)
 {
     const char *folder = getenv("TW_BUILD");
     return folder && *folder ? folder : "build";
@@ -54,7 +54,7 @@ static double now(void)
 }
 
 /* Streams go to unnamed files, so that however much is said, nobody waits for anybody. */
-static tw_process run_words(char **words)
+tw_process tw_run(char **words)
 {
     FILE *out = tmpfile(), *err = tmpfile();
     ck_assert(out != NULL && err != NULL);
@@ -65,7 +65,7 @@ static tw_process run_words(char **words)
     posix_spawn_file_actions_adddup2(&actions, fileno(err), 2);
     pid_t pid;
     double begin = now();
-    int failed = posix_spawn(&pid, words[0], &actions, NULL, words, environ);
+    int failed = posix_spawnp(&pid, words[0], &actions, NULL, words, environ);
     posix_spawn_file_actions_destroy(&actions);
     ck_assert_msg(failed == 0, "cannot start %s: %s", words[0], strerror(failed));
     int status;
@@ -82,14 +82,14 @@ tw_process tw_tilewise(const char *line)
 {
     char program[512], copy[MAX_LINE], *words[MAX_WORDS + 2] = {program};
     int count = 1;
-    snprintf(program, sizeof program, "%s/tilewise", build_folder());
+    snprintf(program, sizeof program, "%s/tilewise", tw_build_folder());
     ck_assert_msg(strlen(line) < sizeof copy, "a test's command line is too long");
     memcpy(copy, line, strlen(line) + 1);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
         ck_assert_int_lt(count, MAX_WORDS);
         words[count++] = word;
     }
-    return run_words(words);
+    return tw_run(words);
 }
 
 tw_process tw_tilewise_f(const char *format, ...)
@@ -144,7 +144,7 @@ tw_process tw_expect_exit(int exit_code, const char *line)
 const char *tw_new_folder(void)
 {
     static char folder[600];
-    snprintf(folder, sizeof folder, "%s/tests/folder.XXXXXX", build_folder());
+    snprintf(folder, sizeof folder, "%s/tests/folder.XXXXXX", tw_build_folder());
     ck_assert_msg(mkdtemp(folder) != NULL, "cannot make the folder %s", folder);
     return folder;
 }

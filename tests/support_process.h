@@ -12,6 +12,12 @@ typedef struct tw_process {
     long max_rss_kib;
 } tw_process;
 
+/* Where the programs were built: $TW_BUILD, or build. */
+const char *tw_build_folder(void);
+
+/* Runs a program, found as a shell would find it; the test fails if it cannot be started. */
+tw_process tw_run(char **words);
+
 /* Runs $TW_BUILD/tilewise with the words of a line, cut at blanks; the test fails if it cannot be started. */
 tw_process tw_tilewise(const char *line);
 

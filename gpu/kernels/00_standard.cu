@@ -206,9 +206,7 @@ extern "C" tw_status tw_standard_supports(const tw_problem *p, const tw_tiling *
 {
     TW_TRY(rung_supports_problem("00_standard", p));
     if (t->block_m != BM || t->block_n != BN)
-        return tw_fail(TW_EUNSUPPORTED,
-                       "00_standard was not built for block_m %d and block_n %d; it has %d and %d",
-                       t->block_m, t->block_n, BM, BN);
+        return rung_refuses_tiling("00_standard", t, tw_standard_tilings);
     if ((int64_t)ceil_div(p->seqlen_q, BM) * ceil_div(p->seqlen_k, BN) > MAX_BLOCKS)
         return tw_fail(TW_EUNSUPPORTED,
                        "00_standard: %d queries and %d keys are too many tiles for one launch", p->seqlen_q,

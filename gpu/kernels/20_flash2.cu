@@ -240,10 +240,7 @@ extern "C" tw_status tw_flash2_supports(const tw_problem *p, const tw_tiling *t)
     TW_TRY(rung_supports_problem("20_flash2", p));
     variant v = find_variant(p, t);
     if (v.smem_bytes == 0)
-        return tw_fail(TW_EUNSUPPORTED,
-                       "20_flash2 was not built for block_m %d and block_n %d; it has block_m 64, 128 "
-                       "with block_n 32, 64, 128",
-                       t->block_m, t->block_n);
+        return rung_refuses_tiling("20_flash2", t, tw_flash2_tilings);
     return rung_fits_shared_memory("20_flash2", v.smem_bytes);
 }
 
