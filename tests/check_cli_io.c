@@ -263,6 +263,13 @@ START_TEST(test_list)
     for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++)
         ck_assert_msg(strstr(p.out, machines[i]) != NULL, "%s is not listed", machines[i]);
     tw_process_free(&p);
+    p = tw_expect_exit(0, "list kernels");
+    static const char *const kernels[] = {"00_standard ", "01_standard_cublas ", "10_flash1 ", "20_flash2 "};
+    for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++)
+        ck_assert_msg(strstr(p.out, kernels[i]) != NULL, "%s is not listed", kernels[i]);
+    tw_process_free(&p);
+    p = tw_expect_exit(0, "list --help");
+    tw_process_free(&p);
 }
 END_TEST
 
