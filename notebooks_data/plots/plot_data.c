@@ -54,7 +54,8 @@ static int print_memory(void)
             tensors |= schedule->launches[l].reads | schedule->launches[l].writes;
         for (int n = 512; n <= 1024 * 1024; n *= 2) {
             p.seqlen_q = p.seqlen_k = n;
-            printf("%s,%d,%.0f,%.0f\n", schedule->name, n, bytes_of(tensors, &p), bytes_of(tensors & ~given, &p));
+            printf("%s,%d,%.0f,%.0f\n", schedule->name, n, bytes_of(tensors, &p),
+                   bytes_of(tensors & ~given, &p));
         }
     }
     return 0;
