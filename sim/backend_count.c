@@ -44,13 +44,16 @@ static void count_load(counter *c, const tw_emitter *e, const tw_op *op)
     int64_t cols = boxes ? op->cols.box_rows : op->cols.rows;
     int bytes = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
     add_product(c, &c->now->sram_fill_bytes, rows * cols * bytes, op->times);
+    add_product(c, &c->now->sram_fill_elements, rows * cols, op->times);
     extend(&c->read[op->tensor], op);
 }
 
 static void count_store(counter *c, const tw_emitter *e, const tw_op *op)
 {
     int bytes = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
-    add_product(c, &c->now->sram_drain_bytes, (int64_t)op->rows.rows * op->cols.rows * bytes, op->times);
+    int64_t elements = (int64_t)op->rows.rows * op->cols.rows;
+    add_product(c, &c->now->sram_drain_bytes, elements * bytes, op->times);
+    add_product(c, &c->now->sram_drain_elements, elements, op->times);
     extend(&c->written[op->tensor], op);
 }
 
@@ -123,13 +126,15 @@ static tw_status begin_launch(void *self, const tw_launch *launch)
     return TW_OK;
 }
 
-static int64_t box_bytes(counter *c, const box *area, tw_tensor tensor, const tw_problem *p)
+/* Adds the traffic of a tensor of which every head's `area` moves once. */
+static void add_box(counter *c, int64_t *bytes, int64_t *elements, const box *area, tw_tensor tensor,
+                    const tw_problem *p)
 {
     tw_tensor_shape shape = tw_tensor_shape_of(tensor, p);
-    int64_t bytes = 0;
-    add_product(c, &bytes, (area->row_end - area->row_begin) * (area->col_end - area->col_begin),
-                (int64_t)shape.heads * p->batch * tw_dtype_bytes(shape.dtype));
-    return bytes;
+    int64_t size = (area->row_end - area->row_begin) * (area->col_end - area->col_begin);
+    int64_t heads = (int64_t)shape.heads * p->batch;
+    add_product(c, bytes, size, heads * tw_dtype_bytes(shape.dtype));
+    add_product(c, elements, size, heads);
 }
 
 static tw_status end_launch(void *self, const tw_emitter *e)
@@ -138,11 +143,14 @@ static tw_status end_launch(void *self, const tw_emitter *e)
     if (!tw_machine_has_l2(e->machine)) {
         c->now->hbm_read_bytes = c->now->sram_fill_bytes;
         c->now->hbm_write_bytes = c->now->sram_drain_bytes;
+        c->now->hbm_read_elements = c->now->sram_fill_elements;
+        c->now->hbm_write_elements = c->now->sram_drain_elements;
         return TW_OK;
     }
+    tw_counts *now = c->now;
     for (int t = 0; t < TW_NUM_TENSORS; t++) {
-        c->now->hbm_read_bytes += box_bytes(c, &c->read[t], (tw_tensor)t, e->problem);
-        c->now->hbm_write_bytes += box_bytes(c, &c->written[t], (tw_tensor)t, e->problem);
+        add_box(c, &now->hbm_read_bytes, &now->hbm_read_elements, &c->read[t], (tw_tensor)t, e->problem);
+        add_box(c, &now->hbm_write_bytes, &now->hbm_write_elements, &c->written[t], (tw_tensor)t, e->problem);
     }
     return TW_OK;
 }
@@ -156,6 +164,10 @@ static void add_up(counter *c)
         add_product(c, &total->sram_drain_bytes, l->sram_drain_bytes, 1);
         add_product(c, &total->hbm_read_bytes, l->hbm_read_bytes, 1);
         add_product(c, &total->hbm_write_bytes, l->hbm_write_bytes, 1);
+        add_product(c, &total->sram_fill_elements, l->sram_fill_elements, 1);
+        add_product(c, &total->sram_drain_elements, l->sram_drain_elements, 1);
+        add_product(c, &total->hbm_read_elements, l->hbm_read_elements, 1);
+        add_product(c, &total->hbm_write_elements, l->hbm_write_elements, 1);
         add_product(c, &total->flops, l->flops, 1);
         add_product(c, &total->flops_executed, l->flops_executed, 1);
         add_product(c, &total->exps, l->exps, 1);

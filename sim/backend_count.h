@@ -20,6 +20,8 @@ typedef struct tw_counts {
      * reads read once, what it writes written once (bounding box of the rows and columns touched).
      */
     int64_t hbm_read_bytes, hbm_write_bytes;
+    /** The same traffic in elements, each tensor in its own, as the papers count: a row statistic is one. */
+    int64_t sram_fill_elements, sram_drain_elements, hbm_read_elements, hbm_write_elements;
     int64_t sram_peak_bytes;     /**< most that one block holds in shared memory (or in the one SRAM) */
     int64_t register_peak_bytes; /**< most that one block holds in registers; 0 on machines with one SRAM */
     int64_t flops;               /**< matrix products, unmasked pairs only: 4 · head_dim · pairs in all */

@@ -1,0 +1,118 @@
+/* From options to what is to be counted: the machine, and the product of all lists. */
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+tw_status tw_options_machine(tw_machine *machine, const tw_options *options)
+{
+    TW_TRY(tw_machine_find(machine, options->machine ? options->machine : "h100"));
+    if (options->sram_bytes == 0)
+        return TW_OK;
+    machine->smem_bytes = (double)options->sram_bytes;
+    if (machine->smem_bytes_per_sm > 0 && machine->smem_bytes_per_sm < machine->smem_bytes)
+        machine->smem_bytes_per_sm = machine->smem_bytes;
+    return TW_OK;
+}
+
+/* The lists with their defaults filled in. `paired`: both lengths come from one list and stay alike. */
+typedef struct axes {
+    tw_int_list batch, heads, heads_kv, head_dim, seqlen_q, seqlen_k, block_m, block_n;
+    tw_algorithm_list algorithms;
+    bool paired;
+} axes;
+
+static tw_int_list list_or(const tw_int_list *given, int otherwise)
+{
+    return given->count > 0 ? *given : (tw_int_list){.count = 1, .values = {otherwise}};
+}
+
+static tw_algorithm_list all_algorithms(void)
+{
+    tw_algorithm_list all = {.count = 0};
+    for (int i = 0; i < tw_schedule_count() && i < TW_ALGORITHMS_MAX; i++)
+        all.values[all.count++] = tw_schedule_at(i);
+    return all;
+}
+
+static tw_status axes_of(axes *a, const tw_options *o)
+{
+    if (o->seqlen.count > 0 && o->seqlen_q.count > 0 && o->seqlen_k.count > 0)
+        return tw_fail(TW_EINVAL,
+                       "--seqlen, --seqlen-q and --seqlen-k are all given, two of them say everything");
+    tw_int_list seqlen = list_or(&o->seqlen, 1024);
+    a->paired = o->seqlen_q.count == 0 && o->seqlen_k.count == 0;
+    a->seqlen_q = o->seqlen_q.count > 0 ? o->seqlen_q : seqlen;
+    a->seqlen_k = o->seqlen_k.count > 0 ? o->seqlen_k : seqlen;
+    if (a->paired)
+        a->seqlen_k = list_or(&(tw_int_list){.count = 0},
+                              0); /* one turn, in which seqlen_k follows seqlen_q */
+    a->batch = list_or(&o->batch, 1);
+    a->heads = list_or(&o->heads, 16);
+    a->heads_kv = list_or(&o->heads_kv, 0); /* 0: as many as query heads */
+    a->head_dim = list_or(&o->head_dim, 128);
+    a->block_m = list_or(&o->block_m, 0); /* 0: the schedule's choice */
+    a->block_n = list_or(&o->block_n, 0);
+    a->algorithms = o->algorithms.count > 0 ? o->algorithms : all_algorithms();
+    return TW_OK;
+}
+
+/* The digits of `index` in the mixed radix of the lists, last list fastest. */
+static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index)
+{
+    enum { BATCH, HEADS, HEADS_KV, HEAD_DIM, SEQLEN_Q, SEQLEN_K, ALGORITHM, BLOCK_M, BLOCK_N, NUM_AXES };
+    const tw_int_list *lists[NUM_AXES] = {&a->batch,    &a->heads, &a->heads_kv, &a->head_dim, &a->seqlen_q,
+                                          &a->seqlen_k, NULL,      &a->block_m,  &a->block_n};
+    int value[NUM_AXES] = {0};
+    for (int i = NUM_AXES - 1; i >= 0; i--) {
+        size_t count = (size_t)(lists[i] ? lists[i]->count : a->algorithms.count);
+        value[i] = lists[i] ? lists[i]->values[index % count] : (int)(index % count);
+        index /= count;
+    }
+    c->schedule = a->algorithms.values[value[ALGORITHM]];
+    c->problem = (tw_problem){.batch = value[BATCH],
+                              .num_heads = value[HEADS],
+                              .num_heads_kv = value[HEADS_KV] > 0 ? value[HEADS_KV] : value[HEADS],
+                              .seqlen_q = value[SEQLEN_Q],
+                              .seqlen_k = a->paired ? value[SEQLEN_Q] : value[SEQLEN_K],
+                              .head_dim = value[HEAD_DIM],
+                              .dtype = o->dtype,
+                              .causal = o->causal};
+    c->wanted = (tw_tiling){.block_m = value[BLOCK_M],
+                            .block_n = value[BLOCK_N],
+                            .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR};
+    c->tiling = c->wanted;
+}
+
+static size_t number_of_cases(const axes *a)
+{
+    double product = (double)a->batch.count * a->heads.count * a->heads_kv.count * a->head_dim.count *
+                     a->seqlen_q.count * a->seqlen_k.count * a->algorithms.count * a->block_m.count *
+                     a->block_n.count;
+    return product <= TW_CASES_MAX ? (size_t)product : TW_CASES_MAX + 1;
+}
+
+tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *options,
+                           const tw_machine *machine)
+{
+    axes a = {.paired = false};
+    TW_TRY(axes_of(&a, options));
+    size_t n = number_of_cases(&a);
+    if (n > TW_CASES_MAX)
+        return tw_fail(TW_EINVAL, "the lists combine to more than %d cases, give fewer values", TW_CASES_MAX);
+    tw_case *all = calloc(n, sizeof *all);
+    if (!all)
+        return tw_fail(TW_ENOMEM, "no memory for %zu cases", n);
+    for (size_t i = 0; i < n; i++) {
+        case_at(&all[i], &a, options, i);
+        tw_status status = tw_problem_check(&all[i].problem);
+        if (status != TW_OK) {
+            free(all);
+            return status;
+        }
+        tw_schedule_default_tiling(all[i].schedule, &all[i].tiling, &all[i].problem, machine);
+    }
+    *cases = all;
+    *count = n;
+    return TW_OK;
+}

@@ -1,0 +1,68 @@
+/* tilewise list: algorithms, machines, kernels, a line each. */
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#if defined(__has_include)
+#if __has_include("../gpu/kernels.def")
+#define HAVE_KERNELS 1
+#endif
+#endif
+
+static tw_status list_algorithms(void)
+{
+    for (int i = 0; i < tw_schedule_count(); i++)
+        printf("%-16s %s\n", tw_schedule_at(i)->name, tw_schedule_at(i)->summary);
+    return TW_OK;
+}
+
+static tw_status list_machines(void)
+{
+    for (int i = 0; i < tw_machine_count(); i++) {
+        tw_machine machine;
+        TW_TRY(tw_machine_find(&machine, tw_machine_name(i)));
+        printf("%-12s %s\n", machine.name, machine.description);
+    }
+    return TW_OK;
+}
+
+static tw_status list_kernels(void)
+{
+#ifdef HAVE_KERNELS
+#define TW_KERNEL(name, symbol, schedule, block_m, block_n, unit, fetch, min_arch, idea)                     \
+    printf("%-20s %-15s %4d x %-4d %s\n", name, schedule, block_m, block_n, idea);
+#include "../gpu/kernels.def"
+    return TW_OK;
+#else
+    return tw_fail(TW_EUNSUPPORTED, "this program was built without gpu/kernels.def, so it knows no kernels");
+#endif
+}
+
+static const struct {
+    const char *name;
+    tw_status (*list)(void);
+    const char *what;
+} lists[] = {{"algorithms", list_algorithms, "schedules that can be counted and run"},
+             {"machines", list_machines, "built-in machine files"},
+             {"kernels", list_kernels, "GPU kernels, each with the schedule and tiles that it claims to be"}};
+
+enum { NUM_LISTS = sizeof lists / sizeof lists[0] };
+
+int tw_cmd_list(int argc, char **argv)
+{
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        printf("tilewise list: what there is, a line each\n\n");
+        for (int i = 0; i < NUM_LISTS; i++)
+            printf("  tilewise list %-12s %s\n", lists[i].name, lists[i].what);
+        return 0;
+    }
+    for (int i = 0; argc == 2 && i < NUM_LISTS; i++)
+        if (strcmp(argv[1], lists[i].name) == 0)
+            return tw_exit_code(lists[i].list());
+    if (argc < 2)
+        return tw_exit_code(tw_fail(TW_EINVAL, "list needs one of algorithms, machines, kernels behind it"));
+    return tw_exit_code(tw_fail(TW_EINVAL,
+                                "list was given '%s', it must be one of algorithms, machines, kernels",
+                                tw_quote(argv[argc - 1]).text));
+}

@@ -1,0 +1,133 @@
+/* CSV files that are there completely or not at all. */
+#define _XOPEN_SOURCE 700 /* realpath() */
+#include "csv.h"
+
+#include "version.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static tw_status cannot_write(const char *path)
+{
+    return tw_fail(TW_EIO, "%s: cannot be written (%s), it must be a file in a folder that may be written to",
+                   path, strerror(errno));
+}
+
+/* A device or a pipe has no content to protect, and must not be renamed over. */
+static tw_status open_device(tw_csv *csv, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    csv->file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (csv->file)
+        return TW_OK;
+    tw_status status = cannot_write(path);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+/* A name that nobody has, beside the target, where a rename cannot cross a file system. */
+static tw_status open_temporary(tw_csv *csv, const char *path)
+{
+    size_t size = strlen(csv->path) + 64;
+    csv->temporary = malloc(size);
+    if (!csv->temporary)
+        return tw_fail(TW_ENOMEM, "%s: no memory for a file name", path);
+    int fd = -1;
+    for (int attempt = 0; attempt < 100 && fd < 0; attempt++) {
+        snprintf(csv->temporary, size, "%s.%ld-%d.tmp", csv->path, (long)getpid(), attempt);
+        fd = open(csv->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd < 0 && errno != EEXIST)
+            break;
+    }
+    csv->file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (csv->file)
+        return TW_OK;
+    tw_status status = cannot_write(path);
+    if (fd >= 0) {
+        close(fd);
+        unlink(csv->temporary);
+    }
+    free(csv->temporary);
+    csv->temporary = NULL;
+    return status;
+}
+
+tw_status tw_csv_open(tw_csv *csv, const char *path)
+{
+    *csv = (tw_csv){.file = NULL};
+    if (!path)
+        return TW_OK;
+    if (strcmp(path, "-") == 0) {
+        csv->file = stdout;
+        return TW_OK;
+    }
+    struct stat info;
+    bool exists = stat(path, &info) == 0;
+    if (exists && S_ISDIR(info.st_mode))
+        return tw_fail(TW_EIO, "%s: is a folder, it must be a file or not exist yet", path);
+    if (exists && !S_ISREG(info.st_mode))
+        return open_device(csv, path);
+    if (exists && access(path, W_OK) != 0)
+        return cannot_write(path);
+    csv->path = exists ? realpath(path, NULL) : strdup(path); /* of a link, what it points to is replaced */
+    if (!csv->path)
+        return tw_fail(TW_ENOMEM, "%s: no memory for a file name", path);
+    tw_status status = open_temporary(csv, path);
+    if (status != TW_OK)
+        tw_csv_discard(csv);
+    return status;
+}
+
+void tw_csv_header(const tw_csv *csv, const char *command, int argc, char *const *argv)
+{
+    if (!csv->file)
+        return;
+    fprintf(csv->file, "# %s, commit %s\n# command: %s", command, tw_commit(), command);
+    for (int i = 1; i < argc; i++) {
+        fputc(' ', csv->file);
+        for (const char *c = argv[i]; *c != '\0'; c++)
+            fputc(iscntrl((unsigned char)*c) ? '?' : *c, csv->file);
+    }
+    fputc('\n', csv->file);
+}
+
+tw_status tw_csv_commit(tw_csv *csv)
+{
+    if (!csv->file)
+        return TW_OK;
+    bool failed = fflush(csv->file) != 0 || ferror(csv->file);
+    if (csv->file == stdout) {
+        csv->file = NULL;
+        return failed ? tw_fail(TW_EIO, "stdout cannot be written (%s)", strerror(errno)) : TW_OK;
+    }
+    failed = fclose(csv->file) != 0 || failed;
+    csv->file = NULL;
+    const char *name = csv->path ? csv->path : "the CSV file";
+    tw_status status = failed ? cannot_write(name) : TW_OK;
+    if (status == TW_OK && csv->temporary && rename(csv->temporary, csv->path) != 0)
+        status = cannot_write(name);
+    if (status == TW_OK) {
+        free(csv->temporary);
+        csv->temporary = NULL;
+    }
+    tw_csv_discard(csv);
+    return status;
+}
+
+void tw_csv_discard(tw_csv *csv)
+{
+    if (csv->file && csv->file != stdout)
+        fclose(csv->file);
+    if (csv->temporary)
+        unlink(csv->temporary);
+    free(csv->temporary);
+    free(csv->path);
+    *csv = (tw_csv){.file = NULL};
+}

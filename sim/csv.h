@@ -1,0 +1,51 @@
+/**
+ * @file csv.h
+ * @brief CSV files that are there completely or not at all.
+ *
+ * Written to a temporary name beside the target and renamed when complete, so that a failure leaves no partial
+ * file and an older one as it was. `-` is stdout; a device such as /dev/null is written directly.
+ */
+#ifndef TW_CSV_H
+#define TW_CSV_H
+
+#include "../cpu_ref/status.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A CSV file being written. */
+typedef struct tw_csv {
+    FILE *file;      /**< print rows here; NULL if there is none */
+    char *path;      /**< private: the target, links followed */
+    char *temporary; /**< private: what is written meanwhile; NULL if `file` is the target itself */
+} tw_csv;
+
+/**
+ * @brief Opens a CSV file; path NULL opens nothing, and file stays NULL.
+ * @return TW_OK; TW_EIO (a folder, or it cannot be created); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_csv_open(tw_csv *csv, const char *path);
+
+/**
+ * @brief The two comment lines on top: `# tilewise io, commit …` and `# command: …`.
+ * @param[in] argc, argv  the command line as it was given; NULL-safe, newlines become '?'
+ */
+void tw_csv_header(const tw_csv *csv, const char *command, int argc, char *const *argv);
+
+/**
+ * @brief Completes the file and gives it its name; nothing to do if none was opened.
+ * @return TW_OK; TW_EIO (not everything could be written; then nothing is left)
+ */
+TW_MUST_CHECK tw_status tw_csv_commit(tw_csv *csv);
+
+/** Drops an unfinished file, leaving what was there before. Fine after tw_csv_commit() and on an unopened one. */
+void tw_csv_discard(tw_csv *csv);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

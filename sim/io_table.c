@@ -1,0 +1,339 @@
+/* What `tilewise io` shows to people. */
+#include "io_table.h"
+
+#include "saving.h"
+#include "table.h"
+
+#include <math.h>
+#include <string.h>
+
+bool tw_same_setting(const tw_problem *a, const tw_problem *b)
+{
+    return a->batch == b->batch && a->num_heads == b->num_heads && a->num_heads_kv == b->num_heads_kv &&
+           a->head_dim == b->head_dim;
+}
+
+static void print_setting(FILE *out, const tw_problem *p, const tw_machine *machine)
+{
+    fprintf(out, "Traffic on %s (%s)\n", machine->name, machine->description);
+    fprintf(out, "%s, batch %d, %d heads", tw_dtype_name(p->dtype), p->batch, p->num_heads);
+    if (p->num_heads_kv != p->num_heads)
+        fprintf(out, " on %d key/value heads", p->num_heads_kv);
+    fprintf(out, ", head_dim %d, %s; %.0f bytes of SRAM a block\n\n", p->head_dim,
+            p->causal ? "causal" : "no mask", machine->smem_bytes);
+}
+
+/* "1k" where that is exact, as it was typed; digits otherwise. */
+static void length_name(char *text, size_t size, int n)
+{
+    if (n % (1024 * 1024) == 0)
+        snprintf(text, size, "%dM", n / (1024 * 1024));
+    else if (n % 1024 == 0)
+        snprintf(text, size, "%dk", n / 1024);
+    else
+        snprintf(text, size, "%d", n);
+}
+
+static void put_lengths(tw_table *table, int column, const tw_problem *p)
+{
+    char q[16], k[16];
+    length_name(q, sizeof q, p->seqlen_q);
+    length_name(k, sizeof k, p->seqlen_k);
+    if (p->seqlen_q == p->seqlen_k)
+        tw_table_cell(table, column, "%s", q);
+    else
+        tw_table_cell(table, column, "%s x %s", q, k);
+}
+
+static void put_blocks(tw_table *table, int column, const tw_case *c)
+{
+    if (c->schedule->ignores_sram)
+        tw_table_cell(table, column, "whole");
+    else
+        tw_table_cell(table, column, "%d x %d", c->tiling.block_m, c->tiling.block_n);
+}
+
+/* ---- counts --------------------------------------------------------------------------------------------- */
+
+/* The four traffic numbers in the unit asked for. */
+typedef struct traffic {
+    double fill, drain, hbm_read, hbm_write;
+} traffic;
+
+static traffic traffic_of(const tw_counts *t, bool elements)
+{
+    if (elements)
+        return (traffic){(double)t->sram_fill_elements, (double)t->sram_drain_elements,
+                         (double)t->hbm_read_elements, (double)t->hbm_write_elements};
+    return (traffic){(double)t->sram_fill_bytes, (double)t->sram_drain_bytes, (double)t->hbm_read_bytes,
+                     (double)t->hbm_write_bytes};
+}
+
+/* How each kind of number is scaled, chosen by the largest of its kind. */
+typedef struct scales {
+    tw_scale traffic, flops, exps;
+    char traffic_unit[16], flops_unit[16], exps_unit[16];
+} scales;
+
+static scales scales_for(const tw_counted *cases, size_t count, bool elements)
+{
+    double most_traffic = 0, most_flops = 0, most_exps = 0;
+    for (size_t i = 0; i < count; i++) {
+        traffic t = traffic_of(&cases[i].result.total, elements);
+        most_traffic = fmax(most_traffic, fmax(fmax(t.fill, t.drain), fmax(t.hbm_read, t.hbm_write)));
+        most_flops = fmax(most_flops, (double)cases[i].result.total.flops);
+        most_exps = fmax(most_exps, (double)cases[i].result.total.exps);
+    }
+    scales s = {.traffic = tw_scale_for(most_traffic),
+                .flops = tw_scale_for(most_flops),
+                .exps = tw_scale_for(most_exps)};
+    if (elements)
+        snprintf(s.traffic_unit, sizeof s.traffic_unit, "%s%selements", s.traffic.prefix,
+                 *s.traffic.prefix ? " " : "");
+    else
+        snprintf(s.traffic_unit, sizeof s.traffic_unit, *s.traffic.prefix ? "%sB" : "bytes",
+                 s.traffic.prefix);
+    snprintf(s.flops_unit, sizeof s.flops_unit, "%sFLOP", s.flops.prefix);
+    snprintf(s.exps_unit, sizeof s.exps_unit, "%s", s.exps.prefix);
+    return s;
+}
+
+static void put_scaled(tw_table *table, int column, double value, const tw_scale *scale)
+{
+    tw_table_number(table, column, value / scale->divisor, scale->decimals);
+}
+
+/* Blocks of the hungriest launch that fit on one SM together, by what they hold; 0 if the machine does not say. */
+static int blocks_per_sm(const tw_counts *t, const tw_machine *machine)
+{
+    if (machine->kind != TW_MACHINE_GPU || machine->smem_bytes_per_sm < machine->smem_bytes)
+        return 0;
+    double reserved = machine->smem_bytes_per_sm -
+                      machine->smem_bytes; /* what the system keeps of each block's */
+    double by_smem = floor(machine->smem_bytes_per_sm / ((double)t->sram_peak_bytes + reserved));
+    double by_registers = floor(machine->register_bytes_per_sm / fmax(1.0, (double)t->register_peak_bytes));
+    return (int)fmin(32.0, fmin(by_smem, by_registers));
+}
+
+static tw_status print_counts(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
+                              bool elements)
+{
+    bool gpu = machine->kind == TW_MACHINE_GPU, l2 = tw_machine_has_l2(machine);
+    scales s = scales_for(cases, count, elements);
+    tw_table t = {.num_columns = 0};
+    int length = tw_table_column(&t, "seqlen", "", false), name = tw_table_column(&t, "algorithm", "", true);
+    int blocks = tw_table_column(&t, "tiles", "m x n", false);
+    int fill = tw_table_column(&t, "SRAM fill", s.traffic_unit, false);
+    int drain = tw_table_column(&t, "SRAM drain", s.traffic_unit, false);
+    int read = tw_table_column(&t, l2 ? "HBM read*" : "HBM read", s.traffic_unit, false);
+    int write = tw_table_column(&t, l2 ? "HBM write*" : "HBM write", s.traffic_unit, false);
+    int flops = tw_table_column(&t, "products", s.flops_unit, false);
+    int exps = tw_table_column(&t, "exps", s.exps_unit, false);
+    int sram = tw_table_column(&t, "SRAM peak", "bytes", false);
+    int registers = gpu ? tw_table_column(&t, "registers", "bytes", false) : -1;
+    int resident = gpu ? tw_table_column(&t, "blocks", "an SM", false) : -1;
+    for (size_t i = 0; i < count; i++) {
+        const tw_counts *n = &cases[i].result.total;
+        traffic moved = traffic_of(n, elements);
+        if (i > 0 && (cases[i].c.problem.seqlen_q != cases[i - 1].c.problem.seqlen_q ||
+                      cases[i].c.problem.seqlen_k != cases[i - 1].c.problem.seqlen_k))
+            tw_table_row(&t);
+        tw_table_row(&t);
+        put_lengths(&t, length, &cases[i].c.problem);
+        tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
+        put_blocks(&t, blocks, &cases[i].c);
+        put_scaled(&t, fill, moved.fill, &s.traffic);
+        put_scaled(&t, drain, moved.drain, &s.traffic);
+        put_scaled(&t, read, moved.hbm_read, &s.traffic);
+        put_scaled(&t, write, moved.hbm_write, &s.traffic);
+        put_scaled(&t, flops, (double)n->flops, &s.flops);
+        put_scaled(&t, exps, (double)n->exps, &s.exps);
+        if (cases[i].c.schedule->ignores_sram) {
+            tw_table_cell(&t, sram, "exempt");
+            continue;
+        }
+        tw_table_number(&t, sram, (double)n->sram_peak_bytes, 0);
+        if (gpu) {
+            tw_table_number(&t, registers, (double)n->register_peak_bytes, 0);
+            tw_table_cell(&t, resident, "%d", blocks_per_sm(n, machine));
+        }
+    }
+    return tw_table_print(&t, out);
+}
+
+/* ---- notes under the counts ----------------------------------------------------------------------------- */
+
+static bool seen_before(const tw_counted *cases, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (cases[j].c.schedule == cases[i].c.schedule)
+            return true;
+    return false;
+}
+
+static void print_ledgers(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
+                          bool elements)
+{
+    fprintf(out, "\nLedgers\n");
+    for (size_t i = 0; i < count; i++)
+        if (!seen_before(cases, i))
+            fprintf(out, "  %-16s%s\n", cases[i].c.schedule->name, cases[i].c.schedule->ledger);
+    if (elements)
+        fprintf(out, "Elements are each tensor's own: a row statistic (m, l, LSE; 4 bytes) counts as one.\n");
+    if (tw_machine_has_l2(machine))
+        fprintf(
+            out,
+            "* HBM: compulsory traffic only, what each launch touches moved once; misses in the L2 are not "
+            "modelled yet.\n");
+}
+
+/* ---- savings -------------------------------------------------------------------------------------------- */
+
+#define MAX_NOTES 26
+
+/* Why savings below 2x are small, marked a, b, c, …: one note for each reason and what it speaks of. */
+typedef struct notes {
+    int count;
+    struct {
+        const tw_counted *counted; /* the first that it was needed for */
+        const tw_schedule *baseline;
+        tw_saving_reason reason;
+        tw_saving saving;
+    } note[MAX_NOTES];
+} notes;
+
+/* Does note i say what this saving needs? That a sequence is short is said once, of whatever pair. */
+static bool says(const notes *n, int i, const tw_counted *counted, const tw_schedule *baseline,
+                 tw_saving_reason reason)
+{
+    if (n->note[i].reason != reason)
+        return false;
+    return reason == TW_SAVING_SHORT ||
+           (n->note[i].counted->c.schedule == counted->c.schedule && n->note[i].baseline == baseline);
+}
+
+/* The letter behind a saving; ' ' if it needs no explanation. */
+static char mark(notes *n, const tw_counted *counted, const tw_schedule *baseline, const tw_saving *saving,
+                 bool hbm)
+{
+    tw_saving_reason reason = hbm ? saving->hbm_reason : saving->sram_reason;
+    if (reason == TW_SAVING_FINE)
+        return ' ';
+    for (int i = 0; i < n->count; i++)
+        if (says(n, i, counted, baseline, reason))
+            return (char)('a' + i);
+    if (n->count == MAX_NOTES)
+        return '?';
+    n->note[n->count].counted = counted;
+    n->note[n->count].baseline = baseline;
+    n->note[n->count].reason = reason;
+    n->note[n->count].saving = *saving;
+    return (char)('a' + n->count++);
+}
+
+static void put_saving(tw_table *table, int column, double saving, char letter)
+{
+    char number[TW_CELL_BYTES];
+    if (isnan(saving)) {
+        tw_table_cell(table, column, "-  ");
+        return;
+    }
+    tw_format_number(number, saving, 2);
+    tw_table_cell(table, column, "%.30sx %c", number, letter);
+}
+
+static void print_limit(FILE *out, const tw_case *c, const tw_machine *machine, const tw_schedule *baseline)
+{
+    double limit = tw_saving_limit(c, machine, baseline);
+    if (!isnan(limit))
+        fprintf(out, " At head_dim %d with tiles of %d x %d it tends to %.2fx for long sequences.",
+                c->problem.head_dim, c->tiling.block_m, c->tiling.block_n, limit);
+}
+
+static void print_note(FILE *out, const notes *n, int i, const tw_machine *machine)
+{
+    const tw_counted *counted = n->note[i].counted;
+    const tw_problem *p = &counted->c.problem;
+    const char *name = counted->c.schedule->name, *base = n->note[i].baseline->name;
+    const tw_saving *saving = &n->note[i].saving;
+    fprintf(out, "  %c  ", 'a' + i);
+    switch (n->note[i].reason) {
+    case TW_SAVING_SHORT:
+        fprintf(out,
+                "The sequence is short: at %d x %d, S and P are small beside Q, K, V and O (%d wide), and "
+                "moving only "
+                "those, each once, would save no more than %.2fx against %s.",
+                p->seqlen_q, p->seqlen_k, p->head_dim, saving->sram_best, base);
+        break;
+    case TW_SAVING_TEXTBOOK:
+        fprintf(out,
+                "%s against %s: the textbook's ledger charges each product its operands once, as if K and V "
+                "stayed on "
+                "chip; %s pays for every tile that it loads again. Set it beside standard_tiled, which pays "
+                "alike.",
+                name, base, name);
+        print_limit(out, &counted->c, machine, n->note[i].baseline);
+        if (tw_machine_has_l2(machine) && saving->hbm >= 2.0)
+            fprintf(out, " Behind the L2 only HBM traffic is left, and of that it saves %.2fx.", saving->hbm);
+        break;
+    case TW_SAVING_RELOADS:
+        fprintf(out,
+                "%s against %s: it loads too much again, because its tiles (%d x %d) are small beside "
+                "head_dim %d: more "
+                "SRAM or a smaller head_dim would allow larger ones.",
+                name, base, counted->c.tiling.block_m, counted->c.tiling.block_n, p->head_dim);
+        print_limit(out, &counted->c, machine, n->note[i].baseline);
+        break;
+    case TW_SAVING_FINE:
+        break;
+    }
+    fputc('\n', out);
+}
+
+/* Columns: two baselines, and two levels of each where there is an L2 between them. */
+static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine)
+{
+    static const tw_schedule *const baselines[2] = {&tw_schedule_standard, &tw_schedule_standard_tiled};
+    bool l2 = tw_machine_has_l2(machine), any = false;
+    notes n = {.count = 0};
+    tw_table t = {.num_columns = 0};
+    int length = tw_table_column(&t, "seqlen", "", false), name = tw_table_column(&t, "algorithm", "", true);
+    int blocks = tw_table_column(&t, "tiles", "m x n", false);
+    int sram[2], hbm[2];
+    for (int b = 0; b < 2; b++) {
+        sram[b] = tw_table_column(&t, b ? "of standard_tiled" : "of standard", l2 ? "SRAM  " : "", false);
+        hbm[b] = l2 ? tw_table_column(&t, "", "HBM*  ", false) : -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (tw_is_baseline(cases[i].c.schedule))
+            continue;
+        any = true;
+        tw_table_row(&t);
+        put_lengths(&t, length, &cases[i].c.problem);
+        tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
+        put_blocks(&t, blocks, &cases[i].c);
+        for (int b = 0; b < 2; b++) {
+            tw_saving saving = tw_saving_of(&cases[i].result.total, &cases[i].c, machine, baselines[b]);
+            put_saving(&t, sram[b], saving.sram, mark(&n, &cases[i], baselines[b], &saving, false));
+            if (l2)
+                put_saving(&t, hbm[b], saving.hbm, mark(&n, &cases[i], baselines[b], &saving, true));
+        }
+    }
+    if (any)
+        fprintf(out, "\nSavings: bytes of standard attention over bytes of the algorithm, in + out\n\n");
+    tw_status status = any ? tw_table_print(&t, out) : TW_OK;
+    if (n.count > 0 && status == TW_OK)
+        fprintf(out, "\nWhy a saving is below 2x\n");
+    for (int i = 0; i < n.count && status == TW_OK; i++)
+        print_note(out, &n, i, machine);
+    return status;
+}
+
+tw_status tw_io_table_print(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
+                            bool elements)
+{
+    print_setting(out, &cases[0].c.problem, machine);
+    TW_TRY(print_counts(out, cases, count, machine, elements));
+    print_ledgers(out, cases, count, machine, elements);
+    return print_savings(out, cases, count, machine);
+}

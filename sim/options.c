@@ -1,0 +1,279 @@
+/* The one table of shared options, and how popt fills it. */
+#include "options.h"
+
+#include <popt.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+#define AT(field)    offsetof(tw_options, field)
+
+static const tw_option shared[] = {
+    {"algorithm", "A,B", TW_OPTION_ALGORITHMS, AT(algorithms), TW_GROUP_ALGORITHM,
+     "what to look at; `tilewise list algorithms` names them (default: all)"},
+    {"seqlen", "LIST", TW_OPTION_INT_LIST, AT(seqlen), TW_GROUP_SHAPE,
+     "rows of Q and of K, V: 512,1k,4k or 512..16k, doubling; k is 1024 (default: 1k)"},
+    {"seqlen-q", "LIST", TW_OPTION_INT_LIST, AT(seqlen_q), TW_GROUP_SHAPE, "rows of Q alone"},
+    {"seqlen-k", "LIST", TW_OPTION_INT_LIST, AT(seqlen_k), TW_GROUP_SHAPE, "rows of K and V alone"},
+    {"head-dim", "LIST", TW_OPTION_INT_LIST, AT(head_dim), TW_GROUP_SHAPE,
+     "columns of a head (default: 128)"},
+    {"heads", "LIST", TW_OPTION_INT_LIST, AT(heads), TW_GROUP_SHAPE, "query heads (default: 16)"},
+    {"heads-kv", "LIST", TW_OPTION_INT_LIST, AT(heads_kv), TW_GROUP_SHAPE,
+     "key/value heads; must divide the query heads (default: as many)"},
+    {"batch", "LIST", TW_OPTION_INT_LIST, AT(batch), TW_GROUP_SHAPE, "sequences (default: 1)"},
+    {"dtype", "fp16|bf16|fp32", TW_OPTION_DTYPE, AT(dtype), TW_GROUP_SHAPE, "of Q, K, V, O (default: fp16)"},
+    {"causal", NULL, TW_OPTION_FLAG, AT(causal), TW_GROUP_CAUSAL,
+     "query i sees keys up to i + seqlen_k - seqlen_q (default: every key)"},
+    {"block-m", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING,
+     "query rows of a tile (default: 128)"},
+    {"block-n", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING,
+     "key rows of a tile (default: 128; flash1: what fits, SRAM / 4 head_dim)"},
+    {"br", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING, "--block-m by the papers' name"},
+    {"bc", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING, "--block-n by the papers' name"},
+    {"machine", "NAME|FILE.ini", TW_OPTION_TEXT, AT(machine), TW_GROUP_MACHINE,
+     "`tilewise list machines` names them (default: h100)"},
+    {"sram", "BYTES", TW_OPTION_BYTES, AT(sram_bytes), TW_GROUP_MACHINE,
+     "on-chip memory of a block in place of the machine's own, as in 96k"},
+    {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT, "of the table (default: bytes)"},
+    {"csv", "FILE|-", TW_OPTION_TEXT, AT(csv), TW_GROUP_CSV, "also write CSV; - writes it, alone, to stdout"},
+    {"seed", "NUMBER", TW_OPTION_SEED, AT(seed), TW_GROUP_SEED, "of random numbers (default: 1)"},
+};
+
+tw_options tw_options_default(void)
+{
+    return (tw_options){.dtype = TW_FP16, .seed = 1};
+}
+
+tw_option_set tw_options_shared(tw_options *options, unsigned groups)
+{
+    return (tw_option_set){.rows = shared, .count = COUNT(shared), .into = options, .groups = groups};
+}
+
+static bool offered(const tw_option_set *set, const tw_option *row)
+{
+    return set->groups == 0 || (row->group & set->groups) != 0;
+}
+
+/* ---- values --------------------------------------------------------------------------------------------- */
+
+static tw_status read_algorithms(tw_algorithm_list *list, const char *what, const char *text)
+{
+    tw_algorithm_list result = {.count = 0};
+    for (const char *c = text;; c++) {
+        char name[64];
+        size_t length = strcspn(c, ",");
+        if (length == 0)
+            return tw_fail(TW_EINVAL,
+                           "%s is '%s', which has an empty item; it must be a list such as flash1,flash2",
+                           what, tw_quote(text).text);
+        if (result.count == TW_ALGORITHMS_MAX)
+            return tw_fail(TW_EINVAL, "%s has more than %d names, it may have %d", what, TW_ALGORITHMS_MAX,
+                           TW_ALGORITHMS_MAX);
+        snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name - 1), c);
+        TW_TRY(tw_schedule_find(&result.values[result.count], tw_quote(name).text));
+        result.count++;
+        c += length;
+        if (*c == '\0')
+            break;
+    }
+    *list = result;
+    return TW_OK;
+}
+
+/* Takes `text` over if the field keeps it; otherwise the caller frees it. */
+static tw_status keep_text(char **field, char **text)
+{
+    free(*field);
+    *field = *text;
+    *text = NULL;
+    return TW_OK;
+}
+
+static tw_status append_text(tw_text_list *list, const char *what, char **text)
+{
+    if (list->count == TW_TEXTS_MAX)
+        return tw_fail(TW_EINVAL, "%s is given more than %d times, it may be given %d times", what,
+                       TW_TEXTS_MAX, TW_TEXTS_MAX);
+    list->values[list->count] = NULL;
+    return keep_text(&list->values[list->count++], text);
+}
+
+static tw_status read_value(void *field, const tw_option *row, char **text)
+{
+    char what[40];
+    snprintf(what, sizeof what, "--%s", row->name);
+    switch (row->kind) {
+    case TW_OPTION_FLAG:
+        *(bool *)field = true;
+        return TW_OK;
+    case TW_OPTION_INT_LIST:
+        return tw_parse_int_list(field, what, *text);
+    case TW_OPTION_BYTES:
+        return tw_parse_bytes(field, what, *text);
+    case TW_OPTION_SEED:
+        return tw_parse_seed(field, what, *text);
+    case TW_OPTION_POSITIVE:
+        return tw_parse_positive(field, what, *text);
+    case TW_OPTION_DTYPE:
+        return tw_parse_dtype(field, what, *text);
+    case TW_OPTION_CHOICE:
+        return tw_parse_choice(field, what, row->argument, *text);
+    case TW_OPTION_ALGORITHMS:
+        return read_algorithms(field, what, *text);
+    case TW_OPTION_TEXTS:
+    case TW_OPTION_TEXT:
+        break;
+    }
+    if (**text == '\0')
+        return tw_fail(TW_EINVAL, "%s is empty, it must be %s", what, row->argument);
+    return row->kind == TW_OPTION_TEXT ? keep_text(field, text) : append_text(field, what, text);
+}
+
+/* ---- popt ----------------------------------------------------------------------------------------------- */
+
+/* The options of all sets as popt wants them: `val` is 1 + the row's number over all sets. */
+typedef struct popt_table {
+    struct poptOption *options;
+    int count;
+} popt_table;
+
+static tw_status build_table(popt_table *table, const tw_option_set *sets, int num_sets)
+{
+    size_t rows = 2; /* --help and the end */
+    for (int s = 0; s < num_sets; s++)
+        rows += (size_t)sets[s].count;
+    table->options = calloc(rows, sizeof *table->options);
+    if (!table->options)
+        return tw_fail(TW_ENOMEM, "no memory for the options");
+    int number = 0, count = 0;
+    for (int s = 0; s < num_sets; s++) {
+        for (int i = 0; i < sets[s].count; i++) {
+            const tw_option *row = &sets[s].rows[i];
+            number++;
+            if (offered(&sets[s], row))
+                table->options[count++] = (struct poptOption){
+                    .longName = row->name,
+                    .argInfo = row->kind == TW_OPTION_FLAG ? POPT_ARG_NONE : POPT_ARG_STRING,
+                    .val = number,
+                    .descrip = row->help,
+                    .argDescrip = row->argument};
+        }
+    }
+    table->options[count++] = (struct poptOption){
+        .longName = "help", .shortName = 'h', .val = number + 1, .descrip = "this list"};
+    table->count = count;
+    return TW_OK;
+}
+
+/* Row number `number` (from 1) over all sets. */
+static const tw_option *row_at(const tw_option_set *sets, int num_sets, int number, void **field)
+{
+    for (int s = 0; s < num_sets; s++) {
+        if (number <= sets[s].count) {
+            const tw_option *row = &sets[s].rows[number - 1];
+            *field = (char *)sets[s].into + row->offset;
+            return row;
+        }
+        number -= sets[s].count;
+    }
+    return NULL;
+}
+
+static tw_status unknown_option(const popt_table *table, const char *command, const char *option)
+{
+    const char *name = option + strspn(option, "-"), *nearest = NULL;
+    char typed[64];
+    snprintf(typed, sizeof typed, "%.*s", (int)strcspn(name, "="), name);
+    for (int i = 0; i < table->count; i++) {
+        const char *candidate = table->options[i].longName;
+        if (tw_is_near(typed, candidate) &&
+            (!nearest || tw_edit_distance(typed, candidate) < tw_edit_distance(typed, nearest)))
+            nearest = candidate;
+    }
+    if (nearest)
+        return tw_fail(TW_EINVAL, "option %s is not known; did you mean --%s? (%s --help lists all)",
+                       tw_quote(option).text, nearest, command);
+    return tw_fail(TW_EINVAL, "option %s is not known; %s --help lists those there are",
+                   tw_quote(option).text, command);
+}
+
+static tw_status explain(poptContext context, const popt_table *table, const char *command, int code)
+{
+    const char *option = poptBadOption(context, POPT_BADOPTION_NOALIAS);
+    if (code == POPT_ERROR_BADOPT)
+        return unknown_option(table, command, option);
+    if (code == POPT_ERROR_NOARG)
+        return tw_fail(TW_EINVAL, "option %s needs a value; %s --help says which", tw_quote(option).text,
+                       command);
+    if (code == POPT_ERROR_UNWANTEDARG)
+        return tw_fail(TW_EINVAL, "option %s takes no value", tw_quote(option).text);
+    return tw_fail(TW_EINVAL, "option %s: %s", tw_quote(option).text, poptStrerror(code));
+}
+
+static tw_status read_all(bool *help, poptContext context, const popt_table *table, const char *command,
+                          tw_option_set *sets, int num_sets)
+{
+    int code;
+    while ((code = poptGetNextOpt(context)) > 0) {
+        void *field = NULL;
+        const tw_option *row = row_at(sets, num_sets, code, &field);
+        if (!row) {
+            *help = true;
+            return TW_OK;
+        }
+        char *text = poptGetOptArg(context);
+        tw_status status = read_value(field, row, &text);
+        free(text);
+        if (status != TW_OK)
+            return status;
+    }
+    if (code < -1)
+        return explain(context, table, command, code);
+    const char *argument = poptGetArg(context);
+    if (argument)
+        return tw_fail(TW_EINVAL, "argument '%s' is not an option; options begin with --, as %s --help shows",
+                       tw_quote(argument).text, command);
+    return TW_OK;
+}
+
+tw_status tw_options_read(bool *help, const char *command, const char *summary, tw_option_set *sets,
+                          int num_sets, int argc, char **argv)
+{
+    popt_table table = {.options = NULL};
+    *help = false;
+    TW_TRY(build_table(&table, sets, num_sets));
+    argv[0] = (char *)command; /* popt's usage line begins with it */
+    poptContext context = poptGetContext(NULL, argc, (const char **)argv, table.options,
+                                         POPT_CONTEXT_NO_EXEC);
+    if (!context) {
+        free(table.options);
+        return tw_fail(TW_ENOMEM, "no memory to read the options");
+    }
+    tw_status status = read_all(help, context, &table, command, sets, num_sets);
+    if (*help) {
+        printf("%s: %s\n\n", command, summary);
+        poptPrintHelp(context, stdout, 0);
+    }
+    poptFreeContext(context);
+    free(table.options);
+    return status;
+}
+
+void tw_options_free(tw_option_set *sets, int num_sets)
+{
+    for (int s = 0; s < num_sets; s++) {
+        for (int i = 0; i < sets[s].count; i++) {
+            void *field = (char *)sets[s].into + sets[s].rows[i].offset;
+            if (sets[s].rows[i].kind == TW_OPTION_TEXT) {
+                free(*(char **)field);
+                *(char **)field = NULL;
+            } else if (sets[s].rows[i].kind == TW_OPTION_TEXTS) {
+                tw_text_list *list = field;
+                while (list->count > 0)
+                    free(list->values[--list->count]);
+            }
+        }
+    }
+}
