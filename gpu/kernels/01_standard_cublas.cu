@@ -13,7 +13,7 @@
  * what the first product wrote last is still in L2, and what softmax writes last is what the second product
  * reads first.
  *
- * What it does not do: spare masked scores; a row of more than 65,536 keys is read twice. Scores beyond the
+ * What it does not do: spare masked scores; a row of more than 32,768 keys is read twice. Scores beyond the
  * range of fp16 overflow, as in every unfused implementation.
  *
  * Workspace: pointers of the batched products | cuBLAS's own workspace | S, then P, in place.
@@ -23,8 +23,7 @@
 
 #include <cublas_v2.h>
 
-static const size_t CUBLAS_WORKSPACE_BYTES = 32u << 20; /* what NVIDIA recommends for Hopper */
-static const int MAX_VECTORS = 8;                       /* of 8 elements, a thread keeps in registers */
+static const size_t CUBLAS_WORKSPACE_BYTES = (size_t)32 << 20; /* what NVIDIA recommends for Hopper */
 
 /* Rows of S start on a 32-byte sector, so that 16-byte accesses are aligned and no sector is shared. */
 static __host__ __device__ size_t score_stride(int seqlen_k)
@@ -182,8 +181,6 @@ template <typename T> static tw_status softmax(const tw_gpu_args *args, void *sc
         softmax_in_registers<T, 512, 4, 512><<<rows, 512, 0, args->stream>>>(a);
     else if (n <= 32768)
         softmax_in_registers<T, 1024, 4, 1024><<<rows, 1024, 0, args->stream>>>(a);
-    else if (n <= 8192 * MAX_VECTORS)
-        softmax_in_registers<T, 1024, MAX_VECTORS, 1024><<<rows, 1024, 0, args->stream>>>(a);
     else
         softmax_two_reads<T><<<rows, 1024, 0, args->stream>>>(a);
     TW_CUDA_TRY(cudaGetLastError());
@@ -315,7 +312,7 @@ template <typename T> static tw_status launch(const tw_gpu_args *args, cudaDataT
     const tw_problem *p = &args->problem;
     char *cublas_workspace = (char *)args->workspace + pointers_bytes(p);
     char *scores = cublas_workspace + CUBLAS_WORKSPACE_BYTES;
-    cublasHandle_t handle;
+    cublasHandle_t handle = NULL;
     TW_TRY(shared_handle(&handle));
     TW_CUBLAS_TRY(cublasSetStream(handle, args->stream));
     TW_CUBLAS_TRY(cublasSetWorkspace(handle, cublas_workspace, CUBLAS_WORKSPACE_BYTES));
