@@ -63,9 +63,8 @@ __global__ void __launch_bounds__(THREADS, D == 64 ? 2 : 1) swizzle_attention(co
     extern __shared__ __align__(128) unsigned char smem[];
     T *q_smem = (T *)smem, *kv_smem = q_smem + BM * D;
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int row0 = threadIdx.x / 32 * 16; /* the warp's first row in the tile */
-    const int low = lane % 16,
-              high = lane / 16; /* row and half of 16 x 16 elements that this lane addresses */
+    const int row0 = threadIdx.x / 32 * 16;      /* the warp's first row in the tile */
+    const int low = lane % 16, high = lane / 16; /* row and half of a 16 x 16 piece for ldmatrix */
     const int head = blockIdx.y, batch = blockIdx.z;
     const int m0 = (gridDim.x - 1 - blockIdx.x) * BM; /* last tiles first: causal, they are the longest */
     const int num_rows = min(BM, a.seqlen_q - m0);
@@ -103,10 +102,10 @@ __global__ void __launch_bounds__(THREADS, D == 64 ? 2 : 1) swizzle_attention(co
             ldmatrix(q, shared_address(q_smem + swizzled<D>(row0 + low, x + 8 * high)));
 #pragma unroll
             for (int j = 0; j < BN / 8;
-                 j += 2) { /* matrices: keys 0-7, keys 8-15, first and second half of x */
-                ldmatrix(k, shared_address(k_smem + swizzled<D>(8 * j + low, x + 8 * high)));
-                mma<T>(s[j], q, k[0], k[2]);
-                mma<T>(s[j + 1], q, k[1], k[3]);
+                 j += 2) { /* k[0], k[1] must be one B: lanes 8-15 take the other half */
+                ldmatrix(k, shared_address(k_smem + swizzled<D>(8 * (j + high) + lane % 8, x + low / 8 * 8)));
+                mma<T>(s[j], q, k[0], k[1]);
+                mma<T>(s[j + 1], q, k[2], k[3]);
             }
         }
 
