@@ -38,6 +38,7 @@ commit := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(sh
 deps_env := CC='$(CC)' OPENMP='$(OPENMP)' DEPS='$(DEPS)' NVCC='$(NVCC)'
 deps     := $(deps_env) tests/deps.sh
 have     := $(deps_env) tests/deps.sh --have
+missing  := $(deps_env) tests/deps.sh --missing
 submake  := $(MAKE) --no-print-directory
 # Programs started by a recipe find what was built here, whatever $(build) is.
 export TW_BUILD = $(build)
@@ -68,7 +69,7 @@ all: ## everything that this machine can build; says what it leaves out, and why
 	@+openmp=$(OPENMP); $(have) openmp || { openmp=0; echo "left out: OpenMP, because $(CC) -fopenmp does not link"; }; \
 	$(foreach t,$(sort $(all_targets) gpu), \
 	    if $(have) $(needs/$(t)); then $(submake) OPENMP=$$openmp $(t) || exit; \
-	    else echo "left out: $(t), which needs $(subst $() , and ,$(strip $(needs/$(t))))"; fi;)
+	    else echo "left out: $(t), because this is missing: $$($(missing) $(needs/$(t)))"; fi;)
 
 deps: ## install what report and test need (FOR="docs lint": what those need)
 	@$(deps) $(FOR)
@@ -117,7 +118,7 @@ lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the third par
 coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
 	@$(deps) coverage
 	rm -rf $(build)/coverage
-	@+$(submake) build=$(build)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' run-suites
+	@+$(submake) build=$(build)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' test-suites
 	@for folder in cpu_ref sim; do \
 	    gcovr --root . --object-directory $(build)/coverage --filter "$$folder/" --fail-under-line 90 \
 	        --print-summary --html-details $(build)/coverage/$$folder.html || exit; \
@@ -125,6 +126,9 @@ coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
 
 # --- tests ---------------------------------------------------------------------------------------------------
 # tests/module.mk builds $(build)/tests/check_tilewise, which holds every suite, and test-suites, which runs it.
+
+# Tests also run the program.
+test-suites: | $(build)/tilewise
 
 .PHONY: test run-tests sanitize sanitize-compiler sanitize-valgrind fuzz
 with_openmp = OPENMP=$$(if $(have) openmp; then echo $(OPENMP); else echo 0; fi)
@@ -138,10 +142,11 @@ run-tests:
 	@$(have) cc || { echo "test: nothing can be built or run without a C compiler"; exit 1; }
 	@+$(submake) $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
 	@+if $(have) popt inih; then $(submake) $(build)/tilewise; \
-	    else echo "left out: $(build)/tilewise, which needs popt and inih"; fi
-	@$(have) check popt inih || { echo "test: these suites cannot run, because" \
-	    "$$(for part in check popt inih; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
-	    ls tests/check_*.c; exit 1; }
+	    else echo "left out: $(build)/tilewise, because this is missing: $$($(missing) popt inih)"; fi
+	@$(have) check popt inih || { \
+	    echo "test: this is missing: $$($(missing) check popt inih). Without it these suites cannot run:"; \
+	    sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | paste -sd ' '; exit 1; }
+	@+$(submake) test-shared-library
 	@+$(submake) test-suites
 
 sanitize: ## the suites under address, undefined-behaviour and leak sanitizers, then under valgrind
@@ -160,7 +165,7 @@ sanitize-valgrind: ## the second half of sanitize, the slow one
 	    --error-exitcode=9 $(build)/valgrind/tests/check_tilewise
 
 fuzz: ## short runs of every fuzzer in tests/fuzz, with clang's libFuzzer
-	@$(deps) fuzz
+	@$(deps_env) CC=clang tests/deps.sh fuzz
 	@+DEPS=no $(submake) build=$(build)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPENMP=0 run-fuzzers
 
 FUZZ_SECONDS ?= 20
@@ -169,9 +174,10 @@ fuzzers := $(patsubst tests/fuzz/%.c,$(build)/%,$(wildcard tests/fuzz/fuzz_*.c))
 run-fuzzers: $(fuzzers)
 	@for fuzzer in $(fuzzers); do \
 	    name=$$(basename $$fuzzer); mkdir -p $(build)/corpus/$$name; \
-	    echo "$$name: $(FUZZ_SECONDS) s"; \
-	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(build)/$$name- -verbosity=0 \
-	        $(build)/corpus/$$name tests/fuzz/seeds/$$name || exit; \
+	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(build)/$$name- -print_final_stats=1 \
+	        $(build)/corpus/$$name $$(ls -d tests/fuzz/seeds/$$name 2>/dev/null) > $(build)/$$name.log 2>&1 || \
+	        { tail -n 40 $(build)/$$name.log; echo "$$name: found something, see above"; exit 1; }; \
+	    echo "$$name: nothing found in $$(awk '/number_of_executed_units/ {print $$2}' $(build)/$$name.log) runs"; \
 	done
 
 $(build)/fuzz_%: tests/fuzz/fuzz_%.c $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a

@@ -61,7 +61,8 @@ void tw_attention_rounded_row(double *o, const tw_problem *problem, const double
  * @brief Tiled online-softmax attention in fp32, OpenMP over batch, heads and query tiles.
  *
  * Fast enough to check long sequences: an inner kernel per instruction set (AVX-512, AVX2, baseline) is
- * chosen at run time. Results do not depend on the number of threads.
+ * chosen at run time. Results do not depend on the number of threads. Tiles of 256 x 128 are fast; block_m is
+ * what K and V are reused for.
  * @param[out] o    [batch, seqlen_q, num_heads, head_dim]; untouched on error
  * @param[out] lse  [batch, num_heads, seqlen_q]; may be NULL; untouched on error
  * @param block_m   query rows of a tile, >= 1; need not divide seqlen_q

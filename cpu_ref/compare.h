@@ -40,9 +40,9 @@ tw_error_metrics tw_error_of(const double *x, const double *reference, size_t n)
 /**
  * @brief FlashAttention's atol: twice the error of adding 0.3 to r and taking it off again, in dtype.
  *
- * It covers what rounding alone may do to a number of this size. Their tests take the largest such error over
- * the tensor; this is its bound, half a spacing for each of the two roundings, so that it does not depend on
- * chance. 0 if max_abs_reference is not finite.
+ * It covers what rounding alone may do to numbers of this size. Their tests take the largest such error over the
+ * tensor; this is its bound for numbers up to max_abs_reference, so that it does not depend on chance. 0 if
+ * max_abs_reference is not finite.
  */
 double tw_error_atol(tw_dtype dtype, double max_abs_reference);
 

@@ -48,7 +48,7 @@ tw_status tw_dtype_parse(tw_dtype *dtype, const char *name)
 /* full / 2^shift, to nearest, ties to even; 1 <= shift. */
 static uint32_t shift_right_rounding(uint64_t full, int shift)
 {
-    if (shift > 54) /* full < 2^53: less than a quarter */
+    if (shift > 53) /* full < 2^53: less than half */
         return 0;
     uint64_t kept = full >> shift;
     uint64_t rest = full & ((UINT64_C(1) << shift) - 1);

@@ -32,11 +32,10 @@ static int score_row(double *s, const tw_problem *p, const double *q, const doub
     return n;
 }
 
-/* s becomes softmax(s); returns LSE. The maximum is taken off first, so that no exponential overflows. */
+/* s becomes softmax(s); returns LSE, −INFINITY if there are no scores. The maximum is taken off first, so that no
+ * exponential overflows. */
 static double softmax(double *s, int n)
 {
-    if (n == 0)
-        return -INFINITY;
     double m = -INFINITY, l = 0.0;
     for (int j = 0; j < n; j++)
         m = fmax(m, s[j]);
@@ -46,7 +45,7 @@ static double softmax(double *s, int n)
     }
     for (int j = 0; j < n; j++)
         s[j] /= l;
-    return m + log(l);
+    return l == 0.0 ? -INFINITY : m + log(l);
 }
 
 /* o = Σ_j weight[j] · v_j; 0 if there are no keys. */

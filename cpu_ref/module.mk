@@ -29,9 +29,10 @@ all_targets += $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
 
 # The benchmark alone needs OpenBLAS; nothing else is built with it.
 openblas_cflags = $(shell pkg-config --cflags openblas 2>/dev/null)
-openblas_ldlibs = $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas)
-$(build)/bench_tiled: cpu_ref/bench/bench_tiled.c $(build)/libtilewise_ref.a
-	$(CC) $(tw_cflags) $(CFLAGS) $(openblas_cflags) $(LDFLAGS) $^ -o $@ $(openblas_ldlibs) $(tw_ldlibs)
+openblas_ldlibs = $(shell pkg-config --libs openblas 2>/dev/null)
+$(build)/bench_tiled: cpu_ref/bench/bench_tiled.c $(build)/libtilewise_ref.a $(build)/flags
+	@pkg-config --exists openblas || { echo "bench-cpu needs OpenBLAS: apt-get install libopenblas-dev"; exit 1; }
+	$(CC) $(tw_cflags) $(CFLAGS) $(openblas_cflags) $(LDFLAGS) $(filter %.c %.a,$^) -o $@ $(openblas_ldlibs) $(tw_ldlibs)
 
 .PHONY: bench-cpu
 bench-cpu: $(build)/bench_tiled ## tiled attention on this CPU against OpenBLAS' sgemm

@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "npy_header.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -15,6 +16,11 @@
 #include <unistd.h>
 
 enum { CHUNK_ELEMENTS = 4096 };
+
+static size_t chunk_of(size_t elements_left)
+{
+    return elements_left < CHUNK_ELEMENTS ? elements_left : CHUNK_ELEMENTS;
+}
 
 /* Opens a regular file and learns its size. O_NONBLOCK, so that a pipe in its place is refused, not waited for. */
 static tw_status open_to_read(int *fd, int64_t *size, const char *path)
@@ -146,11 +152,10 @@ static void encode(unsigned char *bytes, tw_dtype dtype, double x)
 
 static tw_status read_values(double *values, int fd, const char *path, const tw_npy_header *header)
 {
-    unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)];
+    unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)] = {0};
     size_t element = (size_t)tw_dtype_bytes(header->dtype);
     for (size_t done = 0; done < header->num_elements;) {
-        size_t left = header->num_elements - done;
-        size_t n = left < CHUNK_ELEMENTS ? left : CHUNK_ELEMENTS;
+        size_t n = chunk_of(header->num_elements - done);
         TW_TRY(read_all(fd, path, chunk, n * element));
         for (size_t i = 0; i < n; i++)
             values[done + i] = decode(chunk + i * element, header->dtype);
@@ -161,8 +166,9 @@ static tw_status read_values(double *values, int fd, const char *path, const tw_
 
 static tw_status read_tensor(tw_tensor_data *tensor, int fd, const char *path, int64_t size)
 {
-    tw_npy_header header;
+    tw_npy_header header = {0};
     TW_TRY(read_header(&header, fd, path, size));
+    assert(header.num_elements > 0); /* a dimension of 0 is refused */
     TW_TRY(tw_memory_check((double)header.num_elements * sizeof(double), path));
     double *values = malloc(header.num_elements * sizeof *values);
     if (values == NULL)
@@ -205,10 +211,10 @@ static tw_status write_all(int fd, const char *path, const void *bytes, size_t n
 static tw_status write_values(int fd, const char *path, const double *values, tw_dtype dtype,
                               size_t num_elements)
 {
-    unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)];
+    unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)] = {0};
     size_t element = (size_t)tw_dtype_bytes(dtype);
     for (size_t done = 0; done < num_elements;) {
-        size_t n = num_elements - done < CHUNK_ELEMENTS ? num_elements - done : CHUNK_ELEMENTS;
+        size_t n = chunk_of(num_elements - done);
         for (size_t i = 0; i < n; i++)
             encode(chunk + i * element, dtype, values[done + i]);
         TW_TRY(write_all(fd, path, chunk, n * element));

@@ -3,7 +3,7 @@
  * @brief Tensors in and out as NumPy's .npy files.
  *
  * Read: versions 1.0, 2.0 and 3.0; '<f2', '<f4', '<f8' and '<u2' (bfloat16 patterns); C order; 1 to
- * TW_NPY_MAX_DIMS dimensions. Everything else is refused with one line that names the file and says what
+ * TW_NPY_MAX_DIMS dimensions, each at least 1. Everything else is refused with one line that names the file and says what
  * was found: not a .npy file, a malformed header, Fortran order, big-endian data, another type, a file
  * shorter or longer than its shape says, a folder.
  */
@@ -34,8 +34,8 @@ typedef struct tw_tensor_data {
 /**
  * @brief Reads a .npy file.
  * @param[out] tensor  untouched on error
- * @return TW_OK; TW_EIO (cannot be opened or read, a folder); TW_EFORMAT (not acceptable, see above);
- *         TW_EOVERFLOW; TW_ENOMEM
+ * @return TW_OK; TW_EIO (cannot be opened or read, a folder, a pipe); TW_EFORMAT (not acceptable, see above);
+ *         TW_EOVERFLOW (2^60 elements or more); TW_ENOMEM (as doubles more than memory.h says there is)
  */
 TW_MUST_CHECK tw_status tw_npy_read(tw_tensor_data *tensor, const char *path);
 
@@ -43,8 +43,9 @@ TW_MUST_CHECK tw_status tw_npy_read(tw_tensor_data *tensor, const char *path);
  * @brief Writes n = product of shape values as a version 1.0 .npy file, rounded to dtype.
  *
  * Written to a temporary name beside path and renamed, so a failure leaves no partial file and an existing
- * one as it was. TW_BF16 is stored as uint16.
- * @return TW_OK; TW_EINVAL (num_dims out of range); TW_EIO
+ * one as it was. A symbolic link stays one; what it points to is replaced. TW_BF16 is stored as uint16.
+ * @return TW_OK; TW_EINVAL (num_dims or a dimension out of range, not a dtype); TW_EOVERFLOW; TW_EIO (cannot be
+ *         written; a folder, a device or a pipe is there); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_npy_write(const char *path, const double *values, tw_dtype dtype, int num_dims,
                                      const int64_t *shape);

@@ -38,10 +38,14 @@ static bool accept(cursor *c, char wanted)
 static tw_status expected(const cursor *c, const char *what)
 {
     char found[17];
-    size_t left = (size_t)(c->end - c->at), n = left < 16 ? left : 16;
-    for (size_t i = 0; i < n; i++)
-        found[i] = isprint((unsigned char)c->at[i]) ? c->at[i] : '?';
+    size_t n = 0;
+    for (const char *at = c->at; at < c->end && n < sizeof found - 1; at++)
+        found[n++] = *at;
     found[n] = '\0';
+    for (char *letter = found; letter < found + n; letter++) {
+        if (!isprint((unsigned char)*letter))
+            *letter = '?';
+    }
     return tw_fail(TW_EFORMAT, "%s: byte %d of its .npy header %s%s%s, where it must have %s", c->path,
                    (int)(c->at - c->begin), n == 0 ? "is the end" : "begins \"", found, n == 0 ? "" : "\"",
                    what);

@@ -61,7 +61,7 @@ static size_t cut_scratch(scratch *w, const tiled_plan *plan, float *base)
     w->o = take(base, &used, queries * padded_dim);
     w->m = take(base, &used, queries);
     w->l = take(base, &used, queries);
-    w->keys_seen = (int32_t *)take(base, &used, queries);
+    w->keys_seen = (void *)take(base, &used, queries); /* int32_t is as wide as float */
     return used;
 }
 

@@ -101,9 +101,9 @@ INLINE void score_block(float *s, const float *k, const float *q, int head_dim)
         q += LANES;
     }
     UNROLL
-    for (int r = 0; r < BLOCK_ROWS; r++) {
-        store(s + r * LANES, acc[r][0]);
-        store(s + r * LANES + WIDTH, acc[r][1]);
+    for (int r = 0; r < BLOCK_ROWS; r++, s += LANES) {
+        store(s, acc[r][0]);
+        store(s + WIDTH, acc[r][1]);
     }
 }
 
@@ -112,10 +112,11 @@ INLINE void value_block(float *o, const vec alpha[VECTORS], const float *p, cons
                         int n)
 {
     vec acc[BLOCK_ROWS][VECTORS];
+    const float *o_row = o;
     UNROLL
-    for (int r = 0; r < BLOCK_ROWS; r++) {
-        acc[r][0] = alpha[0] * load(o + r * LANES);
-        acc[r][1] = alpha[1] * load(o + r * LANES + WIDTH);
+    for (int r = 0; r < BLOCK_ROWS; r++, o_row += LANES) {
+        acc[r][0] = alpha[0] * load(o_row);
+        acc[r][1] = alpha[1] * load(o_row + WIDTH);
     }
     for (int j = 0; j < n; j++) {
         const vec p0 = load(p), p1 = load(p + WIDTH);
@@ -129,9 +130,9 @@ INLINE void value_block(float *o, const vec alpha[VECTORS], const float *p, cons
         v += v_stride;
     }
     UNROLL
-    for (int r = 0; r < BLOCK_ROWS; r++) {
-        store(o + r * LANES, acc[r][0]);
-        store(o + r * LANES + WIDTH, acc[r][1]);
+    for (int r = 0; r < BLOCK_ROWS; r++, o += LANES) {
+        store(o, acc[r][0]);
+        store(o + WIDTH, acc[r][1]);
     }
 }
 

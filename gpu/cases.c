@@ -1,7 +1,7 @@
 /* The loop over cases that bench and launch share: problems outside, kernels and tilings inside. */
 #include "commands.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int block_m, int block_n)
 {
@@ -11,37 +11,50 @@ tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int block_m, int blo
     return t;
 }
 
-static int num_cases_of_problem(const tw_gpu_session *s)
+void tw_gpu_write_case(FILE *file, const char *machine, const tw_gpu_case *one)
 {
-    return s->selection.num_kernels * s->options.block_m.count * s->options.block_n.count;
+    const tw_problem *p = &one->problem;
+    fprintf(file, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s", one->kernel->schedule, machine, p->batch,
+            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
+            p->causal, one->tiling.block_m, one->tiling.block_n, one->kernel->name);
 }
 
-static tw_gpu_case case_at(const tw_gpu_session *s, const tw_problem *problem, int i)
+/* Block sizes that were not given count as one value, 0. */
+static int num_values(const tw_int_list *list)
 {
-    const tw_gpu_options *o = &s->options;
-    int block_n = o->block_n.values[i % o->block_n.count];
-    i /= o->block_n.count;
-    int block_m = o->block_m.values[i % o->block_m.count];
-    const tw_gpu_kernel *kernel = s->selection.kernels[i / o->block_m.count];
+    return list->count > 0 ? list->count : 1;
+}
+
+static int num_cases_of_problem(const tw_gpu_program *s)
+{
+    const tw_options *o = &s->options.shared;
+    return s->selection.num_kernels * num_values(&o->block_m) * num_values(&o->block_n);
+}
+
+static tw_gpu_case case_at(const tw_gpu_program *s, const tw_problem *problem, int i)
+{
+    const tw_options *o = &s->options.shared;
+    int block_n = o->block_n.values[i % num_values(&o->block_n)];
+    i /= num_values(&o->block_n);
+    int block_m = o->block_m.values[i % num_values(&o->block_m)];
+    const tw_gpu_kernel *kernel = s->selection.kernels[i / num_values(&o->block_m)];
     tw_gpu_case one = {kernel, *problem, tw_gpu_wanted_tiling(kernel, block_m, block_n)};
     return one;
 }
 
-static tw_status can_run(const tw_gpu_session *s, const tw_gpu_case *one, size_t held_bytes)
+static tw_status can_run(const tw_gpu_program *s, const tw_gpu_case *one, size_t held_bytes)
 {
     return tw_gpu_can_run(&s->device, one->kernel, &one->problem, &one->tiling, held_bytes);
 }
 
 /* At least one case must be able to run; what the first that cannot says is then the error of the program. */
-static tw_status check_any_runs(const tw_gpu_session *s)
+static tw_status check_any_runs(const tw_gpu_program *s)
 {
     char reason[512] = "";
     tw_status first = TW_OK;
-    for (int i = 0; i < tw_gpu_num_problems(&s->options); i++) {
-        tw_problem problem;
-        TW_TRY(tw_gpu_problem_at(&problem, &s->options, i));
+    for (size_t i = 0; i < s->num_problems; i++) {
         for (int c = 0; c < num_cases_of_problem(s); c++) {
-            tw_gpu_case one = case_at(s, &problem, c);
+            tw_gpu_case one = case_at(s, &s->problems[i], c);
             tw_status status = can_run(s, &one, 0);
             if (status == TW_OK)
                 return TW_OK;
@@ -54,7 +67,7 @@ static tw_status check_any_runs(const tw_gpu_session *s)
     return tw_fail(first, "%s", reason);
 }
 
-static void skip(tw_gpu_session *s)
+static void skip(tw_gpu_program *s)
 {
     fprintf(stderr, "tilewise-gpu: skipped: %s\n", tw_error_message());
     if (s->csv.file != NULL)
@@ -62,8 +75,8 @@ static void skip(tw_gpu_session *s)
 }
 
 /* Room for the case's workspace, without holding on to the larger one of an earlier kernel. */
-static tw_status run_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_tensors *t, tw_gpu_case_fn on_case,
-                          void *context)
+static tw_status run_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_tensors *t,
+                          tw_gpu_case_fn on_case, void *context)
 {
     if (can_run(s, one, t->held_bytes) != TW_OK) {
         skip(s);
@@ -73,11 +86,11 @@ static tw_status run_case(tw_gpu_session *s, const tw_gpu_case *one, tw_gpu_tens
     return on_case(s, one, t, context);
 }
 
-static tw_status run_problem(tw_gpu_session *s, const tw_problem *problem, tw_gpu_problem_fn on_problem,
+static tw_status run_problem(tw_gpu_program *s, const tw_problem *problem, tw_gpu_problem_fn on_problem,
                              tw_gpu_case_fn on_case, void *context)
 {
     tw_gpu_tensors tensors = {0};
-    tw_status status = tw_gpu_tensors_make(&tensors, problem, s->options.seed, 1.0);
+    tw_status status = tw_gpu_tensors_make(&tensors, problem, s->options.shared.seed, 1.0);
     if (status == TW_OK && on_problem != NULL)
         status = on_problem(s, &tensors, context);
     for (int c = 0; status == TW_OK && c < num_cases_of_problem(s); c++) {
@@ -89,7 +102,7 @@ static tw_status run_problem(tw_gpu_session *s, const tw_problem *problem, tw_gp
 }
 
 /* A problem none of whose cases can run is not even allocated. */
-static bool any_case_runs(tw_gpu_session *s, const tw_problem *problem)
+static bool any_case_runs(tw_gpu_program *s, const tw_problem *problem)
 {
     for (int c = 0; c < num_cases_of_problem(s); c++) {
         tw_gpu_case one = case_at(s, problem, c);
@@ -99,14 +112,13 @@ static bool any_case_runs(tw_gpu_session *s, const tw_problem *problem)
     return false;
 }
 
-tw_status tw_gpu_for_each_case(tw_gpu_session *s, tw_gpu_problem_fn on_problem, tw_gpu_case_fn on_case, void *context)
+tw_status tw_gpu_for_each_case(tw_gpu_program *s, tw_gpu_problem_fn on_problem, tw_gpu_case_fn on_case,
+                               void *context)
 {
     TW_TRY(check_any_runs(s));
-    for (int i = 0; i < tw_gpu_num_problems(&s->options); i++) {
-        tw_problem problem;
-        TW_TRY(tw_gpu_problem_at(&problem, &s->options, i));
-        if (any_case_runs(s, &problem))
-            TW_TRY(run_problem(s, &problem, on_problem, on_case, context));
+    for (size_t i = 0; i < s->num_problems; i++) {
+        if (any_case_runs(s, &s->problems[i]))
+            TW_TRY(run_problem(s, &s->problems[i], on_problem, on_case, context));
         else
             skip(s);
     }

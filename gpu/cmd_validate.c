@@ -58,8 +58,8 @@ typedef struct group {
     double worst_lse;
 } group;
 
-static void judge(tw_gpu_session *s, group *g, const tw_gpu_kernel *k, const tw_tiling *t, const tw_problem *p,
-                  const char *why, const tw_gpu_verdict *v)
+static void judge(tw_gpu_program *s, group *g, const tw_gpu_kernel *k, const tw_tiling *t,
+                  const tw_problem *p, const char *why, const tw_gpu_verdict *v)
 {
     double share = v->o_allowed > 0.0 ? v->o.max_abs_error / v->o_allowed : 0.0;
     g->worst_share = share > g->worst_share ? share : g->worst_share;
@@ -71,20 +71,21 @@ static void judge(tw_gpu_session *s, group *g, const tw_gpu_kernel *k, const tw_
     }
     g->failed++;
     s->num_disagreements++;
-    printf("MISMATCH %s %dx%d %s, batch %d, heads %d/%d, %d x %d, d = %d, %s (%s): %s\n", k->name, t->block_m, t->block_n,
-           tw_dtype_name(p->dtype), p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
-           p->causal ? "causal" : "no mask", why, v->line);
+    printf("MISMATCH %s %dx%d %s, batch %d, heads %d/%d, %d x %d, d = %d, %s (%s): %s\n", k->name, t->block_m,
+           t->block_n, tw_dtype_name(p->dtype), p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q,
+           p->seqlen_k, p->head_dim, p->causal ? "causal" : "no mask", why, v->line);
 }
 
 /* All kernels and tilings on one problem; groups lie in the order of the loops. */
-static tw_status validate_problem(tw_gpu_session *s, group *g, const tw_problem *p, double q_factor, const char *why)
+static tw_status validate_problem(tw_gpu_program *s, group *g, const tw_problem *p, double q_factor,
+                                  const char *why)
 {
     tw_gpu_tensors tensors = {0};
     tw_gpu_reference reference = {0};
     tw_gpu_verdict verdict;
-    tw_status status = tw_gpu_tensors_make(&tensors, p, s->options.seed, q_factor);
+    tw_status status = tw_gpu_tensors_make(&tensors, p, s->options.shared.seed, q_factor);
     if (status == TW_OK)
-        status = tw_gpu_reference_make(&reference, &tensors, REFERENCE_ROWS, s->options.seed);
+        status = tw_gpu_reference_make(&reference, &tensors, REFERENCE_ROWS, s->options.shared.seed);
     for (int i = 0; status == TW_OK && i < s->selection.num_kernels; i++) {
         const tw_gpu_kernel *k = s->selection.kernels[i];
         for (const tw_tiling *t = NULL; status == TW_OK && (t = tw_gpu_next_tiling(k, t)) != NULL; g++) {
@@ -102,7 +103,7 @@ static tw_status validate_problem(tw_gpu_session *s, group *g, const tw_problem 
     return status;
 }
 
-static int num_groups(const tw_gpu_session *s)
+static int num_groups(const tw_gpu_program *s)
 {
     int n = 0;
     for (int i = 0; i < s->selection.num_kernels; i++)
@@ -111,7 +112,7 @@ static int num_groups(const tw_gpu_session *s)
     return n;
 }
 
-static void print_groups(const tw_gpu_session *s, const group *g, const char *what)
+static void print_groups(const tw_gpu_program *s, const group *g, const char *what)
 {
     for (int i = 0; i < s->selection.num_kernels; i++) {
         const tw_gpu_kernel *k = s->selection.kernels[i];
@@ -119,16 +120,17 @@ static void print_groups(const tw_gpu_session *s, const group *g, const char *wh
             if (g->passed + g->failed == 0)
                 printf("%-20s %3dx%-3d %-14s not supported\n", k->name, t->block_m, t->block_n, what);
             else
-                printf("%-20s %3dx%-3d %-14s %2d of %2d agree, error at most %3.0f%% of what is allowed, LSE off by %.1e\n",
-                       k->name, t->block_m, t->block_n, what, g->passed, g->passed + g->failed, 100.0 * g->worst_share,
-                       g->worst_lse);
+                printf("%-20s %3dx%-3d %-14s %2d of %2d agree, error at most %3.0f%% of what is allowed, LSE "
+                       "off by %.1e\n",
+                       k->name, t->block_m, t->block_n, what, g->passed, g->passed + g->failed,
+                       100.0 * g->worst_share, g->worst_lse);
         }
     }
     fflush(stdout);
 }
 
 /* One dtype and head_dim: the whole table. */
-static tw_status validate_table(tw_gpu_session *s, group *groups, tw_dtype dtype, int head_dim)
+static tw_status validate_table(tw_gpu_program *s, group *groups, tw_dtype dtype, int head_dim)
 {
     for (int i = 0; i < NUM_SHAPES; i++) {
         const shape *x = &shapes[i];
@@ -140,13 +142,14 @@ static tw_status validate_table(tw_gpu_session *s, group *groups, tw_dtype dtype
                         .head_dim = head_dim,
                         .dtype = dtype,
                         .causal = x->causal,
-                        .softmax_scale = i % 4 == 3 ? 0.2 : 0.0}; /* and now and then a scale of the user's own */
+                        .softmax_scale = i % 4 == 3 ? 0.2
+                                                    : 0.0}; /* and now and then a scale of the user's own */
         TW_TRY(validate_problem(s, groups, &p, x->q_factor, x->why));
     }
     return TW_OK;
 }
 
-static tw_status validate_all(tw_gpu_session *s, group *groups, size_t bytes)
+static tw_status validate_all(tw_gpu_program *s, group *groups, size_t bytes)
 {
     static const tw_dtype dtypes[] = {TW_FP16, TW_BF16};
     static const int head_dims[] = {64, 128};
@@ -161,17 +164,16 @@ static tw_status validate_all(tw_gpu_session *s, group *groups, size_t bytes)
 }
 
 /* The shapes of the command line instead of the table. */
-static tw_status validate_given(tw_gpu_session *s, group *groups, size_t bytes)
+static tw_status validate_given(tw_gpu_program *s, group *groups, size_t bytes)
 {
     int ran = 0;
-    for (int i = 0; i < tw_gpu_num_problems(&s->options); i++) {
-        tw_problem p;
+    for (size_t i = 0; i < s->num_problems; i++) {
+        tw_problem p = s->problems[i];
         char what[64];
-        TW_TRY(tw_gpu_problem_at(&p, &s->options, i));
         memset(groups, 0, bytes);
         TW_TRY(validate_problem(s, groups, &p, 1.0, "as given"));
-        snprintf(what, sizeof what, "%s d=%d %dx%d%s", tw_dtype_name(p.dtype), p.head_dim, p.seqlen_q, p.seqlen_k,
-                 p.causal ? " causal" : "");
+        snprintf(what, sizeof what, "%s d=%d %dx%d%s", tw_dtype_name(p.dtype), p.head_dim, p.seqlen_q,
+                 p.seqlen_k, p.causal ? " causal" : "");
         print_groups(s, groups, what);
         for (int g = 0; g < num_groups(s); g++)
             ran += groups[g].passed + groups[g].failed;
@@ -179,13 +181,14 @@ static tw_status validate_given(tw_gpu_session *s, group *groups, size_t bytes)
     return ran > 0 ? TW_OK : tw_fail(TW_EUNSUPPORTED, "%s", tw_error_message());
 }
 
-tw_status tw_gpu_validate_command(tw_gpu_session *s)
+tw_status tw_gpu_validate_command(tw_gpu_program *s)
 {
     size_t bytes = (size_t)num_groups(s) * sizeof(group);
     group *groups = malloc(bytes);
     if (groups == NULL)
         return tw_fail(TW_ENOMEM, "no memory for %d groups", num_groups(s));
-    tw_status status = s->options.shape_given ? validate_given(s, groups, bytes) : validate_all(s, groups, bytes);
+    tw_status status = tw_gpu_shape_given(&s->options) ? validate_given(s, groups, bytes)
+                                                       : validate_all(s, groups, bytes);
     free(groups);
     return status;
 }

@@ -144,6 +144,8 @@ def main():
             fail(f"cannot write {path}: it is a folder, or its folder does not exist")
         if shutil.which(ncu) is None:
             fail(f"'{ncu}' is not there: Nsight Compute comes with the CUDA toolkit")
+        if shutil.which(program) is None:
+            fail(f"'{program}' is not there: make gpu builds it")
         with tempfile.TemporaryDirectory() as folder:
             write_whole(path, join(*profile(ncu, program, arguments, folder), command))
     except OSError as error:

@@ -13,7 +13,8 @@ static tw_status count_devices(void)
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess)
-        return tw_fail(TW_EGPU, "no GPU can be used: %s (%s)", cudaGetErrorName(error), cudaGetErrorString(error));
+        return tw_fail(TW_EGPU, "no GPU can be used: %s (%s)", cudaGetErrorName(error),
+                       cudaGetErrorString(error));
     if (count == 0)
         return tw_fail(TW_EGPU, "no GPU can be used: the driver finds none");
     return TW_OK;
@@ -40,24 +41,22 @@ tw_status tw_gpu_device_open(tw_gpu_device *device)
     if (isnan(max_clock))
         snprintf(device->clock, sizeof device->clock, "unknown");
     else
-        snprintf(device->clock, sizeof device->clock, "SM up to %.0f MHz, memory %.0f MHz, power limit %.0f W", max_clock,
+        snprintf(device->clock, sizeof device->clock,
+                 "SM up to %.0f MHz, memory %.0f MHz, power limit %.0f W", max_clock,
                  tw_nvml_memory_clock_mhz(), tw_nvml_power_limit_w());
     device->arch = 10 * properties.major + properties.minor;
-    device->memory_bytes = properties.totalGlobalMem;
     return TW_OK;
 }
 
-void tw_gpu_write_header(FILE *file, const tw_gpu_device *device, int argc, const char **argv)
+void tw_gpu_write_header(FILE *file, const tw_gpu_device *device, const char *command_line)
 {
-    fprintf(file, "# gpu: %s\n# driver: %s\n# cuda: %s\n# clock: %s\n# commit: %s\n# command: tilewise-gpu", device->name,
-            device->driver, device->cuda, device->clock, tw_commit());
-    for (int i = 1; i < argc; i++)
-        fprintf(file, " %s", argv[i]);
-    fprintf(file, "\n");
+    fprintf(file, "# gpu: %s\n# driver: %s\n# cuda: %s\n# clock: %s\n# commit: %s\n# command: %s\n",
+            device->name, device->driver, device->cuda, device->clock, tw_commit(), command_line);
 }
 
 /* Tensors, workspace and a little room for what the libraries take beside them. */
-static tw_status check_memory(const tw_gpu_kernel *k, const tw_problem *p, const tw_tiling *t, size_t held_bytes)
+static tw_status check_memory(const tw_gpu_kernel *k, const tw_problem *p, const tw_tiling *t,
+                              size_t held_bytes)
 {
     size_t free_bytes, total_bytes;
     TW_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total_bytes));
@@ -66,11 +65,12 @@ static tw_status check_memory(const tw_gpu_kernel *k, const tw_problem *p, const
                   4.0 * (double)tw_problem_lse_elements(p) + (double)k->workspace_bytes(p, t) + 64e6;
     double there = (double)free_bytes + (double)held_bytes;
     if (need > there)
-        return tw_fail(TW_ENOMEM,
-                       "%s needs %.1f GB of GPU memory for batch %d, %d heads, %d queries and %d keys; %.1f GB of %.1f "
-                       "are free",
-                       k->name, need / 1e9, p->batch, p->num_heads, p->seqlen_q, p->seqlen_k, there / 1e9,
-                       (double)total_bytes / 1e9);
+        return tw_fail(
+            TW_ENOMEM,
+            "%s needs %.1f GB of GPU memory for batch %d, %d heads, %d queries and %d keys; %.1f GB of %.1f "
+            "are free",
+            k->name, need / 1e9, p->batch, p->num_heads, p->seqlen_q, p->seqlen_k, there / 1e9,
+            (double)total_bytes / 1e9);
     return TW_OK;
 }
 

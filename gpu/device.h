@@ -17,7 +17,6 @@ typedef struct tw_gpu_device {
     char cuda[32]; /**< of the runtime, "13.0" */
     char clock[160];
     int arch; /**< compute capability, 90 for 9.0 */
-    size_t memory_bytes;
 } tw_gpu_device;
 
 /**
@@ -30,7 +29,7 @@ TW_MUST_CHECK tw_status tw_gpu_device_open(tw_gpu_device *device);
 void tw_gpu_machine_name(char *machine, size_t size, const char *device_name);
 
 /** Writes the comment lines that head every CSV file: gpu, driver, cuda, clock, commit, command. */
-void tw_gpu_write_header(FILE *file, const tw_gpu_device *device, int argc, const char **argv);
+void tw_gpu_write_header(FILE *file, const tw_gpu_device *device, const char *command_line);
 
 /**
  * @brief Can this kernel run this case, on this GPU, with the memory that is free now?

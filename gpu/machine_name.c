@@ -9,8 +9,9 @@ void tw_gpu_machine_name(char *machine, size_t size, const char *device_name)
     /* The first line that fits wins: "H100 PCIe" stands before "H100", "H200" before "H20". */
     static const struct {
         const char *in_name, *also, *machine;
-    } known[] = {{"H100", "PCIe", "h100-pcie"}, {"H100", "", "h100"}, {"H200", "", "h200"}, {"H20", "", "h20"},
-                 {"A100", "", "a100"},          {"B200", "", "b200"}, {"Tesla T4", "", "t4"}};
+    } known[] = {
+        {"H100", "PCIe", "h100-pcie"}, {"H100", "", "h100"}, {"H200", "", "h200"},  {"H20", "", "h20"},
+        {"A100", "", "a100"},          {"B200", "", "b200"}, {"Tesla T4", "", "t4"}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strstr(device_name, known[i].in_name) != NULL && strstr(device_name, known[i].also) != NULL) {
             snprintf(machine, size, "%s", known[i].machine);

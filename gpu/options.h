@@ -1,69 +1,41 @@
 /**
  * @file options.h
- * @brief The command line of tilewise-gpu: sizes, lists and the cases that they span. No CUDA in here.
+ * @brief The command line of tilewise-gpu: the shared options of sim/options.h and a few of its own. No CUDA in here.
  */
 #ifndef TW_GPU_OPTIONS_H
 #define TW_GPU_OPTIONS_H
 
 #include "../cpu_ref/problem.h"
-
-#include <stdint.h>
-
-#define TW_GPU_MAX_LIST 64
-
-/** Sizes given as a list. */
-typedef struct tw_gpu_list {
-    int count;
-    int values[TW_GPU_MAX_LIST];
-} tw_gpu_list;
+#include "../sim/options.h"
 
 /** Everything that the command line says. */
 typedef struct tw_gpu_options {
-    const char *command; /**< "bench" */
-    const char *kernels; /**< comma-separated names; NULL: all */
-    const char *plugin;  /**< path; NULL: none */
-    const char *csv;     /**< path or "-"; NULL: none */
-    tw_gpu_list seqlen, head_dim, block_m, block_n; /**< block sizes: 0 is the kernel's own */
-    int seqlen_q, seqlen_k;                         /**< 0: as seqlen */
-    int heads, heads_kv, batch;                     /**< heads_kv 0: as heads */
-    int tokens, hidden; /**< 0: not given; else batch = tokens / seqlen and heads = hidden / head_dim */
-    int num_dtypes, num_masks;
-    tw_dtype dtypes[2];
-    bool masks[2]; /**< causal or not */
+    tw_options shared;
+    char *kernels; /**< comma-separated names; NULL: all */
+    char *plugin;  /**< path; NULL: none */
+    int mask;      /**< --mask: 0 none, 1 causal, 2 both; --causal is 1 */
     int reps;
-    uint64_t seed;
-    bool shape_given; /**< any option that says something about the problem */
-    bool help;
 } tw_gpu_options;
 
 /**
- * @brief A size: digits, then nothing, k (1024) or M (1024²).
- * @return TW_OK; TW_EINVAL (not a number, zero, negative, or more than 2^31 − 1)
+ * @brief Reads the command line of a subcommand; to be freed also if it fails.
+ * @param[out] help  --help was given and printed: there is nothing more to do
+ * @param[in]  command, summary, argc, argv  as for tw_options_read()
+ * @return TW_OK; as tw_options_read(); TW_EINVAL (too many reps)
  */
-TW_MUST_CHECK tw_status tw_gpu_parse_size(int *size, const char *option, const char *text);
+TW_MUST_CHECK tw_status tw_gpu_options_read(tw_gpu_options *options, bool *help, const char *command,
+                                            const char *summary, int argc, char **argv);
+
+void tw_gpu_options_free(tw_gpu_options *options);
+
+/** Does the command line say anything about the shape of the problem? */
+bool tw_gpu_shape_given(const tw_gpu_options *options);
 
 /**
- * @brief Sizes separated by commas; `512..16k` is 512, 1k, 2k, … up to 16k.
- * @return TW_OK; as tw_gpu_parse_size(); TW_EINVAL (a range that falls, more than TW_GPU_MAX_LIST sizes)
+ * @brief Every problem that the options span: masks outermost, then as tw_options_cases().
+ * @param[out] problems  to be freed with free()
+ * @return TW_OK; as tw_options_cases()
  */
-TW_MUST_CHECK tw_status tw_gpu_parse_list(tw_gpu_list *list, const char *option, const char *text);
-
-/**
- * @brief Reads the command line; argv[1] is the subcommand.
- * @return TW_OK; TW_EINVAL (unknown subcommand or option, a value that has no meaning)
- */
-TW_MUST_CHECK tw_status tw_gpu_parse_options(tw_gpu_options *options, int argc, const char **argv);
-
-/** Number of problems that the options span: masks x dtypes x head_dims x seqlens. */
-int tw_gpu_num_problems(const tw_gpu_options *options);
-
-/**
- * @brief The i-th of them, in the order in which they are run.
- * @return TW_OK; as tw_problem_check(); TW_EINVAL (tokens or hidden do not divide)
- */
-TW_MUST_CHECK tw_status tw_gpu_problem_at(tw_problem *problem, const tw_gpu_options *options, int i);
-
-/** What --help prints. */
-extern const char tw_gpu_usage[];
+TW_MUST_CHECK tw_status tw_gpu_problems(tw_problem **problems, size_t *count, const tw_gpu_options *options);
 
 #endif

@@ -35,7 +35,9 @@ static void sampled_rows(tw_gpu_reference *r, const tw_problem *p, uint64_t seed
     uint64_t state = seed;
     int heads = p->batch * p->num_heads, picked = heads < SAMPLED_HEADS ? heads : SAMPLED_HEADS;
     for (int s = 0; s < picked; s++) {
-        int head = picked == 1 ? 0 : (int)((int64_t)(heads - 1) * s / (picked - 1)); /* first and last among them */
+        int head = picked == 1
+                       ? 0
+                       : (int)((int64_t)(heads - 1) * s / (picked - 1)); /* first and last among them */
         for (int i = 0; i < SAMPLED_ROWS; i++) {
             int row = (int)(next_random(&state) % (uint32_t)p->seqlen_q);
             row = i == 0 ? 0 : i == 1 ? p->seqlen_q - 1 : i < 6 ? row / 64 * 64 : i < 10 ? row | 63 : row;
@@ -54,19 +56,21 @@ typedef struct slices {
     double *q, *k, *v;
 } slices;
 
-static void widen_slice(double *to, const uint16_t *from, size_t first, size_t stride, int rows, const tw_problem *p)
+static void widen_slice(double *to, const uint16_t *from, size_t first, size_t stride, int rows,
+                        const tw_problem *p)
 {
 #pragma omp parallel for schedule(static)
     for (int row = 0; row < rows; row++)
-        tw_dtype_convert(to + (size_t)row * (size_t)p->head_dim, TW_FP64, from + first + (size_t)row * stride, p->dtype,
-                         (size_t)p->head_dim);
+        tw_dtype_convert(to + (size_t)row * (size_t)p->head_dim, TW_FP64, from + first + (size_t)row * stride,
+                         p->dtype, (size_t)p->head_dim);
 }
 
 static void take_slices(slices *s, const tw_gpu_tensors *t, int batch, int head)
 {
     const tw_problem *p = &t->problem;
     int head_kv = tw_problem_kv_head(p, head);
-    size_t q_stride = (size_t)p->num_heads * (size_t)p->head_dim, k_stride = (size_t)p->num_heads_kv * (size_t)p->head_dim;
+    size_t q_stride = (size_t)p->num_heads * (size_t)p->head_dim,
+           k_stride = (size_t)p->num_heads_kv * (size_t)p->head_dim;
     widen_slice(s->q, t->h_q, tw_problem_q_row(p, batch, head, 0), q_stride, p->seqlen_q, p);
     widen_slice(s->k, t->h_k, tw_problem_k_row(p, batch, head_kv, 0), k_stride, p->seqlen_k, p);
     widen_slice(s->v, t->h_v, tw_problem_k_row(p, batch, head_kv, 0), k_stride, p->seqlen_k, p);
@@ -104,7 +108,8 @@ static tw_status reference_all(tw_gpu_reference *r, slices *s, const tw_gpu_tens
 {
     for (int first = 0, last; first < r->num_rows; first = last) {
         const reference_row *at = &r->rows[first];
-        for (last = first; last < r->num_rows && r->rows[last].batch == at->batch && r->rows[last].head == at->head;)
+        for (last = first;
+             last < r->num_rows && r->rows[last].batch == at->batch && r->rows[last].head == at->head;)
             last++;
         take_slices(s, t, at->batch, at->head);
         TW_TRY(reference_rows(r, s, first, last));
@@ -122,11 +127,13 @@ static tw_status allocate(tw_gpu_reference *r, slices *s, const tw_problem *p, s
     s->k = malloc((size_t)p->seqlen_k * d * sizeof *s->k);
     s->v = malloc((size_t)p->seqlen_k * d * sizeof *s->v);
     if (r->rows == NULL || r->o == NULL || r->lse == NULL || s->q == NULL || s->k == NULL || s->v == NULL)
-        return tw_fail(TW_ENOMEM, "no memory for the reference of %d queries and %d keys", p->seqlen_q, p->seqlen_k);
+        return tw_fail(TW_ENOMEM, "no memory for the reference of %d queries and %d keys", p->seqlen_q,
+                       p->seqlen_k);
     return TW_OK;
 }
 
-tw_status tw_gpu_reference_make(tw_gpu_reference *reference, const tw_gpu_tensors *tensors, int max_rows, uint64_t seed)
+tw_status tw_gpu_reference_make(tw_gpu_reference *reference, const tw_gpu_tensors *tensors, int max_rows,
+                                uint64_t seed)
 {
     const tw_problem *p = &tensors->problem;
     bool all = tw_problem_lse_elements(p) <= (size_t)max_rows;
@@ -168,46 +175,51 @@ static double lse_allowed(tw_dtype dtype, double lse)
     return 1e-3 + (dtype == TW_BF16 ? 0x1p-7 : 0x1p-10) * fabs(lse);
 }
 
-static void describe(tw_gpu_verdict *v, const tw_gpu_reference *r, const char *what, size_t row, size_t column,
-                     double found, double expected, double allowed)
+/* The first element that is off by more than it may be is what the verdict speaks of. */
+static void judge(tw_gpu_verdict *v, const reference_row *at, const char *what, int column, double found,
+                  double expected, double allowed)
 {
-    const reference_row *at = &r->rows[row];
-    snprintf(v->line, sizeof v->line, "%s[batch %d, head %d, row %d, %zu] is %g, should be %g, may be off by %.2g", what,
-             at->batch, at->head, at->row, column, found, expected, allowed);
+    /* equal infinities are right; a NaN, or one infinity, is not */
+    if (found == expected || fabs(found - expected) <= allowed || !v->agrees)
+        return;
+    v->agrees = false;
+    snprintf(v->line, sizeof v->line,
+             "%s[batch %d, head %d, row %d, %d] is %g, should be %g, may be off by %.2g", what, at->batch,
+             at->head, at->row, column, found, expected, allowed);
+}
+
+static void check_row(tw_gpu_verdict *v, const tw_gpu_reference *r, const tw_gpu_tensors *t, size_t i)
+{
+    const tw_problem *p = &t->problem;
+    const reference_row *at = &r->rows[i];
+    const uint16_t *o = t->h_o + tw_problem_q_row(p, at->batch, at->head, at->row);
+    double lse = (double)t->h_lse[tw_problem_lse_at(p, at->batch, at->head, at->row)];
+    tw_error_add(&v->lse, i, lse, r->lse[i]);
+    judge(v, at, "LSE", 0, lse, r->lse[i], lse_allowed(p->dtype, r->lse[i]));
+    for (int c = 0; c < p->head_dim; c++) {
+        size_t index = i * (size_t)p->head_dim + (size_t)c;
+        double found;
+        tw_dtype_convert(&found, TW_FP64, o + c, p->dtype, 1);
+        tw_error_add(&v->o, index, found, r->o[index]);
+        judge(v, at, "O", c, found, r->o[index], v->o_allowed);
+    }
 }
 
 void tw_gpu_reference_check(tw_gpu_verdict *verdict, const tw_gpu_reference *r, const tw_gpu_tensors *t)
 {
-    const tw_problem *p = &t->problem;
-    size_t d = (size_t)p->head_dim;
-    tw_gpu_verdict v = {.agrees = true, .o_allowed = 2.0 * r->baseline_error + tw_error_atol(p->dtype, r->max_abs_o)};
-    for (size_t i = 0; i < (size_t)r->num_rows; i++) {
-        const reference_row *at = &r->rows[i];
-        double lse = (double)t->h_lse[tw_problem_lse_at(p, at->batch, at->head, at->row)];
-        tw_error_add(&v.lse, i, lse, r->lse[i]);
-        /* infinite on both sides is right, a NaN or one infinity is not */
-        if (lse != r->lse[i] && !(fabs(lse - r->lse[i]) <= lse_allowed(p->dtype, r->lse[i])) && v.agrees) {
-            v.agrees = false;
-            describe(&v, r, "LSE", i, 0, lse, r->lse[i], lse_allowed(p->dtype, r->lse[i]));
-        }
-        double row[256];
-        tw_dtype_convert(row, TW_FP64, t->h_o + tw_problem_q_row(p, at->batch, at->head, at->row), p->dtype, d);
-        for (size_t c = 0; c < d; c++) {
-            tw_error_add(&v.o, i * d + c, row[c], r->o[i * d + c]);
-            if (!(fabs(row[c] - r->o[i * d + c]) <= v.o_allowed) && v.agrees) {
-                v.agrees = false;
-                describe(&v, r, "O", i, c, row[c], r->o[i * d + c], v.o_allowed);
-            }
-        }
-    }
+    double atol = tw_error_atol(t->problem.dtype, r->max_abs_o);
+    tw_gpu_verdict v = {.agrees = true, .o_allowed = 2.0 * r->baseline_error + atol};
+    for (size_t i = 0; i < (size_t)r->num_rows; i++)
+        check_row(&v, r, t, i);
     tw_error_finish(&v.o);
     tw_error_finish(&v.lse);
-    v.agrees = v.agrees && tw_error_acceptable(&v.o, r->baseline_error, tw_error_atol(p->dtype, r->max_abs_o));
+    v.agrees = v.agrees && tw_error_acceptable(&v.o, r->baseline_error, atol);
     *verdict = v;
 }
 
-tw_status tw_gpu_validate_launch(tw_gpu_verdict *verdict, const tw_gpu_reference *reference, tw_gpu_tensors *tensors,
-                                 const tw_gpu_kernel *kernel, const tw_tiling *tiling, struct CUstream_st *stream)
+tw_status tw_gpu_validate_launch(tw_gpu_verdict *verdict, const tw_gpu_reference *reference,
+                                 tw_gpu_tensors *tensors, const tw_gpu_kernel *kernel,
+                                 const tw_tiling *tiling, struct CUstream_st *stream)
 {
     TW_TRY(tw_gpu_tensors_reserve(tensors, kernel->workspace_bytes(&tensors->problem, tiling)));
     TW_TRY(tw_gpu_tensors_poison(tensors));

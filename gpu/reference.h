@@ -13,9 +13,9 @@ typedef struct tw_gpu_reference {
     int num_rows, head_dim;
     struct tw_gpu_reference_row {
         int batch, head, row;
-    } *rows;
-    double *o, *lse;         /**< exact: [num_rows][head_dim], [num_rows] */
-    double baseline_error;   /**< of standard attention rounded to the dtype, on the same rows */
+    } * rows;
+    double *o, *lse;       /**< exact: [num_rows][head_dim], [num_rows] */
+    double baseline_error; /**< of standard attention rounded to the dtype, on the same rows */
     double max_abs_o;
 } tw_gpu_reference;
 

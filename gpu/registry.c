@@ -86,17 +86,18 @@ static tw_status check_plugin(const char *path, const tw_gpu_kernel *k)
     if (k == NULL)
         return tw_fail(TW_EINVAL, "%s: tw_plugin_kernel() returned NULL", path);
     if (!is_plain_name(k->name))
-        return tw_fail(TW_EINVAL, "%s: the kernel's name must be 1 to 63 letters, digits, '_', '-' or '.'", path);
+        return tw_fail(TW_EINVAL, "%s: the kernel's name must be 1 to 63 letters, digits, '_', '-' or '.'",
+                       path);
     if (!is_plain_name(k->schedule))
         return tw_fail(TW_EINVAL, "%s: the kernel's schedule must name a schedule, such as flash2", path);
     if (k->idea == NULL || strchr(k->idea, '\n') != NULL)
         return tw_fail(TW_EINVAL, "%s: the kernel's idea must be one line", path);
     if (k->min_arch < 50 || k->min_arch > 999)
-        return tw_fail(TW_EINVAL, "%s: min_arch is %d, it must be a compute capability such as 80 for 8.0", path,
-                       k->min_arch);
+        return tw_fail(TW_EINVAL, "%s: min_arch is %d, it must be a compute capability such as 80 for 8.0",
+                       path, k->min_arch);
     if (k->tiling.block_m < 1 || k->tiling.block_n < 1)
-        return tw_fail(TW_EINVAL, "%s: the tiling is %d x %d, both must be at least 1", path, k->tiling.block_m,
-                       k->tiling.block_n);
+        return tw_fail(TW_EINVAL, "%s: the tiling is %d x %d, both must be at least 1", path,
+                       k->tiling.block_m, k->tiling.block_n);
     if (k->supports == NULL || k->workspace_bytes == NULL || k->launch == NULL)
         return tw_fail(TW_EINVAL, "%s: supports, workspace_bytes and launch must not be NULL", path);
     for (int i = 0; i < tw_gpu_num_kernels(); i++)

@@ -41,8 +41,8 @@ static void fill_random(uint16_t *to, tw_dtype dtype, size_t n, uint64_t seed, u
     }
 }
 
-static tw_status make_input(tw_gpu_tensors *t, uint16_t **h, void **d, size_t n, uint64_t seed, uint64_t stream,
-                            double factor)
+static tw_status make_input(tw_gpu_tensors *t, uint16_t **h, void **d, size_t n, uint64_t seed,
+                            uint64_t stream, double factor)
 {
     TW_TRY(host_alloc(h, n * sizeof **h));
     TW_TRY(device_alloc(t, d, n * sizeof **h));
@@ -68,7 +68,8 @@ static tw_status make_all(tw_gpu_tensors *t, uint64_t seed, double q_factor)
     return tw_gpu_tensors_reserve(t, 256);
 }
 
-tw_status tw_gpu_tensors_make(tw_gpu_tensors *tensors, const tw_problem *problem, uint64_t seed, double q_factor)
+tw_status tw_gpu_tensors_make(tw_gpu_tensors *tensors, const tw_problem *problem, uint64_t seed,
+                              double q_factor)
 {
     tw_gpu_tensors t = {.problem = *problem};
     tw_status status = make_all(&t, seed, q_factor);

@@ -45,7 +45,8 @@ TW_MUST_CHECK tw_status tw_gpu_tensors_poison(const tw_gpu_tensors *tensors);
 TW_MUST_CHECK tw_status tw_gpu_tensors_fetch(tw_gpu_tensors *tensors);
 
 /** Arguments for a launch on these tensors. */
-tw_gpu_args tw_gpu_tensors_args(const tw_gpu_tensors *tensors, const tw_tiling *tiling, struct CUstream_st *stream);
+tw_gpu_args tw_gpu_tensors_args(const tw_gpu_tensors *tensors, const tw_tiling *tiling,
+                                struct CUstream_st *stream);
 
 /** Frees everything; an all-zero struct is fine. */
 void tw_gpu_tensors_free(tw_gpu_tensors *tensors);

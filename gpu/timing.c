@@ -6,12 +6,15 @@
 #include "spin.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
 static const long long SPIN_CYCLES = 1000000; /* some 0.6 ms: more than queuing a case takes */
 static const int WARM_UP_LAUNCHES = 5;
-static const double ENERGY_SECONDS = 0.4;
+static const double ENERGY_SECONDS = 0.5;
 
 typedef struct events {
     cudaEvent_t start, stop;
@@ -44,8 +47,8 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static tw_status time_each(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps, const events *e,
-                           double *us)
+static tw_status time_each(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps,
+                           const events *e, double *us)
 {
     TW_TRY(warm_up(k, args));
     for (int i = 0; i < reps; i++)
@@ -60,6 +63,17 @@ static tw_status time_each(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gp
 
 /* ---- energy -------------------------------------------------------------------------------------------- */
 
+/*
+ * The driver answers slowly, some 10 ms a question, so another thread asks while this one queues launches. The
+ * energy counter moves in steps: power is taken between the first and the last step that were seen.
+ */
+typedef struct power_watch {
+    atomic_bool stop;
+    double start_s;
+    double last_mj, first_step_s, first_step_mj, last_step_s, last_step_mj, clock_sum;
+    int steps, clocks;
+} power_watch;
+
 static double now_s(void)
 {
     struct timespec t;
@@ -67,67 +81,71 @@ static double now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The energy counter moves in steps, so power is taken between the first and the last step that were seen. */
-typedef struct power_watch {
-    double last_mj, first_step_s, first_step_mj, last_step_s, last_step_mj, clock_sum;
-    int steps, clocks;
-} power_watch;
-
-static void watch(power_watch *w)
+static void look(power_watch *w)
 {
-    double mj = tw_nvml_energy_mj(), clock = tw_nvml_sm_clock_mhz(), s = now_s();
+    double mj = tw_nvml_energy_mj(), s = now_s(), clock = tw_nvml_sm_clock_mhz();
+    bool stepped = !isnan(mj) && !isnan(w->last_mj) && mj != w->last_mj;
+    w->last_mj = mj;
+    if (s - w->start_s < 0.1 * ENERGY_SECONDS) /* power needs time to rise */
+        return;
     if (!isnan(clock)) {
         w->clock_sum += clock;
         w->clocks++;
     }
-    if (isnan(mj) || mj == w->last_mj)
-        return;
-    if (w->steps++ == 0) {
+    if (stepped && w->steps++ == 0) {
         w->first_step_s = s;
         w->first_step_mj = mj;
+    } else if (stepped) {
+        w->last_step_s = s;
+        w->last_step_mj = mj;
     }
-    w->last_mj = w->last_step_mj = mj;
-    w->last_step_s = s;
 }
 
-/* Watches until everything queued has run. The first tenth is left out: power needs time to rise. */
-static tw_status watch_until_done(power_watch *w, cudaEvent_t stop, double seconds)
+static void *watch(void *context)
 {
-    struct timespec pause = {0, 1000000};
-    double start = now_s();
-    for (;;) {
-        cudaError_t error = cudaEventQuery(stop);
-        if (error == cudaSuccess)
-            return TW_OK;
-        if (error != cudaErrorNotReady)
-            TW_CUDA_TRY(error);
-        if (now_s() - start > 0.1 * seconds)
-            watch(w);
-        else
-            w->last_mj = tw_nvml_energy_mj();
+    const struct timespec pause = {0, 1000000};
+    power_watch *w = context;
+    while (!atomic_load(&w->stop)) {
+        look(w);
         nanosleep(&pause, NULL);
     }
+    return NULL;
 }
 
-static tw_status measure_energy(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, const events *e)
+static tw_status run_back_to_back(double *launch_s, const tw_gpu_kernel *k, const tw_gpu_args *args,
+                                  const events *e, int launches)
 {
-    double wanted = ceil(1e6 * ENERGY_SECONDS / t->time_us);
-    int launches = wanted > 900.0 ? 900 : (int)wanted; /* a stream holds about 1000; a full one would block the host */
-    power_watch w = {.last_mj = NAN};
     float ms;
     TW_CUDA_TRY(cudaEventRecord(e->start, args->stream));
     for (int i = 0; i < launches; i++)
         TW_TRY(k->launch(args));
     TW_CUDA_TRY(cudaEventRecord(e->stop, args->stream));
-    TW_TRY(watch_until_done(&w, e->stop, 1e-6 * t->time_us * launches));
+    TW_CUDA_TRY(cudaEventSynchronize(e->stop));
     TW_CUDA_TRY(cudaEventElapsedTime(&ms, e->start, e->stop));
-    double seconds = w.last_step_s - w.first_step_s, launch_s = 1e-3 * (double)ms / launches;
-    t->energy_mj = w.steps > 1 ? (w.last_step_mj - w.first_step_mj) / seconds * launch_s : (double)NAN;
-    t->sm_clock_mhz = w.clocks > 0 ? w.clock_sum / w.clocks : (double)NAN;
+    *launch_s = 1e-3 * (double)ms / launches;
     return TW_OK;
 }
 
-static tw_status measure(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps, events *e, double *us)
+static tw_status measure_energy(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args,
+                                const events *e)
+{
+    int launches = (int)ceil(1e6 * ENERGY_SECONDS / t->time_us);
+    power_watch w = {.start_s = now_s(), .last_mj = (double)NAN};
+    double launch_s = 0.0;
+    pthread_t watcher;
+    if (pthread_create(&watcher, NULL, watch, &w) != 0)
+        return tw_fail(TW_ENOMEM, "no thread to watch the energy with");
+    tw_status status = run_back_to_back(&launch_s, k, args, e, launches);
+    atomic_store(&w.stop, true);
+    pthread_join(watcher, NULL);
+    double seconds = w.last_step_s - w.first_step_s;
+    t->energy_mj = w.steps > 1 ? (w.last_step_mj - w.first_step_mj) / seconds * launch_s : (double)NAN;
+    t->sm_clock_mhz = w.clocks > 0 ? w.clock_sum / w.clocks : (double)NAN;
+    return status;
+}
+
+static tw_status measure(tw_gpu_timing *t, const tw_gpu_kernel *k, const tw_gpu_args *args, int reps,
+                         events *e, double *us)
 {
     TW_CUDA_TRY(cudaEventCreate(&e->start));
     TW_CUDA_TRY(cudaEventCreate(&e->stop));

@@ -16,13 +16,13 @@ typedef struct tw_gpu_timing {
 } tw_gpu_timing;
 
 /**
- * @brief Times launches one by one with events, then runs them back to back for about 0.4 s for the energy.
+ * @brief Times launches one by one with events, then runs them back to back for about 0.5 s for the energy.
  *
  * Before each timed launch a spin kernel occupies the GPU until the host has queued everything, so that the
  * host's time is not charged. Medians of at least 20 are meant to be quoted.
  * @return TW_OK; TW_EGPU; TW_ENOMEM; what launch() returns
  */
-TW_MUST_CHECK tw_status tw_gpu_time(tw_gpu_timing *timing, const tw_gpu_kernel *kernel, const tw_gpu_args *args,
-                                    int reps);
+TW_MUST_CHECK tw_status tw_gpu_time(tw_gpu_timing *timing, const tw_gpu_kernel *kernel,
+                                    const tw_gpu_args *args, int reps);
 
 #endif

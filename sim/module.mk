@@ -6,7 +6,8 @@ cli_sources := $(wildcard sim/tilewise.c sim/cmd_*.c)
 cli_objects := $(cli_sources:%.c=$(build)/obj/%.o)
 
 # Machine files are compiled in: each .ini becomes one C string.
-machine_files := $(sort $(wildcard sim/machines/*.ini))
+# By name, not by file name: h100 stands before h100-pcie.
+machine_files := $(addsuffix .ini,$(sort $(basename $(wildcard sim/machines/*.ini))))
 $(build)/gen/machine_files.inc: $(machine_files) sim/module.mk
 	@mkdir -p $(@D)
 	@for f in $(machine_files); do \

@@ -12,6 +12,9 @@ static const struct {
     const char *what;
 } commands[] = {
     {"io", tw_cmd_io, "bytes per memory level, FLOPs and exponentials of an algorithm, counted"},
+    {"run", tw_cmd_run, "executes an algorithm tile by tile, and compares the result with exact attention"},
+    {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
+    {"compare", tw_cmd_compare, "predictions beside measurements"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
 };
 

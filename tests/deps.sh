@@ -3,6 +3,7 @@
 #
 #   tests/deps.sh TARGET...         report, test, docs, lint, …: what `make TARGET` needs
 #   tests/deps.sh --have PART...    exit 0 if all these parts are there; prints nothing
+#   tests/deps.sh --missing PART... prints those that are not there, on one line
 #
 # From the environment: CC and OPENMP as make has them; DEPS=no only says what is missing.
 # Exit status: 0 all there (now), 1 something is still missing, 2 wrong usage.
@@ -27,7 +28,7 @@ parts_of() { # make target -> parts
     sanitize-compiler) echo cc openmp popt inih check ;;
     sanitize-valgrind) echo cc openmp popt inih check valgrind ;;
     sanitize) echo cc openmp popt inih check valgrind ;;
-    fuzz) echo cc popt inih fuzzer ;;
+    fuzz) echo fuzzer inih ;;
     bench-cpu) echo cc openmp popt inih openblas ;;
     *) return 1 ;;
     esac
@@ -110,6 +111,12 @@ if [ "${1:-}" = --have ]; then
     for part in "$@"; do
         have "$part" || exit 1
     done
+    exit 0
+fi
+
+if [ "${1:-}" = --missing ]; then
+    shift
+    missing_of "$@" | paste -sd ' '
     exit 0
 fi
 

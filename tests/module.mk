@@ -1,0 +1,28 @@
+# The tests: every tests/check_*.c is a Check suite of one program, support_*.c is what they share. suites.def lists them.
+
+test_sources := $(wildcard tests/check_*.c tests/support_*.c)
+test_objects := $(test_sources:%.c=$(build)/obj/%.o) $(gpu_host_objects)
+test_ldlibs  := -lcheck -lsubunit -lpopt -linih -lm -lrt -lpthread
+
+# This one includes the recipe of the random numbers and must compile it as the library does.
+$(build)/obj/tests/check_ref_random.o: object_cflags = -ffp-contract=off
+
+# Simulator first: it needs the reference library, never the other way round.
+$(build)/tests/check_tilewise: $(test_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	@mkdir -p $(@D)
+	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(test_ldlibs) $(tw_ldlibs)
+
+.PHONY: test-suites test-shared-library
+test-suites: $(build)/tests/check_tilewise $(build)/tilewise ## every Check suite; SUITES="ref_npy …" for some
+	$< $(SUITES)
+
+# The shared library as a stranger uses it: it exports nothing but tw_*, and Python can call it. Neither can be said
+# of a library that was built with a sanitizer.
+test-shared-library: $(build)/libtilewise_ref.so ## what libtilewise_ref.so exports, and the Python example
+ifeq ($(SANITIZE),)
+	@strange=$$(nm -D --defined-only $< | awk '{print $$NF}' | grep -v '^tw_'); \
+	    if [ -n "$$strange" ]; then echo "$< exports" $$strange "and must export tw_* alone"; exit 1; fi
+	@if command -v python3 >/dev/null; then \
+	    python3 docs/howto/python_ctypes.py | diff - tests/data/python_ctypes.txt; \
+	else echo "python3 is not here: docs/howto/python_ctypes.py was not run"; fi
+endif

@@ -9,6 +9,7 @@
 #include "cpu_ref/attention.h"
 
 #include <cblas.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,17 +63,20 @@ static float *random_floats(size_t n, uint64_t stream)
     return rounded;
 }
 
-/* The median of PRODUCTS timed one by one. */
+static double time_one_sgemm(float *s, const float *q, const float *k)
+{
+    double start = now_s();
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SEQLEN, SEQLEN, HEAD_DIM, 1.0F, q, HEAD_DIM, k,
+                HEAD_DIM, 0.0F, s, SEQLEN);
+    return now_s() - start;
+}
+
+/* The median of PRODUCTS timed one by one, after one to warm up. */
 static double time_sgemm(float *s, const float *q, const float *k)
 {
-    double seconds[PRODUCTS];
-    for (int i = -1; i < PRODUCTS; i++) { /* one to warm up */
-        double start = now_s();
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SEQLEN, SEQLEN, HEAD_DIM, 1.0F, q, HEAD_DIM, k,
-                    HEAD_DIM, 0.0F, s, SEQLEN);
-        if (i >= 0)
-            seconds[i] = now_s() - start;
-    }
+    double seconds[PRODUCTS] = {time_one_sgemm(s, q, k)};
+    for (int i = 0; i < PRODUCTS; i++)
+        seconds[i] = time_one_sgemm(s, q, k);
     return median(seconds, PRODUCTS);
 }
 
@@ -94,13 +98,28 @@ static double time_tiled(float *o, const float *const qkv[3], int block_m, int b
 
 static int argument(char **argv, int argc, int i, int fallback)
 {
-    int value = i < argc ? atoi(argv[i]) : fallback;
-    if (value < 1) {
+    if (i >= argc)
+        return fallback;
+    char *end;
+    long value = strtol(argv[i], &end, 10);
+    if (*end != '\0' || value < 1 || value > INT_MAX) {
         fprintf(stderr, "bench_tiled: argument %d is '%s', it must be a whole number of at least 1\n", i,
                 argv[i]);
         exit(2);
     }
-    return value;
+    return (int)value;
+}
+
+/* OpenBLAS' name of the best kernels that this CPU can run; NULL if that is for OpenBLAS to find out. */
+static const char *best_core(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f"))
+        return "SkylakeX";
+    if (__builtin_cpu_supports("avx2"))
+        return "Haswell";
+#endif
+    return NULL;
 }
 
 /* An OpenBLAS that is older than the CPU takes it for one of 2004 (Prescott) and runs at a fifth of what it can.
@@ -108,13 +127,7 @@ static int argument(char **argv, int argc, int i, int fallback)
  * environment once, while it is loaded. */
 static void name_the_core(char **argv)
 {
-    const char *core = NULL;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-        core = "SkylakeX";
-    else if (__builtin_cpu_supports("avx2"))
-        core = "Haswell";
-#endif
+    const char *core = best_core();
     if (core == NULL || getenv("OPENBLAS_CORETYPE") != NULL ||
         strcmp(openblas_get_corename(), "Prescott") != 0)
         return;

@@ -41,7 +41,8 @@ template <typename T> static __device__ size_t score_row(const attention<T> &a, 
 
 /* Rows of D elements, `stride` apart in global memory, widened into shared memory; zeros from num_rows on. */
 template <int D, typename T>
-static __device__ void load_tile(float *smem, int smem_stride, const T *gmem, int stride, int tile_rows, int num_rows)
+static __device__ void load_tile(float *smem, int smem_stride, const T *gmem, int stride, int tile_rows,
+                                 int num_rows)
 {
     for (int n = threadIdx.x; n < tile_rows * D; n += THREADS) {
         int row = n / D, x = n % D;
@@ -60,7 +61,8 @@ template <typename T, int D> __global__ void __launch_bounds__(THREADS) standard
     const int m0 = blockIdx.x / tiles_n * BM, n0 = blockIdx.x % tiles_n * BN;
 
     load_tile<D>(q_smem, D + PAD, a.q + q_row<D>(a, batch, head, m0), a.num_heads * D, BM, a.seqlen_q - m0);
-    load_tile<D>(k_smem, D + PAD, a.k + k_row<D>(a, batch, head, n0), a.num_heads_kv * D, BN, a.seqlen_k - n0);
+    load_tile<D>(k_smem, D + PAD, a.k + k_row<D>(a, batch, head, n0), a.num_heads_kv * D, BN,
+                 a.seqlen_k - n0);
     __syncthreads();
 
     float s[ROWS][KEYS] = {};
@@ -112,20 +114,25 @@ static __device__ float block_sum(float x)
 }
 
 /* P = softmax of the keys that the row sees, 0 elsewhere; LSE. ON_CHIP: the row of S waits in shared memory. */
-template <typename T, bool ON_CHIP> __global__ void __launch_bounds__(THREADS) standard_softmax(const attention<T> a)
+template <typename T, bool ON_CHIP>
+__global__ void __launch_bounds__(THREADS) standard_softmax(const attention<T> a)
 {
     extern __shared__ float row_smem[];
     const int row = blockIdx.x, head = blockIdx.y, batch = blockIdx.z;
     const int num_keys = keys_seen(a, row);
     const size_t at = score_row(a, batch, head, row);
     const T *s_gmem = (const T *)a.workspace + at;
-    T *p_gmem = (T *)a.workspace + (size_t)gridDim.z * a.num_heads * a.seqlen_q * score_stride(a.seqlen_k) + at;
+    T *p_gmem = (T *)a.workspace + (size_t)gridDim.z * a.num_heads * a.seqlen_q * score_stride(a.seqlen_k) +
+                at;
 
-    /* Each thread keeps a running maximum and sum (the online softmax), so that one pass is enough. */
+    /* Each thread keeps a running maximum and sum (the online softmax), so that one pass is enough. The loop count
+     * is the same for all threads: if some left early, an unrolled loop would load in two groups and fill the
+     * sectors between them twice. */
     float m = -INFINITY, l = 0.0f;
-    for (int col = threadIdx.x; col < a.seqlen_k; col += THREADS) {
-        float s = load_widened(s_gmem + col);
-        if (ON_CHIP)
+    for (int col0 = 0; col0 < a.seqlen_k; col0 += THREADS) {
+        int col = col0 + threadIdx.x;
+        float s = col < a.seqlen_k ? load_widened(s_gmem + col) : -INFINITY;
+        if (ON_CHIP && col < a.seqlen_k)
             row_smem[col] = s;
         if (col < num_keys && s != -INFINITY) {
             float m_new = fmaxf(m, s);
@@ -137,7 +144,10 @@ template <typename T, bool ON_CHIP> __global__ void __launch_bounds__(THREADS) s
     float row_sum = block_sum(m == -INFINITY ? 0.0f : l * expf(m - row_max));
     float inverse = row_sum > 0.0f ? 1.0f / row_sum : 0.0f;
 
-    for (int col = threadIdx.x; col < a.seqlen_k; col += THREADS) {
+    for (int col0 = 0; col0 < a.seqlen_k; col0 += THREADS) {
+        int col = col0 + threadIdx.x;
+        if (col >= a.seqlen_k)
+            continue;
         float s = ON_CHIP ? row_smem[col] : load_widened(s_gmem + col);
         p_gmem[col] = narrow<T>(col < num_keys && row_sum > 0.0f ? expf(s - row_max) * inverse : 0.0f);
     }
@@ -196,11 +206,11 @@ extern "C" tw_status tw_standard_supports(const tw_problem *p, const tw_tiling *
 {
     TW_TRY(rung_supports_problem("00_standard", p));
     if (t->block_m != BM || t->block_n != BN)
-        return tw_fail(TW_EUNSUPPORTED, "00_standard was not built for block_m %d and block_n %d; it has %d and %d",
-                       t->block_m, t->block_n, BM, BN);
+        return rung_refuses_tiling("00_standard", t, tw_standard_tilings);
     if ((int64_t)ceil_div(p->seqlen_q, BM) * ceil_div(p->seqlen_k, BN) > MAX_BLOCKS)
-        return tw_fail(TW_EUNSUPPORTED, "00_standard: %d queries and %d keys are too many tiles for one launch",
-                       p->seqlen_q, p->seqlen_k);
+        return tw_fail(TW_EUNSUPPORTED,
+                       "00_standard: %d queries and %d keys are too many tiles for one launch", p->seqlen_q,
+                       p->seqlen_k);
     return TW_OK;
 }
 
@@ -212,15 +222,17 @@ extern "C" size_t tw_standard_workspace_bytes(const tw_problem *p, const tw_tili
 template <typename T, int D> static tw_status launch(const tw_gpu_args *args)
 {
     const tw_problem *p = &args->problem;
-    const unsigned tiles_m = (unsigned)ceil_div(p->seqlen_q, BM), tiles_n = (unsigned)ceil_div(p->seqlen_k, BN);
+    const unsigned tiles_m = (unsigned)ceil_div(p->seqlen_q, BM),
+                   tiles_n = (unsigned)ceil_div(p->seqlen_k, BN);
     const unsigned heads = (unsigned)p->num_heads, batch = (unsigned)p->batch;
     const size_t row_bytes = sizeof(float) * (size_t)p->seqlen_k, row_limit = 200 * 1024;
     bool on_chip = row_bytes <= row_limit && rung_fits_shared_memory("", row_bytes) == TW_OK;
 
     TW_TRY(rung_launch(args, (const void *)standard_scores<T, D>, dim3(tiles_m * tiles_n, heads, batch),
                        sizeof(float) * (BM + BN) * (D + PAD)));
-    TW_TRY(rung_launch(args, on_chip ? (const void *)standard_softmax<T, true> : (const void *)standard_softmax<T, false>,
-                       dim3((unsigned)p->seqlen_q, heads, batch), on_chip ? row_bytes : 0));
+    TW_TRY(rung_launch(
+        args, on_chip ? (const void *)standard_softmax<T, true> : (const void *)standard_softmax<T, false>,
+        dim3((unsigned)p->seqlen_q, heads, batch), on_chip ? row_bytes : 0));
     return rung_launch(args, (const void *)standard_output<T, D>, dim3(tiles_m, heads, batch),
                        sizeof(float) * (BM * (BN + PAD) + BN * D));
 }

@@ -12,6 +12,8 @@
 #include <cuda_fp16.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 /* ---- a problem, as a kernel sees it -------------------------------------------------------------------- */
 
@@ -55,12 +57,14 @@ template <typename T> static __device__ int keys_seen(const attention<T> &a, int
 }
 
 /* Q, O: [batch, seqlen_q, num_heads, head_dim]; K, V alike; LSE: [batch, num_heads, seqlen_q]. */
-template <int D, typename T> static __device__ size_t q_row(const attention<T> &a, int batch, int head, int row)
+template <int D, typename T>
+static __device__ size_t q_row(const attention<T> &a, int batch, int head, int row)
 {
     return (((size_t)batch * a.seqlen_q + row) * a.num_heads + head) * D;
 }
 
-template <int D, typename T> static __device__ size_t k_row(const attention<T> &a, int batch, int head, int row)
+template <int D, typename T>
+static __device__ size_t k_row(const attention<T> &a, int batch, int head, int row)
 {
     int head_kv = head / (a.num_heads / a.num_heads_kv);
     return (((size_t)batch * a.seqlen_k + row) * a.num_heads_kv + head_kv) * D;
@@ -181,6 +185,18 @@ template <typename T> static __device__ __forceinline__ float load_widened(const
     return widen(*reinterpret_cast<T *>(&bits));
 }
 
+/* The matching stores, for what another pass reads back. Ordinary ones linger in L1, which then sent up to 11 %
+ * more bytes than were stored. */
+static __device__ __forceinline__ void store_8_bytes(void *gmem, uint2 x)
+{
+    asm volatile("st.global.cg.v2.u32 [%0], {%1, %2};" ::"l"(gmem), "r"(x.x), "r"(x.y) : "memory");
+}
+
+static __device__ __forceinline__ void store_float(float *gmem, float x)
+{
+    asm volatile("st.global.cg.f32 [%0], %1;" ::"l"(gmem), "f"(x) : "memory");
+}
+
 /* ---- a tile on its way from global to shared memory ---------------------------------------------------- */
 
 static const int THREADS = 256; /* of every block of the tiled rungs */
@@ -201,7 +217,8 @@ template <int ROWS, int D> struct tile_in_flight {
     }
 
     /* Widens to fp32, multiplies and puts the tile into shared memory, rows `smem_stride` floats apart. */
-    template <typename T> __device__ __forceinline__ void put(float *smem, int smem_stride, float factor) const
+    template <typename T>
+    __device__ __forceinline__ void put(float *smem, int smem_stride, float factor) const
     {
 #pragma unroll
         for (int n = 0; n < PIECES; n++) {
@@ -226,11 +243,22 @@ static inline tw_status rung_supports_problem(const char *name, const tw_problem
         return tw_fail(TW_EUNSUPPORTED, "%s does not take %s, it takes fp16 and bf16", name,
                        tw_dtype_name(p->dtype));
     if (p->head_dim != 64 && p->head_dim != 128)
-        return tw_fail(TW_EUNSUPPORTED, "%s does not take head_dim %d, it takes 64 and 128", name, p->head_dim);
+        return tw_fail(TW_EUNSUPPORTED, "%s does not take head_dim %d, it takes 64 and 128", name,
+                       p->head_dim);
     if (p->batch > 65535 || p->num_heads > 65535)
-        return tw_fail(TW_EUNSUPPORTED, "%s takes at most 65535 heads and a batch of 65535, not %d and %d", name,
-                       p->num_heads, p->batch);
+        return tw_fail(TW_EUNSUPPORTED, "%s takes at most 65535 heads and a batch of 65535, not %d and %d",
+                       name, p->num_heads, p->batch);
     return TW_OK;
+}
+
+/* What supports() says about a tiling that is not in the list, which ends with block_m 0. */
+static inline tw_status rung_refuses_tiling(const char *name, const tw_tiling *t, const tw_tiling *built)
+{
+    char list[160] = "";
+    for (size_t used = 0; built->block_m != 0 && used < sizeof list; built++, used = strlen(list))
+        snprintf(list + used, sizeof list - used, " %dx%d", built->block_m, built->block_n);
+    return tw_fail(TW_EUNSUPPORTED, "%s was not built for block_m %d and block_n %d; it has%s", name,
+                   t->block_m, t->block_n, list);
 }
 
 /* TW_OK if the current GPU lets a block have that much shared memory. */
@@ -240,8 +268,9 @@ static inline tw_status rung_fits_shared_memory(const char *name, size_t bytes)
     TW_CUDA_TRY(cudaGetDevice(&device));
     TW_CUDA_TRY(cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
     if (bytes > (size_t)limit)
-        return tw_fail(TW_EUNSUPPORTED, "%s needs %zu bytes of shared memory a block for this tiling, the GPU has %d",
-                       name, bytes, limit);
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s needs %zu bytes of shared memory a block for this tiling, the GPU has %d", name,
+                       bytes, limit);
     return TW_OK;
 }
 

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Draws every picture as SVG and PNG.   usage: draw.sh DATA_DIR OUT_DIR   (run from the top of the repository)
+#
+# DATA_DIR holds what make_data.sh wrote; captions.env there says on what it was measured. Each NAME.gp becomes
+# OUT_DIR/NAME.svg and .png; traffic.gp also traffic_causal.
+set -euo pipefail
+data=$1 out=$2
+here=notebooks_data/plots
+mkdir -p "$out"
+
+# What the scripts cannot read from a CSV's columns: one line `name=value` each.
+settings="data='$data'; out='$out'"
+while IFS='=' read -r name value; do
+    settings+="; $name='${value//\'/ }'"
+done <"$data/captions.env"
+
+draw() { # script, further settings
+    local format
+    for format in svg png; do
+        gnuplot -e "format='$format'; $settings; ${2:-}" "$here/$1.gp" \
+            2> >(grep -vE 'Skipping data file with no valid points|empty y range' >&2 || true)
+    done
+}
+
+for script in traffic runtime speedup roofline blocksize memory; do
+    draw "$script"
+done
+draw traffic "causal=1"

@@ -1,0 +1,147 @@
+/* tilewise check: somebody's output against exact attention, and which of the usual mistakes it is. */
+#include "commands.h"
+#include "tensors.h"
+#include "verdict_text.h"
+#include "verify.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char summary[] = "compares an attention output in .npy files with exact attention";
+
+typedef struct check_options {
+    tw_options shared;
+    char *q, *k, *v, *o, *lse;
+    int layout;
+    double softmax_scale;
+} check_options;
+
+static const tw_option own[] = {
+    {"q", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, q), 0, "queries"},
+    {"k", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, k), 0,
+     "keys; fewer heads than Q are grouped heads"},
+    {"v", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, v), 0, "values"},
+    {"o", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, o), 0, "the output to be checked"},
+    {"lse", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, lse), 0,
+     "its log-sum-exp [batch, heads, seqlen_q], natural logarithm"},
+    {"layout", TW_LAYOUT_CHOICES, TW_OPTION_CHOICE, offsetof(check_options, layout), 0,
+     "axes of Q, K, V, O: batch, seqlen, heads, head_dim, or heads before seqlen (default: bshd)"},
+    {"softmax-scale", "NUMBER", TW_OPTION_POSITIVE, offsetof(check_options, softmax_scale), 0,
+     "factor of Q K^T (default: 1 / sqrt(head_dim))"},
+};
+
+static tw_status require(const check_options *o)
+{
+    const struct {
+        const char *name, *path;
+    } needed[] = {{"q", o->q}, {"k", o->k}, {"v", o->v}, {"o", o->o}};
+    for (int i = 0; i < 4; i++)
+        if (!needed[i].path)
+            return tw_fail(TW_EINVAL, "--%s is missing, check needs --q, --k, --v and --o, each a .npy file",
+                           needed[i].name);
+    return TW_OK;
+}
+
+/* Exact attention of a number that is not finite says nothing. */
+static tw_status check_finite(const double *x, size_t n, const char *path)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return tw_fail(TW_EFORMAT, "%s: number %zu is %g, Q, K and V must be finite", path, i, x[i]);
+    return TW_OK;
+}
+
+/* Everything that is read; freed by its owner, whatever could be read of it. */
+typedef struct files {
+    tw_inputs inputs;
+    double *o, *lse;
+    tw_dtype lse_dtype;
+} files;
+
+static tw_status read_files(files *f, const check_options *o)
+{
+    tw_layout layout = (tw_layout)o->layout;
+    tw_dtype o_dtype;
+    TW_TRY(tw_inputs_read(&f->inputs, o->q, o->k, o->v, layout));
+    tw_problem *p = &f->inputs.problem;
+    TW_TRY(check_finite(f->inputs.q, tw_problem_q_elements(p), o->q));
+    TW_TRY(check_finite(f->inputs.k, tw_problem_k_elements(p), o->k));
+    TW_TRY(check_finite(f->inputs.v, tw_problem_k_elements(p), o->v));
+    TW_TRY(tw_output_read(&f->o, &o_dtype, o->o, p, layout));
+    if (o->lse)
+        TW_TRY(tw_lse_read(&f->lse, &f->lse_dtype, o->lse, p));
+    p->dtype = tw_coarser(p->dtype, o_dtype);
+    p->causal = o->shared.causal;
+    p->softmax_scale = o->softmax_scale;
+    return TW_OK;
+}
+
+static tw_status explain(const tw_claim *claim, const tw_verdict *verdict, const check_options *o)
+{
+    char mistake[256] = "";
+    bool base2 = false;
+    printf("does not agree: %s\n", verdict->o_agrees ? "O does, LSE does not" : "O is too far off");
+    if (!verdict->o_agrees && verdict->o_nans == 0)
+        TW_TRY(tw_diagnose(mistake, sizeof mistake, claim, o->shared.seed));
+    if (claim->lse && !verdict->lse_agrees && verdict->lse_nans == 0)
+        TW_TRY(tw_lse_is_base2(&base2, claim, &verdict->sample));
+    if (*mistake)
+        printf("this would explain it: %s\n", mistake);
+    if (base2)
+        printf("this would explain LSE: it is in base 2; multiplied by ln 2 it agrees\n");
+    if (verdict->o_nans + verdict->lse_nans > 0)
+        printf("NaN is never right: a fully masked row has O = 0 and LSE = -inf\n");
+    else if (!*mistake && !base2)
+        printf(
+            "none of the usual mistakes fits (mask, scale, LSE in base 2, last tile, K/V heads, layout)\n");
+    return TW_EMISMATCH;
+}
+
+static tw_status compare_with_exact(const files *f, const check_options *o)
+{
+    tw_claim claim = {.problem = f->inputs.problem,
+                      .q = f->inputs.q,
+                      .k = f->inputs.k,
+                      .v = f->inputs.v,
+                      .o = f->o,
+                      .lse = f->lse,
+                      .lse_dtype = f->lse_dtype};
+    tw_row_sample sample = tw_row_sample_for(&claim.problem, o->shared.seed, 1.0);
+    tw_variant right = tw_variant_of(&claim.problem);
+    tw_verdict verdict;
+    TW_TRY(tw_verify(&verdict, &claim, &right, &sample));
+    printf("%s (%s) against exact attention\n  ", o->o, tw_layout_name((tw_layout)o->layout));
+    tw_problem_print(stdout, &claim.problem);
+    tw_verdict_print(stdout, &verdict, &claim);
+    if (!verdict.o_agrees || !verdict.lse_agrees)
+        return explain(&claim, &verdict, o);
+    printf("agrees\n");
+    return TW_OK;
+}
+
+static tw_status check(const check_options *o)
+{
+    files f = {.o = NULL};
+    TW_TRY(require(o));
+    tw_status status = read_files(&f, o);
+    if (status == TW_OK)
+        status = compare_with_exact(&f, o);
+    tw_inputs_free(&f.inputs);
+    free(f.o);
+    free(f.lse);
+    return status;
+}
+
+int tw_cmd_check(int argc, char **argv)
+{
+    check_options o = {.shared = tw_options_default()};
+    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
+                            tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED)};
+    bool help;
+    tw_status status = tw_options_read(&help, "tilewise check", summary, sets, 2, argc, argv);
+    if (status == TW_OK && !help)
+        status = check(&o);
+    tw_options_free(sets, 2);
+    return tw_exit_code(status);
+}

@@ -1,0 +1,79 @@
+/**
+ * @file tensors.h
+ * @brief Q, K, V, O and LSE of files or of a random generator, in the layouts of problem.h, shapes checked.
+ */
+#ifndef TW_TENSORS_H
+#define TW_TENSORS_H
+
+#include "../cpu_ref/attention.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Order of the axes in a file. */
+typedef enum tw_layout {
+    TW_LAYOUT_BSHD = 0, /**< [batch, seqlen, heads, head_dim] */
+    TW_LAYOUT_BHSD = 1  /**< [batch, heads, seqlen, head_dim] */
+} tw_layout;
+
+/** The words of an option, in the order of the enum. */
+#define TW_LAYOUT_CHOICES "bshd|bhsd"
+
+/** "bshd", "bhsd". */
+const char *tw_layout_name(tw_layout layout);
+
+/** The inputs of an attention; tensors are owned, in the layouts of problem.h. */
+typedef struct tw_inputs {
+    tw_problem problem; /**< dtype is the coarsest of the three */
+    double *q, *k, *v;
+} tw_inputs;
+
+/**
+ * @brief Reads Q, K and V; the shape is theirs, grouped heads included. causal and softmax_scale stay 0.
+ * @param[out] inputs  untouched on error
+ * @return TW_OK; TW_EFORMAT (not four axes; shapes that do not belong together; the line says if the other layout
+ *         would fit); TW_EINVAL, TW_EOVERFLOW as tw_problem_check(); as tw_npy_read()
+ */
+TW_MUST_CHECK tw_status tw_inputs_read(tw_inputs *inputs, const char *q_path, const char *k_path,
+                                       const char *v_path, tw_layout layout);
+
+/**
+ * @brief Standard-normal Q, K and V, rounded to problem->dtype; streams 0, 1, 2 of the seed.
+ * @return TW_OK; TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_t seed);
+
+/** Frees the tensors and clears the struct. */
+void tw_inputs_free(tw_inputs *inputs);
+
+/**
+ * @brief Reads a tensor of Q's shape, such as O.
+ * @param[out] o      owned by the caller: free(); untouched on error
+ * @param[out] dtype  of the file
+ * @return TW_OK; TW_EFORMAT (another shape); as tw_npy_read()
+ */
+TW_MUST_CHECK tw_status tw_output_read(double **o, tw_dtype *dtype, const char *path,
+                                       const tw_problem *problem, tw_layout layout);
+
+/** Reads LSE [batch, num_heads, seqlen_q]; as tw_output_read(). */
+TW_MUST_CHECK tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path, const tw_problem *problem);
+
+/** Writes a tensor of Q's shape in a layout, rounded to problem->dtype; as tw_npy_write(), or TW_ENOMEM. */
+TW_MUST_CHECK tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem,
+                                        tw_layout layout);
+
+/** Writes LSE as float32; as tw_npy_write(). */
+TW_MUST_CHECK tw_status tw_lse_write(const char *path, const double *lse, const tw_problem *problem);
+
+/** x [batch, n1, n2, head_dim] as a new [batch, n2, n1, head_dim]; NULL without memory. */
+double *tw_swap_axes(const double *x, int batch, int n1, int n2, int head_dim);
+
+/** The coarser of two number formats: bf16, fp16, fp32, fp64. */
+tw_dtype tw_coarser(tw_dtype a, tw_dtype b);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,67 @@
+/* A verdict in words. */
+#include "verdict_text.h"
+
+#include "table.h"
+
+void tw_problem_print(FILE *out, const tw_problem *p)
+{
+    fprintf(out, "%s, batch %d, %d heads", tw_dtype_name(p->dtype), p->batch, p->num_heads);
+    if (p->num_heads_kv != p->num_heads)
+        fprintf(out, " on %d", p->num_heads_kv);
+    fprintf(out, ", %d queries x %d keys, head_dim %d, %s, scale %.6g\n", p->seqlen_q, p->seqlen_k,
+            p->head_dim, p->causal ? "causal" : "no mask", tw_problem_scale(p));
+}
+
+/* Where an element of O is. */
+static void print_place(FILE *out, const tw_problem *p, size_t index)
+{
+    size_t d = (size_t)p->head_dim, heads = (size_t)p->num_heads, rows = (size_t)p->seqlen_q;
+    fprintf(out, "batch %zu, head %zu, row %zu, column %zu", index / d / heads / rows, index / d % heads,
+            index / d / heads % rows, index % d);
+}
+
+static void print_o(FILE *out, const tw_verdict *v, const tw_claim *c)
+{
+    fprintf(out, "  O    maximum error  %.3e  at ", v->o.max_abs_error);
+    print_place(out, &c->problem, v->o.worst_index);
+    fprintf(out, ": %.6g, exact %.6g\n", v->worst_o, v->worst_o_exact);
+    fprintf(out, "       RMS error      %.3e\n", v->o.rms_error);
+    fprintf(out, "       relative error %.3e\n", v->o.relative_error);
+    fprintf(out, "       cosine         %.9f\n", v->o.cosine);
+    fprintf(out, "       allowed        %.3e  = 2 x %.3e (standard attention in %s) + %.3e\n",
+            2.0 * v->o_baseline + v->o_atol, v->o_baseline, tw_dtype_name(c->problem.dtype), v->o_atol);
+    if (v->o_nans > 0)
+        fprintf(out, "       NaN            %zu of %zu numbers\n", v->o_nans,
+                tw_problem_q_elements(&c->problem));
+    if (v->o.num_nan > 0) {
+        fprintf(out, "       not finite     %zu in the rows compared, the first at ", v->o.num_nan);
+        print_place(out, &c->problem, v->o.first_nan_index);
+        fputc('\n', out);
+    }
+}
+
+static void print_lse(FILE *out, const tw_verdict *v, const tw_problem *p)
+{
+    size_t rows = (size_t)p->seqlen_q, heads = (size_t)p->num_heads, at = v->lse.worst_index;
+    fprintf(out, "  LSE  maximum error  %.3e  at batch %zu, head %zu, row %zu\n", v->lse.max_abs_error,
+            at / rows / heads, at / rows % heads, at % rows);
+    fprintf(out, "       RMS error      %.3e\n", v->lse.rms_error);
+    fprintf(out, "       allowed        %.3e\n", v->lse_allowed);
+    if (v->lse_nans > 0)
+        fprintf(out, "       NaN            %zu of %zu numbers\n", v->lse_nans, tw_problem_lse_elements(p));
+    else if (v->lse.num_nan > 0)
+        fprintf(out, "       not finite     %zu where it should be, or the other way round\n",
+                v->lse.num_nan);
+}
+
+void tw_verdict_print(FILE *out, const tw_verdict *v, const tw_claim *c)
+{
+    char count[TW_CELL_BYTES], total[TW_CELL_BYTES];
+    tw_format_number(count, (double)v->sample.count, 0);
+    tw_format_number(total, (double)v->sample.total, 0);
+    fprintf(out, "  rows compared       %s of %s%s\n", count, total,
+            v->sample.count < v->sample.total ? ", drawn by --seed; first and last of each head always" : "");
+    print_o(out, v, c);
+    if (c->lse)
+        print_lse(out, v, &c->problem);
+}

@@ -1,0 +1,26 @@
+/**
+ * @file verdict_text.h
+ * @brief A verdict in words, for `check` and `run`.
+ */
+#ifndef TW_VERDICT_TEXT_H
+#define TW_VERDICT_TEXT_H
+
+#include "verify.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Prints errors, where they are worst, and what was allowed; a line each. */
+void tw_verdict_print(FILE *out, const tw_verdict *verdict, const tw_claim *claim);
+
+/** Prints the shape in a line: "fp16, batch 1, 16 heads on 4, 300 x 300, head_dim 64, causal, scale 0.125". */
+void tw_problem_print(FILE *out, const tw_problem *problem);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

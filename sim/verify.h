@@ -1,0 +1,92 @@
+/**
+ * @file verify.h
+ * @brief Is this tensor the attention of those? Exact rows, errors, a verdict, and the usual mistakes.
+ */
+#ifndef TW_VERIFY_H
+#define TW_VERIFY_H
+
+#include "../cpu_ref/attention.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Somebody's O (and LSE) beside the inputs that it was made of; all in the layouts of problem.h. */
+typedef struct tw_claim {
+    tw_problem problem; /**< dtype: the number format whose roundings are forgiven */
+    const double *q, *k, *v;
+    const double *o;
+    const double *lse;  /**< NULL if there is none to check */
+    tw_dtype lse_dtype; /**< what LSE was stored in; its roundings are forgiven too */
+} tw_claim;
+
+/** Which keys a query row sees. */
+typedef enum tw_mask_kind {
+    TW_MASK_NONE,
+    TW_MASK_BOTTOM_RIGHT, /**< the house's causal mask */
+    TW_MASK_TOP_LEFT      /**< query i sees keys j <= i, whatever the lengths */
+} tw_mask_kind;
+
+/** Attention with one thing done differently. */
+typedef struct tw_variant {
+    tw_mask_kind mask;
+    double scale;
+    int dropped_tile;     /**< the last tile of so many keys is left out; 0 for none */
+    bool dropped_per_row; /**< the last tile that the row sees, not the last of the sequence */
+    bool heads_modulo;    /**< query head h reads K/V head h % num_heads_kv */
+} tw_variant;
+
+/** Attention as it should be. */
+tw_variant tw_variant_of(const tw_problem *problem);
+
+/** Rows that are compared: of every head the first and the last, and others drawn by the seed. */
+typedef struct tw_row_sample {
+    int64_t count;     /**< rows in the sample */
+    int64_t total;     /**< rows that there are */
+    int rows_per_head; /**< 1 … seqlen_q */
+    uint64_t seed;
+} tw_row_sample;
+
+/**
+ * @brief All rows where that is cheap, at least `least` of each head, so that exact work stays within about
+ *        2^31 · effort multiply-adds.
+ */
+tw_row_sample tw_row_sample_for(const tw_problem *problem, uint64_t seed, double effort);
+
+/** How far a claim is from attention. */
+typedef struct tw_verdict {
+    tw_row_sample sample;
+    tw_error_metrics o, lse;       /**< over the sampled rows; worst_index counts within the whole tensor */
+    double worst_o, worst_o_exact; /**< the numbers at o.worst_index */
+    double o_baseline; /**< largest error of standard attention in problem.dtype on the same rows */
+    double o_atol, lse_allowed;
+    size_t o_nans, lse_nans; /**< in the whole tensors */
+    bool o_agrees, lse_agrees;
+} tw_verdict;
+
+/**
+ * @brief Compares a claim with exact rows of a variant.
+ *
+ * O agrees if it has no NaN and its error is at most twice that of a standard attention in problem.dtype (S, P, O
+ * rounded to it; for fp32 every sum too) plus FlashAttention's atol; for fp64, plus 1e-9 of the largest |O|.
+ * LSE agrees if its error is at most what rounding S to problem.dtype may do to it, or what the sums of fp32 do.
+ * @return TW_OK, whatever the verdict; TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_verify(tw_verdict *verdict, const tw_claim *claim, const tw_variant *variant,
+                                  const tw_row_sample *sample);
+
+/**
+ * @brief Tries the usual mistakes on a claim that does not agree.
+ * @param[out] mistake  the one that fits, in a sentence; "" if none does
+ * @return TW_OK; TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_diagnose(char *mistake, size_t size, const tw_claim *claim, uint64_t seed);
+
+/** Is LSE right if it is taken for a logarithm to base 2? */
+TW_MUST_CHECK tw_status tw_lse_is_base2(bool *yes, const tw_claim *claim, const tw_row_sample *sample);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
