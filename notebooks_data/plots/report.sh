@@ -19,7 +19,10 @@ arguments=()
 for file in "${files[@]}"; do
     arguments+=(--measured "$file")
 done
-"$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt"
+if ! "$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt" 2>"$out/why.txt"; then
+    sed 's/^tilewise: //' "$out/why.txt" >"$out/summary.txt" # a page without a table is still a page
+fi
+rm -f "$out/why.txt"
 "$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
 
 escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
