@@ -165,7 +165,8 @@ static tw_status read_file(tw_machine *machine, const char *path)
     int parsed = ini_parse_file(file, on_line, &r);
     fclose(file);
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    size_t length = strlen(base) > 4 && strcmp(base + strlen(base) - 4, ".ini") == 0 ? strlen(base) - 4 : strlen(base);
+    size_t length = strlen(base) > 4 && strcmp(base + strlen(base) - 4, ".ini") == 0 ? strlen(base) - 4
+                                                                                     : strlen(base);
     snprintf(r.machine.name, sizeof r.machine.name, "%.*s", (int)length, base);
     return finish(machine, &r, parsed, path);
 }

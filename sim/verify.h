@@ -83,7 +83,7 @@ TW_MUST_CHECK tw_status tw_verify(tw_verdict *verdict, const tw_claim *claim, co
 TW_MUST_CHECK tw_status tw_diagnose(char *mistake, size_t size, const tw_claim *claim, uint64_t seed);
 
 /** Is LSE right if it is taken for a logarithm to base 2? */
-TW_MUST_CHECK tw_status tw_lse_is_base2(bool *yes, const tw_claim *claim, const tw_row_sample *sample);
+TW_MUST_CHECK tw_status tw_lse_is_base2(bool *yes, const tw_claim *claim, uint64_t seed);
 
 #ifdef __cplusplus
 }

@@ -19,7 +19,8 @@ static char *run_words(char **words)
     return result.out;
 }
 
-static bool has_gdb(void)
+/* NULL if the commands can be tried here. */
+static const char *why_not(void)
 {
     char *argv[] = {(char[]){"gdb"},
                     (char[]){"-nx"},
@@ -32,10 +33,21 @@ static bool has_gdb(void)
     const char *why = access(program, X_OK) != 0                 ? "the program for it was not built"
                       : strncmp(run_words(argv), "42\n", 3) != 0 ? "there is no gdb with Python here"
                                                                  : NULL;
+    return why;
+}
+
+static bool has_gdb(void)
+{
+    return !why_not();
+}
+
+START_TEST(test_is_there)
+{
+    const char *why = why_not();
     if (why)
         printf("skipped: the debugger's commands, because %s\n", why);
-    return !why;
 }
+END_TEST
 
 /* Adds a line to a text that has room for `size` bytes. */
 static void add_line(char *text, size_t size, const char *line)
@@ -281,6 +293,7 @@ Suite *tw_suite_debugger(void)
     Suite *suite = suite_create("debugger");
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 120);
+    tcase_add_test(core, test_is_there);
     tcase_add_test(core, test_known_numbers);
     tcase_add_loop_test(core, test_same_as_plain, 0, NUM_WALKS);
     tcase_add_test(core, test_tile_and_printers);

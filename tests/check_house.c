@@ -80,7 +80,7 @@ static const struct {
     const char *path, *columns;
 } recorded[] = {
     {"notebooks_data/h100/bench.csv",
-     CASE_COLUMNS "time_us,time_min_us,time_max_us,reps,flops_per_s,energy_mj,sm_clock_mhz,max_abs_error"},
+     CASE_COLUMNS "time_us,time_min_us,time_max_us,reps,energy_mj,sm_clock_mhz,max_abs_error"},
     {"notebooks_data/h100/counters.csv", CASE_COLUMNS
      "fill_bytes,drain_bytes,l2_request_bytes,hbm_read_bytes,hbm_write_bytes,sm_cycles,gpu_time_us"},
     {"notebooks_data/h100/peers.csv", "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,ms,tflops,gbps"},
