@@ -123,20 +123,24 @@ sweep_shape=$(awk -F, 'NR == 2 {printf "%s: %s, batch %d, %d heads, N = %d, head
     $13, $9, $3, $4, $6, $8, $10 == 1 ? "causal" : "not causal", $11}' "$data/sweep.csv")
 
 # --- speedups over the standard kernels -------------------------------------------------------------------------
+# A kernel in plain FMA is compared with both baselines, one on tensor cores with that on tensor cores alone.
 awk -F, '
     NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i
               print "kernel,baseline,seqlen_k,head_dim,causal,predicted_speedup,measured_speedup"; next }
     { shape = $7 "," $8 "," $10; shapes[NR] = shape; kernel[NR] = $13; algorithm[NR] = $1
+      if ($column["predicted_limit"] == "FMA") plain[$13] = 1
       predicted[$13, shape] = $column["predicted_time_us"]; measured[$13, shape] = $column["measured_time_us"] }
-    END { for (r = 2; r <= NR; r++) {
+    END { split("00_standard 01_standard_cublas", baselines, " ")
+          for (r = 2; r <= NR; r++) {
               if (algorithm[r] == "standard_tiled") continue
-              for (b = 1; b <= split("00_standard 01_standard_cublas", baselines, " "); b++) {
+              for (b = plain[kernel[r]] ? 1 : 2; b <= 2; b++) {
                   base = baselines[b] SUBSEP shapes[r]; mine = kernel[r] SUBSEP shapes[r]
                   if (!(base in predicted)) continue
                   printf "%s,%s,%s,%.6g,", kernel[r], baselines[b], shapes[r], predicted[base] / predicted[mine]
                   if (measured[base] != "" && measured[mine] != "") printf "%.6g", measured[base] / measured[mine]
                   print ""
               } } }' "$data/grid.csv" >"$data/speedup.csv"
+pairs=$(awk -F, 'NR > 1 && !seen[$1, $2]++ {printf "%s%s/%s", sep, $1, $2; sep = " "}' "$data/speedup.csv")
 
 # --- peers, ceilings, memory ------------------------------------------------------------------------------------
 echo "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,ms,tflops,gbps" >"$data/peers.csv"
@@ -152,6 +156,7 @@ commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, c
 cat >"$data/captions.env" <<END
 kernels=$kernels
 algorithms=$algorithms
+pairs=$pairs
 peers=$peers
 measured_on=$measured_on
 predicted_by=tilewise $commit, machine h100
