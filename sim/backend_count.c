@@ -192,23 +192,35 @@ static bool fits(const tw_schedule *schedule, const tw_problem *problem, tw_tili
     return tw_emit(schedule, problem, &tiling, machine, &count_backend, &c) != TW_ESRAM;
 }
 
+/* The largest n up to `most` whose tiling fits, where all smaller ones fit too; 0 if 1 does not. */
+static int largest_n(const tw_schedule *schedule, const tw_problem *problem, tw_tiling tiling, int most,
+                     bool square, const tw_machine *machine)
+{
+    int fitting = 0, refused = most + 1;
+    while (refused - fitting > 1) {
+        int n = fitting + (refused - fitting) / 2;
+        tiling.block_n = n;
+        if (square)
+            tiling.block_m = n;
+        if (fits(schedule, problem, tiling, machine))
+            fitting = n;
+        else
+            refused = n;
+    }
+    return fitting;
+}
+
 void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw_problem *problem,
                        const tw_tiling *wanted, const tw_machine *machine)
 {
     tw_problem small = *problem; /* peaks do not depend on what is alike: one head, no mask */
     small.batch = small.num_heads = small.num_heads_kv = 1;
     small.causal = false;
-    for (int square = 0; square < 2; square++) {
-        for (int n = wanted->block_n; n >= 1; n = n > 8 ? (n - 1) / 8 * 8 : n - 1) {
-            *fitting = *wanted;
-            fitting->block_n = n;
-            if (square)
-                fitting->block_m = n;
-            if (fits(schedule, &small, *fitting, machine))
-                return;
-        }
-    }
-    fitting->block_m = fitting->block_n = 0;
+    *fitting = *wanted;
+    fitting->block_n = largest_n(schedule, &small, *wanted, wanted->block_n, false, machine);
+    if (fitting->block_n == 0)
+        fitting->block_m = fitting->block_n = largest_n(schedule, &small, *wanted, wanted->block_n, true,
+                                                        machine);
 }
 
 /* Adds to the emitter's line, which says by how much the tiles are too large, what would fit. */

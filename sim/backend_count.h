@@ -52,8 +52,7 @@ TW_MUST_CHECK tw_status tw_count(tw_count_result *result, const tw_schedule *sch
 /**
  * @brief The largest tiles that fit on chip.
  *
- * With block_m as it is, the largest block_n (a multiple of 8, or below 8 any); if none fits, the largest
- * square. 0 and 0 if not even 1 × 1 does.
+ * With block_m as it is, the largest block_n; if none fits, the largest square. 0 and 0 if not even 1 × 1 does.
  */
 void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw_problem *problem,
                        const tw_tiling *wanted, const tw_machine *machine);

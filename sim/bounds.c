@@ -33,7 +33,8 @@ static traffic standard_tiled(const tw_problem *p, const tw_tiling *t, const tw_
 {
     int64_t nq = p->seqlen_q, nk = p->seqlen_k, d = p->head_dim;
     int64_t tr = ceil_div(nq, t->block_m), tc = ceil_div(nk, t->block_n);
-    int64_t reads_of_s = (double)nk * tw_dtype_bytes(p->dtype) <= machine->smem_bytes ? 1 : 2;
+    bool on_chip = nk <= TW_SOFTMAX_ROW_KEYS && (double)nk * tw_dtype_bytes(p->dtype) <= machine->smem_bytes;
+    int64_t reads_of_s = on_chip ? 1 : 2;
     return (traffic){.fill = tc * nq * d + tr * nk * d + reads_of_s * nq * nk + nq * nk + tr * nk * d,
                      .drain = 2 * nq * nk + nq * d,
                      .drain_stats = nq};

@@ -254,7 +254,7 @@ typedef struct tw_walk {
 
 /** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
-/** All key tiles, whatever the mask says; the body must not depend on the mask. */
+/** All key tiles, whatever the mask says: equal tiles are taken together although it may cut one and not another. */
 tw_walk tw_walk_all_keys(tw_emitter *e);
 /** Query tiles that see something of the keys `cols`, ascending. */
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);

@@ -21,6 +21,12 @@ typedef enum tw_unit {
     TW_UNIT_TENSOR = 1 /**< tensor cores; P is rounded to the input's type for them */
 } tw_unit;
 
+/**
+ * Longest row of S, in keys, that the softmax pass of standard attention keeps on chip (32 fp32 numbers a thread of a
+ * full block). A longer row is read twice. Schedule, closed form and kernels share this limit.
+ */
+#define TW_SOFTMAX_ROW_KEYS 32768
+
 /** Tile sizes in rows; they need not divide the sequence. */
 typedef struct tw_tiling {
     int block_m; /**< query rows of a tile: Br in the FlashAttention papers */

@@ -225,8 +225,9 @@ template <typename T, int D> static tw_status launch(const tw_gpu_args *args)
     const unsigned tiles_m = (unsigned)ceil_div(p->seqlen_q, BM),
                    tiles_n = (unsigned)ceil_div(p->seqlen_k, BN);
     const unsigned heads = (unsigned)p->num_heads, batch = (unsigned)p->batch;
-    const size_t row_bytes = sizeof(float) * (size_t)p->seqlen_k, row_limit = 200 * 1024;
-    bool on_chip = row_bytes <= row_limit && rung_fits_shared_memory("", row_bytes) == TW_OK;
+    const size_t row_bytes = sizeof(float) * (size_t)p->seqlen_k;
+    const bool on_chip = p->seqlen_k <= TW_SOFTMAX_ROW_KEYS &&
+                         rung_fits_shared_memory("", row_bytes) == TW_OK;
 
     TW_TRY(rung_launch(args, (const void *)standard_scores<T, D>, dim3(tiles_m * tiles_n, heads, batch),
                        sizeof(float) * (BM + BN) * (D + PAD)));

@@ -16,7 +16,7 @@
  * fill counter says it used on the grid of notebooks_data/: met within 0.1 % at d = 128; at d = 64 the counter
  * shows 4 % less (V is shared by two blocks), and small problems get smaller tiles and a larger fill.
  *
- * What it does not do: spare masked scores; a row of more than 32,768 keys is read twice. Scores beyond the
+ * What it does not do: spare masked scores; a row of more than TW_SOFTMAX_ROW_KEYS keys is read twice. Scores beyond the
  * range of fp16 overflow, as in every unfused implementation.
  *
  * Workspace: pointers of the batched products | cuBLAS's own workspace | S, then P, in place.
@@ -185,7 +185,7 @@ template <typename T> static tw_status softmax(const tw_gpu_args *args, void *sc
         softmax_in_registers<T, 256, 4, 256><<<rows, 256, 0, args->stream>>>(a);
     else if (n <= 16384)
         softmax_in_registers<T, 512, 4, 512><<<rows, 512, 0, args->stream>>>(a);
-    else if (n <= 32768)
+    else if (n <= TW_SOFTMAX_ROW_KEYS)
         softmax_in_registers<T, 1024, 4, 1024><<<rows, 1024, 0, args->stream>>>(a);
     else
         softmax_two_reads<T><<<rows, 1024, 0, args->stream>>>(a);

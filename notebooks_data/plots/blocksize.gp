@@ -2,8 +2,8 @@
 name = "blocksize"
 title_text = "FlashAttention 1 against the size of its key tiles"
 panel_height = 330
-legend_height = 1 * 28 + 8
-height = 108 + panel_height + 60 + legend_height + 34
+panel_rows = 1
+legend_entries = '2'
 if (!exists("sweep_shape")) sweep_shape = ""
 note_text = sweep_shape
 load "notebooks_data/plots/style.gp"
@@ -29,7 +29,7 @@ set ylabel "GB" offset 0.8,0
 plot data."/sweep.csv" using (column("block_n")):(gigabytes("predicted")) with lines lw 2 lc rgb color("flash1"), \
      data."/sweep.csv" using (column("block_n")):(hbm_gigabytes("predicted")) with lines lw 2 dt 2 lc rgb color("flash1"), \
      data."/sweep.csv" using (column("block_n")):(gigabytes("measured")) with points pt 9 ps 1.1*mark_scale lc rgb color("flash1"), \
-     data."/sweep.csv" using (column("block_n")):(hbm_gigabytes("measured")) with points pt 8 ps 1.1*mark_scale lc rgb color("flash1")
+     data."/sweep.csv" using (column("block_n")):(hbm_gigabytes("measured")) with points pt 6 ps 1.9*mark_scale lc rgb color("flash1")
 @end_titles
 
 set lmargin at screen quad_left(1); set rmargin at screen quad_right(1)
@@ -41,5 +41,5 @@ plot data."/sweep.csv" using (column("block_n")):(column("predicted_time_us")/1e
 
 @legend_panel
 plot NaN, keyentry with linespoints lw 2 pt 9 ps 1.1*mark_scale lc rgb color("flash1") title "SRAM fill + drain; time", \
-     keyentry with linespoints lw 2 dt 2 pt 8 ps 1.1*mark_scale lc rgb color("flash1") title "HBM read + written"
+     keyentry with linespoints lw 2 dt 2 pt 6 ps 1.9*mark_scale lc rgb color("flash1") title "HBM read + written"
 unset multiplot

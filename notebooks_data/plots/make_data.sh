@@ -30,6 +30,20 @@ grid_shapes() { # algorithm block_m block_n kernel: 16k tokens in all, heads x h
     done
 }
 
+grid_cases() { # every kernel with its own tiles
+    local kernel algorithm block_m block_n
+    "$tilewise" list kernels | while read -r kernel algorithm block_m _ block_n _; do
+        grid_shapes "$algorithm" "$block_m" "$block_n" "$kernel"
+    done
+}
+
+sweep_cases() { # of Figure 2 of the FlashAttention paper, with the tiles that 10_flash1 is compiled for
+    local block_n
+    for block_n in 32 64 128 256; do
+        echo "flash1,h100,64,16,16,1024,1024,64,fp16,0,64,$block_n,10_flash1,"
+    done
+}
+
 predict() { # from cases CSV... into out: what `tilewise compare` makes of them, without comment lines
     local out=$1 file
     local -a files=()
@@ -57,22 +71,26 @@ else
     measured_files=("$data/cases.csv")
     {
         echo "$case_columns,time_us"
-        "$tilewise" list kernels | while read -r kernel algorithm block_m _ block_n _; do
-            grid_shapes "$algorithm" "$block_m" "$block_n" "$kernel"
-        done
-        for block_n in 32 64 128 256; do # the tiles that 10_flash1 is compiled for
-            echo "flash1,h100,64,16,16,1024,1024,64,fp16,0,64,$block_n,10_flash1,"
-        done
+        grid_cases
+        sweep_cases
     } >"$data/cases.csv"
 fi
 predict "$data/all.csv" "${measured_files[@]}"
 
 # --- the grid, one row a kernel and shape (its first tiling), lengths ascending ---------------------------------
-{
-    head -n 1 "$data/all.csv"
+on_grid() { # all.csv
+    head -n 1 "$1"
     awk -F, 'NR > 1 && $3 * $6 == 16384 && $4 * $8 == 2048 && $4 == $5 && $6 == $7 && $9 == "fp16" &&
-             !seen[$13, $8, $10, $6]++' "$data/all.csv" | sort -t, -k13,13 -k8,8n -k10,10n -k6,6n
-} >"$data/grid.csv"
+             !seen[$13, $8, $10, $6]++' "$1" | sort -t, -k13,13 -k8,8n -k10,10n -k6,6n
+}
+on_grid "$data/all.csv" >"$data/grid.csv"
+if [ "$(wc -l <"$data/grid.csv")" -eq 1 ]; then # none was measured
+    {
+        echo "$case_columns,time_us"
+        grid_cases
+    } >"$data/cases_grid.csv"
+    predict "$data/grid.csv" "$data/cases_grid.csv"
+fi
 kernels=$(awk -F, 'NR > 1 && !seen[$13]++ {printf "%s%s", sep, $13; sep = " "}' "$data/grid.csv")
 algorithms=$(awk -F, 'NR > 1 && !seen[$13]++ {printf "%s%s", sep, $1; sep = " "}' "$data/grid.csv")
 
@@ -83,32 +101,46 @@ algorithms=$(awk -F, 'NR > 1 && !seen[$13]++ {printf "%s%s", sep, $1; sep = " "}
 predict "$data/textbook.csv" "$data/cases_textbook.csv"
 
 # --- the sweep: the shape and block_m for which flash1 was run with most block_n --------------------------------
-awk -F, '
-    NR == 1 { print; next }
-    $1 == "flash1" {
-        key = $13 "," $3 "," $4 "," $6 "," $8 "," $10 "," $11
-        rows[key] = rows[key] $12 "\t" $0 "\n"
-        if (++count[key] > most) { most = count[key]; best = key }
-    }
-    END { if (most > 1) printf "%s", rows[best] | "sort -n | cut -f 2-" }' "$data/all.csv" >"$data/sweep.csv"
+largest_sweep() { # all.csv
+    awk -F, '
+        NR == 1 { print; next }
+        $1 == "flash1" {
+            key = $13 "," $3 "," $4 "," $6 "," $8 "," $10 "," $11
+            rows[key] = rows[key] $12 "\t" $0 "\n"
+            if (++count[key] > most) { most = count[key]; best = key }
+        }
+        END { if (most > 2) printf "%s", rows[best] | "sort -n | cut -f 2-" }' "$1"
+}
+largest_sweep "$data/all.csv" >"$data/sweep.csv"
+if [ "$(wc -l <"$data/sweep.csv")" -eq 1 ]; then # none was measured
+    {
+        echo "$case_columns,time_us"
+        sweep_cases
+    } >"$data/cases_sweep.csv"
+    predict "$data/sweep.csv" "$data/cases_sweep.csv"
+fi
 sweep_shape=$(awk -F, 'NR == 2 {printf "%s: %s, batch %d, %d heads, N = %d, head_dim %d, %s, block_m %d.",
     $13, $9, $3, $4, $6, $8, $10 == 1 ? "causal" : "not causal", $11}' "$data/sweep.csv")
 
 # --- speedups over the standard kernels -------------------------------------------------------------------------
+# A kernel in plain FMA is compared with both baselines, one on tensor cores with that on tensor cores alone.
 awk -F, '
     NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i
               print "kernel,baseline,seqlen_k,head_dim,causal,predicted_speedup,measured_speedup"; next }
     { shape = $7 "," $8 "," $10; shapes[NR] = shape; kernel[NR] = $13; algorithm[NR] = $1
+      if ($column["predicted_limit"] == "FMA") plain[$13] = 1
       predicted[$13, shape] = $column["predicted_time_us"]; measured[$13, shape] = $column["measured_time_us"] }
-    END { for (r = 2; r <= NR; r++) {
+    END { split("00_standard 01_standard_cublas", baselines, " ")
+          for (r = 2; r <= NR; r++) {
               if (algorithm[r] == "standard_tiled") continue
-              for (b = 1; b <= split("00_standard 01_standard_cublas", baselines, " "); b++) {
+              for (b = plain[kernel[r]] ? 1 : 2; b <= 2; b++) {
                   base = baselines[b] SUBSEP shapes[r]; mine = kernel[r] SUBSEP shapes[r]
                   if (!(base in predicted)) continue
                   printf "%s,%s,%s,%.6g,", kernel[r], baselines[b], shapes[r], predicted[base] / predicted[mine]
                   if (measured[base] != "" && measured[mine] != "") printf "%.6g", measured[base] / measured[mine]
                   print ""
               } } }' "$data/grid.csv" >"$data/speedup.csv"
+pairs=$(awk -F, 'NR > 1 && !seen[$1, $2]++ {printf "%s%s/%s", sep, $1, $2; sep = " "}' "$data/speedup.csv")
 
 # --- peers, ceilings, memory ------------------------------------------------------------------------------------
 echo "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,ms,tflops,gbps" >"$data/peers.csv"
@@ -124,6 +156,7 @@ commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, c
 cat >"$data/captions.env" <<END
 kernels=$kernels
 algorithms=$algorithms
+pairs=$pairs
 peers=$peers
 measured_on=$measured_on
 predicted_by=tilewise $commit, machine h100

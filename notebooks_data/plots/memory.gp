@@ -2,9 +2,8 @@
 name = "memory"
 title_text = "Memory that one attention forward needs in HBM"
 panel_height = 330
-legend_height = 2 * 28 + 8
-legend_columns = 2
-height = 108 + panel_height + 60 + legend_height + 34
+panel_rows = 1
+legend_entries = '4'
 note_text = "fp16, batch 1, 16 heads, head_dim 128.  Every tensor that a schedule's launches read or write."
 can_be_measured = 0
 load "notebooks_data/plots/style.gp"

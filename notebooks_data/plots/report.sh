@@ -19,7 +19,10 @@ arguments=()
 for file in "${files[@]}"; do
     arguments+=(--measured "$file")
 done
-"$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt"
+if ! "$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt" 2>"$out/why.txt"; then
+    sed 's/^tilewise: //' "$out/why.txt" >"$out/summary.txt" # a page without a table is still a page
+fi
+rm -f "$out/why.txt"
 "$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
 
 escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
@@ -90,18 +93,19 @@ END
 
     figure traffic "Bytes" "Left, what crosses the border of the SMs: points lie on their lines, because every tile that \
 a kernel loads is in the count. Right, what reaches HBM: the line is what must move once, and the gap above it is what \
-missed in the L2. Standard attention grows with N at a constant number of tokens; tiled attention does not, as far as \
-HBM is concerned."
+missed in the L2. At a constant number of tokens standard attention grows with N. flash2 does not, as far as HBM is concerned; \
+flash1 rewrites O, m and l on every pass, and that outgrows the L2."
     figure traffic_causal "Bytes, causal" "The tiled schedules skip tiles that the mask hides, so they move about half. \
 Standard attention computes all of S and masks it afterwards, so it moves what it moved before."
     figure runtime "Time" "A line is a roofline: the slowest of bytes over bandwidth and FLOPs over rate, launch by \
 launch. How far a kernel lies above its line is what latency, idle SMs and everything else that a roofline does not \
 know cost it."
     figure speedup "Speedup of tiled over standard attention" "Above 1× the tiled kernel is faster. Open marks compare \
-kernels of one kind, all in plain FMA; filled marks compare with products on tensor cores, which these tiled kernels do \
-not use."
-    figure roofline "Roofline" "Left of the bend bytes are the limit, right of it FLOPs. Tiled attention does so many \
-FLOPs for each byte of HBM that HBM cannot be its limit; on the right, seen from the L2, it is nearer to the bend."
+kernels that are both in plain FMA; filled marks compare with the baseline whose products use tensor cores, which \
+10_flash1 and 20_flash2 do not."
+    figure roofline "Roofline" "Left of the bend bytes are the limit, right of it FLOPs. flash2 does so many FLOPs for \
+each byte of HBM that HBM cannot be its limit; seen from the L2, on the right, it is nearer to the bend. A kernel that \
+falls as N grows has too few thread blocks left to fill the GPU."
     figure blocksize "Block size" "Larger tiles of K and V mean fewer passes over Q and O: bytes fall as 1 / block_n. The \
 time follows as far as bytes are its limit. After Figure 2 of the FlashAttention paper."
     figure memory "Memory" "S and P grow with N² and meet the end of the memory; all other tensors grow with N."

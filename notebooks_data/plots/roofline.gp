@@ -2,8 +2,8 @@
 name = "roofline"
 title_text = "Roofline, head_dim 128, not causal"
 panel_height = 380
-legend_height = 3 * 28 + 8
-height = 108 + panel_height + 60 + legend_height + 34
+panel_rows = 1
+legend_entries = 'words(kernels) + 1'
 note_text = "fp16, 16k tokens in all, N = 512 (small mark) to 16k (large).  FLOPs are those of unmasked pairs."
 load "notebooks_data/plots/style.gp"
 

@@ -2,8 +2,8 @@
 name = "runtime"
 title_text = "Time of one attention forward"
 panel_height = 230
-legend_height = 4 * 28 + 8
-height = 108 + 2 * panel_height + 68 + 60 + legend_height + 34
+panel_rows = 2
+legend_entries = 'words(kernels) + words(peers)'
 note_text = "fp16, 16k tokens in all (batch = 16k / N), heads × head_dim = 2048.  Lines: rooflines, launch by launch."
 load "notebooks_data/plots/style.gp"
 

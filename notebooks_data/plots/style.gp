@@ -1,12 +1,13 @@
 # Shared by every picture: terminal, colours, marks, and how rows are picked. Run from the top of the repository,
-# through draw.sh, which sets the variables that are only defaults here. A picture sets name, height, title_text
-# and note_text before it loads this file.
+# through draw.sh, which sets the variables that are only defaults here. A picture sets name, title_text, note_text,
+# panel_height, panel_rows and legend_entries (an expression: what its legend holds) before it loads this file.
 
 if (!exists("format"))  format  = "svg"                # or "png"
 if (!exists("data"))    data    = "build/report/data"  # CSV files: predictions, and measurements beside them
 if (!exists("out"))     out     = "build/report"
 if (!exists("kernels")) kernels = "00_standard 01_standard_cublas 10_flash1 20_flash2"
 if (!exists("algorithms")) algorithms = "standard_tiled standard_tiled flash1 flash2" # of the kernels above
+if (!exists("pairs"))   pairs   = "10_flash1/00_standard 10_flash1/01_standard_cublas 20_flash2/00_standard 20_flash2/01_standard_cublas"
 if (!exists("peers"))   peers   = ""                   # of peers.csv
 if (!exists("measured_on")) measured_on = ""           # GPU, driver, commit; empty: nothing is recorded
 if (!exists("predicted_by")) predicted_by = "tilewise"
@@ -15,6 +16,9 @@ if (!exists("predicted_by")) predicted_by = "tilewise"
 big        = format eq "png" ? ",14" : ",20"
 small      = format eq "png" ? ",7.5" : ",11"
 mark_scale = format eq "png" ? 1.0 : 0.65
+
+if (!exists("legend_columns")) legend_columns = 2
+set macros
 
 # --- text ----------------------------------------------------------------------------------------------------
 recorded = strlen(measured_on) > 0
@@ -54,6 +58,9 @@ pick(k, d, c, value) = strcol("kernel") eq k && column("head_dim") == d && colum
 pick_peer(p, d, c, value) = strcol("peer") eq p && column("d") == d && column("causal") == c ? value : NaN
 length_tics = '("512" 512, "1k" 1024, "2k" 2048, "4k" 4096, "8k" 8192, "16k" 16384)'
 
+legend_height = 28 * int((@legend_entries + legend_columns - 1) / legend_columns) + 8
+height = 108 + panel_rows * panel_height + (panel_rows - 1) * 68 + 60 + legend_height + 34
+
 # --- page ----------------------------------------------------------------------------------------------------
 width = 1000 # of the SVG, as `height`; the PNG has 1.6 times as many dots
 if (format eq "png") {
@@ -78,7 +85,6 @@ quad_right(col)    = at_x(495 + 485 * col)
 quad_top(row)      = at_y(108 + (panel_height + 68) * row)
 quad_bottom(row)   = at_y(108 + (panel_height + 68) * row + panel_height)
 
-if (!exists("legend_columns")) legend_columns = 3
 # The legend is a panel of its own, legend_height above the source line.
 legend_panel = 'unset title; unset xlabel; unset ylabel; unset border; unset tics; unset grid; unset logscale; unset arrow; \
     set xrange [0:1]; set yrange [0:1]; \
@@ -86,4 +92,3 @@ legend_panel = 'unset title; unset xlabel; unset ylabel; unset border; unset tic
     set tmargin at screen (legend_height + 34.0) / height; set bmargin at screen 34.0 / height; \
     set key at screen 0.5,(legend_height + 34.0) / height center top horizontal Left reverse maxcols legend_columns samplen 3 \
         spacing 1.15 width 1'
-set macros

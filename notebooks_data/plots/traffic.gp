@@ -3,8 +3,8 @@ if (!exists("causal")) causal = 0
 name = causal ? "traffic_causal" : "traffic"
 title_text = "Bytes moved by one attention forward".(causal ? ", causal" : "")
 panel_height = 230
-legend_height = 3 * 28 + 8
-height = 108 + 2 * panel_height + 68 + 60 + legend_height + 34
+panel_rows = 2
+legend_entries = 'words(kernels) + 1'
 note_text = "fp16, 16k tokens in all (batch = 16k / N), heads × head_dim = 2048."
 load "notebooks_data/plots/style.gp"
 

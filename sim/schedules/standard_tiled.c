@@ -57,7 +57,7 @@ static void softmax_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t
 {
     (void)t;
     tw_row_stats st = row_stats(e, b.i);
-    if (tw_fits(e, 1, p->seqlen_k))
+    if (p->seqlen_k <= TW_SOFTMAX_ROW_KEYS && tw_fits(e, 1, p->seqlen_k))
         softmax_short_row(e, b, st);
     else
         softmax_long_row(e, b, st);
