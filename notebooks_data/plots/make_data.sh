@@ -58,6 +58,10 @@ value_of() { # a key of a CSV's header lines
     sed -n "s/^# $2: *//p" "$1" | head -n 1
 }
 
+values_of() { # all values of a key, where a file holds several runs
+    sed -n "s/^# $2: *//p" "$1" | awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g'
+}
+
 # --- cases: the measured ones, or, where nothing is recorded, those that would be -------------------------------
 measured_files=()
 for name in bench counters; do
@@ -66,7 +70,7 @@ done
 measured_on=""
 if [ ${#measured_files[@]} -gt 0 ]; then
     first=${measured_files[0]}
-    measured_on="$(value_of "$first" gpu), driver $(value_of "$first" driver), commit $(value_of "$first" commit)"
+    measured_on="$(value_of "$first" gpu), driver $(value_of "$first" driver), commits $(values_of "$first" commit)"
 else
     measured_files=("$data/cases.csv")
     {

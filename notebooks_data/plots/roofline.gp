@@ -29,7 +29,7 @@ set multiplot
 @put_titles
 set logscale xy 10
 set xrange [low:high]
-set yrange [0.1:2000]
+set yrange [1:2000]
 set format x "%g"
 set format y "%g"
 do for [level = 0:1] {
