@@ -12,6 +12,11 @@
  *     arithmetic                     | tile 0          | tile 1          | ...
  *                                    ^ wait, barrier   ^ wait, barrier: tile 1 is there, stage 0 is free
  *
+ * What it costs, as the counters say: 1.5 times the bytes into the SM that the schedule counts, exactly, at every
+ * length. The padding of 16 bytes puts every second row halfway into a 32-byte sector of shared memory, and a sector
+ * whose copy straddles two is fetched twice. 25_mma, which stores from registers, and 27_swizzle, whose rows are
+ * whole sectors, move what is counted.
+ *
  * What it does not do: fetch fragments faster; as in 25_mma, each register of them is a load or two by hand.
  *
  * Shared memory, in elements of the input's type, rows padded by 16 bytes as in 25_mma:
