@@ -66,7 +66,8 @@ done
 measured_on=""
 if [ ${#measured_files[@]} -gt 0 ]; then
     first=${measured_files[0]}
-    measured_on="$(value_of "$first" gpu), driver $(value_of "$first" driver), commit $(value_of "$first" commit)"
+    commits=$(sed -n 's/^# commit: *//p' "${measured_files[@]}" | awk '!seen[$0]++ {printf "%s%s", sep, $0; sep = " and "}')
+    measured_on="$(value_of "$first" gpu), driver $(value_of "$first" driver), commit $commits"
 else
     measured_files=("$data/cases.csv")
     {
