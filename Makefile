@@ -42,7 +42,7 @@ submake  := $(MAKE) --no-print-directory
 # Programs started by a recipe find what was built here, whatever $(build) is.
 export TW_BUILD = $(build)
 
-include cpu_ref/module.mk sim/module.mk gpu/module.mk tests/module.mk notebooks_data/module.mk docs/module.mk
+include cpu_ref/module.mk sim/module.mk gpu/module.mk tests/module.mk notebooks_data/module.mk docs/module.mk docs/labs/module.mk
 
 # One rule compiles all C. The flags file makes a change of flags rebuild everything.
 $(build)/flags: FORCE
@@ -139,8 +139,8 @@ run-tests:
 	@+$(submake) $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
 	@+if $(have) popt inih; then $(submake) $(build)/tilewise; \
 	    else echo "left out: $(build)/tilewise, which needs popt and inih"; fi
-	@$(have) check popt inih || { echo "test: these suites cannot run, because" \
-	    "$$(for part in check popt inih; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
+	@$(have) check popt inih jansson || { echo "test: these suites cannot run, because" \
+	    "$$(for part in check popt inih jansson; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
 	    ls tests/check_*.c; exit 1; }
 	@+$(submake) test-suites
 

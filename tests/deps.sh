@@ -15,18 +15,20 @@ CC=${CC:-gcc} OPENMP=${OPENMP:-1} DEPS=${DEPS:-yes}
 parts_of() { # make target -> parts
     case $1 in
     report) echo cc openmp popt inih gnuplot ;;
-    test) echo cc openmp popt inih check ;;
+    test) echo cc openmp popt inih check jansson bubblewrap zip ;;
+    handout | grade) echo cc openmp popt inih jansson bubblewrap ;;
+    gradescope) echo cc openmp popt inih jansson zip ;;
     plots) echo cc openmp popt inih gnuplot ;;
     docs) echo doxygen ;;
     format) echo clang-format ;;
     lint-format) echo clang-format ;;
-    lint-cppcheck) echo cc popt inih cppcheck ;;
-    lint-tidy) echo cc popt inih check clang-tidy ;;
-    lint) echo cc popt inih check clang-format cppcheck clang-tidy ;;
-    coverage) echo cc openmp popt inih check gcovr ;;
-    sanitize-compiler) echo cc openmp popt inih check ;;
-    sanitize-valgrind) echo cc openmp popt inih check valgrind ;;
-    sanitize) echo cc openmp popt inih check valgrind ;;
+    lint-cppcheck) echo cc popt inih jansson cppcheck ;;
+    lint-tidy) echo cc popt inih check jansson clang-tidy ;;
+    lint) echo cc popt inih check jansson clang-format cppcheck clang-tidy ;;
+    coverage) echo cc openmp popt inih check jansson gcovr ;;
+    sanitize-compiler) echo cc openmp popt inih check jansson ;;
+    sanitize-valgrind) echo cc openmp popt inih check jansson valgrind ;;
+    sanitize) echo cc openmp popt inih check jansson valgrind ;;
     fuzz) echo cc popt inih fuzzer ;;
     bench-cpu) echo cc openmp popt inih openblas ;;
     *) return 1 ;;
@@ -39,6 +41,7 @@ package_of() { # part -> Debian packages
     openmp) case $CC in clang*) echo libomp-dev ;; *) echo gcc ;; esac ;;
     popt) echo libpopt-dev ;;
     inih) echo libinih-dev ;;
+    jansson) echo libjansson-dev ;;
     check) echo check ;;
     gnuplot) echo gnuplot-nox ;;
     fuzzer) echo clang libclang-rt-dev ;;
@@ -54,6 +57,9 @@ purpose_of() {
     popt) echo "reads the command line" ;;
     inih) echo "reads machine files" ;;
     check) echo "runs the test suites" ;;
+    jansson) echo "writes and reads JSON" ;;
+    bubblewrap) echo "keeps students' code apart while it is graded" ;;
+    zip) echo "packs the autograder" ;;
     gnuplot) echo "draws the pictures" ;;
     doxygen) echo "builds the manual" ;;
     clang-format) echo "one look for all source files" ;;
@@ -82,6 +88,8 @@ have() {
     openmp) [ "$OPENMP" != 1 ] || links omp.h -- -fopenmp ;;
     popt) links popt.h -- -lpopt ;;
     inih) links stdio.h ini.h -- -linih ;;
+    jansson) links jansson.h -- -ljansson ;;
+    bubblewrap) bwrap --version >/dev/null 2>&1 ;;
     check) links stdlib.h check.h -- -lcheck -lm || links stdlib.h check.h -- -lcheck -lsubunit -lrt -lm -pthread ;;
     gnuplot) [ "$(echo 'set terminal svg; set terminal pngcairo; print 42' | gnuplot 2>&1 | tail -n 1)" = 42 ] ;;
     fuzzer)
