@@ -18,6 +18,11 @@ static const struct solution {
     const char *folder, *seed;
 } solutions[] = {
     {1, "tests/labs/lab1/solution", "1"},
+    {2, "tests/labs/lab2/solution", "1"},
+    {3, "tests/labs/lab3/solution_k_outer", "7"},
+    {3, "tests/labs/lab3/solution_window", "3"},
+    {3, "tests/labs/lab3/solution_sinks", "9"},
+    {3, "tests/labs/lab3/solution_two_tiles", "1"},
 };
 enum { NUM_SOLUTIONS = sizeof solutions / sizeof solutions[0] };
 
@@ -65,7 +70,7 @@ static void make_wrong(const char *folder, int lab, const lab_row *row)
     ck_assert_int_eq(lab_run("cp -r %s/%s%.*s %s", base, lab == 3 ? "solution_" : "", length, task, folder),
                      0);
     if (!edit[0]) {
-        ck_assert_int_eq(lab_run("cp %s/wrong/%s/* %s/", base, name, folder), 0);
+        ck_assert_int_eq(lab_run("cp %s/wrong/%s/* %s/", base, strrchr(name, ' ') ? strrchr(name, ' ') + 1 : name, folder), 0);
         return;
     }
     ck_assert_int_eq(
@@ -92,6 +97,18 @@ static void check_wrong(int lab, const lab_row *row)
 START_TEST(test_wrong_1)
 {
     check_wrong(1, &wrong[1][_i]);
+}
+END_TEST
+
+START_TEST(test_wrong_2)
+{
+    check_wrong(2, &wrong[2][_i]);
+}
+END_TEST
+
+START_TEST(test_wrong_3)
+{
+    check_wrong(3, &wrong[3][_i]);
 }
 END_TEST
 
@@ -281,11 +298,11 @@ START_TEST(test_handout_holds_no_answer)
     ck_assert_msg(
         lab_run("! find %s/handout | grep -iE 'solution|wrong|attack|judge|/flash|schedules'", scratch) == 0,
         "the handout of lab %d holds a file that it should not", s->lab);
-    ck_assert_msg(lab_run("! nm %s/handout/*.a | grep -E ' T ' | grep -vE ' (main|tw_[a-z_]+)$'", scratch) ==
+    ck_assert_msg(lab_run("! nm %s/handout/*.a | grep -E ' T ' | grep -vE ' (main|lab_dispatch|lab3_[a-z_]+|tw_[a-z_]+)$'", scratch) ==
                       0,
                   "the library of lab %d shows names that it should not", s->lab);
     ck_assert_msg(
-        lab_run("! nm %s/handout/*.a | grep -iE 'flash|tw_online.* T|schedule_standard'", scratch) == 0,
+        lab_run("! nm %s/handout/*.a | grep -E 'flash|T tw_online|tw_schedule_'", scratch) == 0,
         "the library of lab %d holds a solved schedule", s->lab);
     lab_remove_scratch(scratch);
 }
@@ -344,8 +361,10 @@ Suite *tw_suite_labs(void)
         return suite;
     TCase *grades = graded(suite, "grades"), *safety = graded(suite, "safety"), *many = graded(suite, "many");
     tcase_add_loop_test(grades, test_solution_gets_full_marks, 0, NUM_SOLUTIONS);
-    tcase_add_loop_test(grades, test_starter_compiles_and_fails, 1, 2);
+    tcase_add_loop_test(grades, test_starter_compiles_and_fails, 1, 4);
     tcase_add_loop_test(grades, test_wrong_1, 0, num_wrong[1]);
+    tcase_add_loop_test(grades, test_wrong_2, 0, num_wrong[2]);
+    tcase_add_loop_test(grades, test_wrong_3, 0, num_wrong[3]);
     tcase_add_loop_test(safety, test_attack, 0, num_attacks);
     tcase_add_test(safety, test_links_are_refused);
     tcase_add_test(safety, test_refused_where_nothing_confines);

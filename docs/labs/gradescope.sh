@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/lab$lab" "$(dirname "$zip")"
 cp "$kit/tilewise-confine" "$work/"
-cp "$kit/lab$lab/static/grade" "$kit/lab$lab/worker.o" "$kit/lab$lab/lab$lab.h" "$work/lab$lab/"
+cp "$kit/lab$lab/static/grade" "$kit/lab$lab/worker.o" "$kit/lab$lab"/*.h "$work/lab$lab/"
 
 cat >"$work/setup.sh" <<'END'
 #!/usr/bin/env bash

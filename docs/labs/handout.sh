@@ -34,6 +34,7 @@ if [ -n "$task" ]; then
 fi
 sed -f "$script" "$here/handout.mk" >"$out/Makefile"
 cp "$kit/libtilewise_lab$lab.a" "$out/"
+[ ! -e "$kit/tile_language.h" ] || cp "$kit/tile_language.h" "$out/"
 [ ! -e "$kit/tilewise" ] || cp "$kit/tilewise" "$out/"
 echo "$seed" >"$out/seed"
 if grep -rIl '@[A-Z0-9_]\+@' "$out"; then refuse "something in these files was not filled in"; fi

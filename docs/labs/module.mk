@@ -1,7 +1,7 @@
 # The labs: handouts for students, and the grader. What students get comes from docs/labs/; what they must not see (the
 # judges, solutions, wrong submissions, attacks) from tests/labs/.
 
-labs := 1
+labs := 1 3
 
 # What a student's code is linked with is plain: no OpenMP, no sanitizer, so that it links anywhere.
 lab_cc = $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(tw_warnings) -Wno-unknown-pragmas $(if $(WERROR),-Werror) \
@@ -25,11 +25,21 @@ lab_judge_1  := tests/labs/lab1/judge.c tests/labs/lab1/variant.c
 lab_call_1   := tests/labs/lab1/dispatch.c
 lab_judge_2  := tests/labs/lab2/judge.c tests/labs/lab2/answers.c tests/labs/lab2/variant.c
 lab_call_2   := tests/labs/lab2/dispatch.c
-lab_judge_3  := $(addprefix tests/labs/lab3/,judge.c cases.c expect.c replay.c records.c variant.c)
-lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c $(addprefix cpu_ref/,problem.c status.c)
+lab_judge_3  := $(addprefix tests/labs/lab3/,judge.c expect.c replay.c records.c launch.c variant.c)
+lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c $(addprefix cpu_ref/,dtype.c problem.c status.c)
+lab_keep_3   := --keep-global-symbol='tw_*' --keep-global-symbol='lab3_*'
+# Lab 3's students read the tile language as one header.
+lab_headers_3 := $(build)/labs/lab3/tile_language.h
+$(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dtype.h cpu_ref/problem.h sim/machine.h sim/tiling.h \
+    sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/module.mk
+	@mkdir -p $(@D)
+	@{ echo '/* The tile language of Tilewise: everything that a schedule needs to know, in one file. */'; \
+	    sed '/^#include "/d' $(filter %.h,$^); } > $@
+$(build)/labs/obj/tests/labs/lab3/record.o: lab_more = -I$(build)/labs/lab3
+$(build)/labs/obj/tests/labs/lab3/record.o: $(lab_headers_3)
 # The simulator's parts that the judges of labs 2 and 3 use; within the handout's library they go along.
 lab_sim_2    := $(addprefix sim/,bounds.c)
-lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c emitter.c slots.c tile_ops.c)
+lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c emitter.c slots.c tile_ops.c) tests/labs/lab3/no_l2.c
 
 $(build)/labs/tilewise-confine: tests/labs/grader/inner.c $(build)/flags
 	@mkdir -p $(@D)
@@ -42,7 +52,13 @@ $(build)/labs/lab$(1)/grade: $(lab_grading_o) $(patsubst %.c,$(build)/obj/%.o,$(
 	@mkdir -p $$(@D)
 	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $$^ -o $$@ -ljansson -lpopt -linih $(tw_ldlibs)
 
-$(build)/labs/lab$(1)/worker.o: $(call lab_objects,$(lab_call_$(1)) tests/labs/worker/worker_main.c tests/labs/worker/message.c)
+# What calls the student's functions; of its names only those remain that the student's code and the worker need.
+$(build)/labs/lab$(1)/calls.o: $(call lab_objects,$(lab_call_$(1)) tests/labs/worker/message.c)
+	@mkdir -p $$(@D)
+	$(LD) -r $$^ -o $$@
+	objcopy --strip-debug --wildcard --keep-global-symbol=lab_dispatch $(lab_keep_$(1)) $$@
+
+$(build)/labs/lab$(1)/worker.o: $(build)/labs/lab$(1)/calls.o $(call lab_objects,tests/labs/worker/worker_main.c tests/labs/worker/message.c)
 	@mkdir -p $$(@D)
 	$(LD) -r $$^ -o $$@
 	objcopy --strip-debug --wildcard --keep-global-symbol=main $(lab_keep_$(1)) $$@
@@ -51,13 +67,15 @@ $(build)/labs/lab$(1)/lab$(1).h: docs/labs/lab$(1)/lab$(1).h
 	@mkdir -p $$(@D)
 	cp $$< $$@
 
-$(build)/labs/lab$(1)/libtilewise_lab$(1).a: $(call lab_objects,$(sort tests/labs/grader/selfcheck.c $(lab_judging) \
-    $(lab_judge_$(1)) $(lab_call_$(1)) $(lab_sim_$(1)) $(lab_reference)))
+$(build)/labs/lab$(1)/check.o: $(call lab_objects,$(sort tests/labs/grader/selfcheck.c $(lab_judging) $(lab_judge_$(1)) \
+    $(lab_sim_$(1)) $(lab_reference)))
 	@mkdir -p $$(@D)
-	$(LD) -r $$^ -o $$(@:.a=.o)
-	objcopy --strip-debug --wildcard --keep-global-symbol=main $(lab_keep_$(1)) $$(@:.a=.o)
+	$(LD) -r $$^ -o $$@
+	objcopy --strip-debug --wildcard --keep-global-symbol=main $$@
+
+$(build)/labs/lab$(1)/libtilewise_lab$(1).a: $(build)/labs/lab$(1)/check.o $(build)/labs/lab$(1)/calls.o
 	@rm -f $$@
-	$(AR) rcs $$@ $$(@:.a=.o)
+	$(AR) rcs $$@ $$^
 
 # For Gradescope's containers: the same program without a library to be installed.
 $(build)/labs/lab$(1)/static/grade: $(call lab_objects,$(lab_grading) $(lab_judging) $(lab_judge_$(1)) $(lab_sim_$(1)) $(lab_reference))
@@ -65,7 +83,7 @@ $(build)/labs/lab$(1)/static/grade: $(call lab_objects,$(lab_grading) $(lab_judg
 	$(lab_cc) -static $$^ -o $$@ -ljansson -lpopt -lm
 
 lab$(1)-kit: $(build)/labs/lab$(1)/grade $(build)/labs/lab$(1)/worker.o $(build)/labs/lab$(1)/lab$(1).h \
-    $(build)/labs/tilewise-confine
+    $(build)/labs/tilewise-confine $(lab_headers_$(1))
 endef
 $(foreach lab,$(labs),$(eval $(call lab_rules,$(lab))))
 .PHONY: $(labs:%=lab%-kit)

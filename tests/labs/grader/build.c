@@ -3,9 +3,11 @@
 #include "submission.h"
 #include "workshop.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -81,19 +83,29 @@ static bool compile(lab_workshop *shop, const char *source, char *why, size_t si
     return false;
 }
 
+static int is_header(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name);
+    return length > 2 && strcmp(entry->d_name + length - 2, ".h") == 0;
+}
+
 /* The files of the kit that a lab's worker needs, beside the student's: headers and one object. */
 static bool copy_kit(lab_workshop *shop, int lab, char *why, size_t size)
 {
-    char folder[PATH_MAX], header[32];
+    char folder[PATH_MAX];
+    struct dirent **headers;
     snprintf(folder, sizeof folder, "%s/lab%d", shop->kit, lab);
-    snprintf(header, sizeof header, "lab%d.h", lab);
-    static const char *const more[] = {"worker.o"};
-    if (!lab_submission_copy(folder, header, shop->in, why, size))
-        return false;
-    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
-        if (!lab_submission_copy(folder, more[i], shop->in, why, size))
-            return false;
-    return true;
+    int n = scandir(folder, &headers, is_header, alphasort);
+    bool good = n > 0 && lab_submission_copy(folder, "worker.o", shop->in, why, size);
+    for (int i = 0; i < n; i++) {
+        good = good && lab_submission_copy(folder, headers[i]->d_name, shop->in, why, size);
+        free(headers[i]);
+    }
+    if (n >= 0)
+        free(headers);
+    if (n <= 0)
+        snprintf(why, size, "the kit in %s is not complete", folder);
+    return good;
 }
 
 bool lab_workshop_build(lab_workshop *shop, int lab, const char *submission, const char *source, char *why,
