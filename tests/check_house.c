@@ -27,9 +27,9 @@ static char *content_of(const char *path)
     return output_of(command);
 }
 
-static const char *const targets[] = {"all",      "gpu",   "deps", "report",   "test",      "bench",
-                                      "validate", "counters", "plots", "docs",  "format",    "lint",
-                                      "coverage", "sanitize", "fuzz",  "clean", "bench-cpu", "help"};
+static const char *const targets[] = {"all",      "gpu",      "deps",  "report", "test",      "bench",
+                                      "validate", "counters", "plots", "docs",   "format",    "lint",
+                                      "coverage", "sanitize", "fuzz",  "clean",  "bench-cpu", "help"};
 
 START_TEST(test_help_lists_every_target)
 {
@@ -52,16 +52,17 @@ static bool is_one_of(const char *name, const char *const *names)
 
 START_TEST(test_top_level_is_as_agreed)
 {
-    static const char *const names[] = {"Makefile",     "sim",       "cpu_ref",      "gpu",
-                                        "notebooks_data", "tests",   "docs",         "README.md",
-                                        "LICENSE",      "CHANGELOG.md", "CONTRIBUTING.md", NULL};
+    static const char *const names[] = {"Makefile",        "sim",  "cpu_ref",   "gpu",     "notebooks_data",
+                                        "tests",           "docs", "README.md", "LICENSE", "CHANGELOG.md",
+                                        "CONTRIBUTING.md", NULL};
     DIR *top = opendir(".");
     ck_assert_ptr_nonnull(top);
     int seen = 0;
     for (struct dirent *entry; (entry = readdir(top)) != NULL;) {
         if (entry->d_name[0] == '.' || strcmp(entry->d_name, "build") == 0)
             continue;
-        ck_assert_msg(is_one_of(entry->d_name, names), "'%s' does not belong at the top level", entry->d_name);
+        ck_assert_msg(is_one_of(entry->d_name, names), "'%s' does not belong at the top level",
+                      entry->d_name);
         seen++;
     }
     closedir(top);
@@ -72,14 +73,16 @@ END_TEST
 /* --- recorded CSV files ----------------------------------------------------------------------------------- */
 
 #define CASE_COLUMNS                                                                                         \
-    "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,kernel,"
+    "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_"  \
+    "n,kernel,"
 
 static const struct {
     const char *path, *columns; /* the first columns; more may follow */
 } recorded[] = {
-    {"notebooks_data/h100/bench.csv", CASE_COLUMNS "time_us,time_min_us,time_max_us,reps,energy_mj,sm_clock_mhz"},
-    {"notebooks_data/h100/counters.csv",
-     CASE_COLUMNS "fill_bytes,drain_bytes,l2_request_bytes,hbm_read_bytes,hbm_write_bytes,sm_cycles,gpu_time_us"},
+    {"notebooks_data/h100/bench.csv",
+     CASE_COLUMNS "time_us,time_min_us,time_max_us,reps,energy_mj,sm_clock_mhz"},
+    {"notebooks_data/h100/counters.csv", CASE_COLUMNS
+     "fill_bytes,drain_bytes,l2_request_bytes,hbm_read_bytes,hbm_write_bytes,sm_cycles,gpu_time_us"},
     {"notebooks_data/h100/peers.csv", "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,ms,tflops,gbps"},
 };
 enum { NUM_RECORDED = sizeof recorded / sizeof recorded[0] };
@@ -137,8 +140,8 @@ START_TEST(test_dictionary_names_every_column)
     for (char *name = strtok_r(columns, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
         char mark[64];
         snprintf(mark, sizeof mark, "`%s`", name);
-        ck_assert_msg(strstr(dictionary, mark) != NULL, "notebooks_data/README.md does not explain %s of %s", mark,
-                      recorded[_i].path);
+        ck_assert_msg(strstr(dictionary, mark) != NULL, "notebooks_data/README.md does not explain %s of %s",
+                      mark, recorded[_i].path);
     }
     free(columns);
     free(dictionary);
@@ -149,7 +152,8 @@ END_TEST
 
 START_TEST(test_every_plot_is_in_the_report)
 {
-    char *page = content_of("notebooks_data/plots/report.sh"), *drawing = content_of("notebooks_data/plots/draw.sh");
+    char *page = content_of("notebooks_data/plots/report.sh"),
+         *drawing = content_of("notebooks_data/plots/draw.sh");
     DIR *folder = opendir("notebooks_data/plots");
     ck_assert_ptr_nonnull(folder);
     int scripts = 0;

@@ -140,7 +140,8 @@ static void write_definition(FILE *out)
 {
     double o[N * D], lse[N];
     ck_assert_int_eq(tw_attention_gold(o, lse, &problem, Q, K, V), TW_OK);
-    fprintf(out, "       Q          K          V           S = Q Kᵀ            P = e^S / row sum             O = P V        LSE\n");
+    fprintf(out, "       Q          K          V           S = Q Kᵀ            P = e^S / row sum             "
+                 "O = P V        LSE\n");
     for (int i = 0; i < N; i++) {
         for (int c = 0; c < D; c++)
             fprintf(out, "%5.0f", Q[i * D + c]);
@@ -182,8 +183,8 @@ static void write_walk(FILE *out)
         for (int tile = 0; tile < N / TILE; tile++)
             write_step(out, row, tile, &m, &l, o);
         tw_online_normalize(o, l, D);
-        fprintf(out, "%4d%9s     LSE = m + ln l = %7.4f%16s%7s%10.4f%8.4f\n", row, "end", tw_online_lse(m, l), "",
-                "O / l", o[0], o[1]);
+        fprintf(out, "%4d%9s     LSE = m + ln l = %7.4f%16s%7s%10.4f%8.4f\n", row, "end", tw_online_lse(m, l),
+                "", "O / l", o[0], o[1]);
         for (int c = 0; c < D; c++)
             ck_assert_double_eq_tol(o[c], gold_o[row * D + c], 1e-14);
         ck_assert_double_eq_tol(tw_online_lse(m, l), gold_lse[row], 1e-14);
@@ -206,7 +207,8 @@ static void write_bytes(FILE *out)
         tw_count_result count;
         ck_assert_int_eq(tw_schedule_find(&schedule, rows[i][0]), TW_OK);
         ck_assert_int_eq(tw_count(&count, schedule, &problem, &tiling, &machine), TW_OK);
-        long long in = (long long)count.total.sram_fill_bytes, drained = (long long)count.total.sram_drain_bytes;
+        long long in = (long long)count.total.sram_fill_bytes,
+                  drained = (long long)count.total.sram_drain_bytes;
         fprintf(out, "%-10s%5lld%6lld%6lld   %s\n", rows[i][0], in, drained, in + drained, rows[i][1]);
     }
 }
@@ -222,7 +224,8 @@ static char *worked_example(void)
     write_definition(out);
     fprintf(out, "```\n\nNow `flash2`: each row meets keys 0-1, then keys 2-3.\n\n```text\n");
     write_walk(out);
-    fprintf(out, "```\n\nThe bytes, on the two-level machine `paper` (fp16: 2 bytes an element; m, l and LSE: 4):\n\n```text\n");
+    fprintf(out, "```\n\nThe bytes, on the two-level machine `paper` (fp16: 2 bytes an element; m, l and "
+                 "LSE: 4):\n\n```text\n");
     write_bytes(out);
     fprintf(out, "```\n\n");
     rewind(out);

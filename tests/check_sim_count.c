@@ -20,11 +20,17 @@ static tw_machine machine(const char *name)
 
 static tw_problem square(int n, int head_dim)
 {
-    return (tw_problem){.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = n, .seqlen_k = n,
-                        .head_dim = head_dim, .dtype = TW_FP16};
+    return (tw_problem){.batch = 1,
+                        .num_heads = 1,
+                        .num_heads_kv = 1,
+                        .seqlen_q = n,
+                        .seqlen_k = n,
+                        .head_dim = head_dim,
+                        .dtype = TW_FP16};
 }
 
-static tw_counts count(const tw_schedule *schedule, const tw_problem *p, tw_tiling tiling, const tw_machine *m)
+static tw_counts count(const tw_schedule *schedule, const tw_problem *p, tw_tiling tiling,
+                       const tw_machine *m)
 {
     tw_count_result result;
     ck_assert_msg(tw_count(&result, schedule, p, &tiling, m) == TW_OK, "%s", tw_error_message());
@@ -73,7 +79,8 @@ START_TEST(flash1_as_published)
     ck_assert_int_eq(t.block_m, 64);
     tw_counts c = count(&tw_schedule_flash1, &p, t, &paper);
     int64_t n = 4096, d = 64, tc = 11;
-    ck_assert_int_eq(c.sram_fill_bytes + c.sram_drain_bytes, 2 * (2 * n * d + tc * 3 * n * d) + 4 * tc * 4 * n);
+    ck_assert_int_eq(c.sram_fill_bytes + c.sram_drain_bytes,
+                     2 * (2 * n * d + tc * 3 * n * d) + 4 * tc * 4 * n);
     ck_assert_int_le(c.sram_peak_bytes, 196608);
     ck_assert_int_eq(c.register_peak_bytes, 0);
 }
@@ -97,7 +104,7 @@ START_TEST(peaks_by_place)
     tw_tiling t = {.block_m = 128, .block_n = 64};
     tw_machine h100 = machine("h100"), paper = machine("paper");
     tw_counts c = count(&tw_schedule_flash2, &p, t, &h100);
-    ck_assert_int_eq(c.sram_peak_bytes, (128 + 64 + 64) * 128 * 2);             /* Q, K, V */
+    ck_assert_int_eq(c.sram_peak_bytes, (128 + 64 + 64) * 128 * 2);              /* Q, K, V */
     ck_assert_int_eq(c.register_peak_bytes, 128 * (64 + 128) * 4 + 3 * 128 * 4); /* S, O; m, l, alpha */
     c = count(&tw_schedule_flash2, &p, t, &paper);
     ck_assert_int_eq(c.sram_peak_bytes, (128 + 64 + 64 + 128) * 128 * 2); /* Q, K, V, O in the input's type */
@@ -108,12 +115,18 @@ END_TEST
 START_TEST(compulsory_hbm_bytes)
 {
     tw_machine h100 = machine("h100");
-    tw_problem p = {.batch = 2, .num_heads = 8, .num_heads_kv = 2, .seqlen_q = 500, .seqlen_k = 700, .head_dim = 64,
+    tw_problem p = {.batch = 2,
+                    .num_heads = 8,
+                    .num_heads_kv = 2,
+                    .seqlen_q = 500,
+                    .seqlen_k = 700,
+                    .head_dim = 64,
                     .dtype = TW_FP16};
     for (int causal = 0; causal < 2; causal++) {
         p.causal = causal;
         tw_counts c = count(&tw_schedule_flash2, &p, (tw_tiling){.block_m = 64, .block_n = 32}, &h100);
-        ck_assert_int_eq(c.hbm_read_bytes, 2 * 64 * (8 * 500 + 2 * 2 * 700) * 2); /* Q by 8 heads, K and V by 2 */
+        ck_assert_int_eq(c.hbm_read_bytes,
+                         2 * 64 * (8 * 500 + 2 * 2 * 700) * 2); /* Q by 8 heads, K and V by 2 */
         ck_assert_int_eq(c.hbm_write_bytes, 2 * 8 * 500 * (64 * 2 + 4));
         c = count(&tw_schedule_standard_tiled, &p, (tw_tiling){.block_m = 64, .block_n = 32}, &h100);
         ck_assert_int_eq(c.hbm_write_bytes, 2 * 8 * 500 * (2 * 700 * 2 + 64 * 2 + 4)); /* S, P, O, LSE */
@@ -134,17 +147,20 @@ static const struct shape_case {
 };
 #define NUM_SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
 
-static void check_three_truths(const tw_schedule *schedule, const tw_problem *p, tw_tiling t, const tw_machine *m)
+static void check_three_truths(const tw_schedule *schedule, const tw_problem *p, tw_tiling t,
+                               const tw_machine *m)
 {
     tw_counts c = count(schedule, p, t, m);
     int64_t fill, drain;
     ck_assert_int_eq(tw_closed_form_bytes(&fill, &drain, schedule->name, p, &t, m), TW_OK);
     ck_assert_msg(c.sram_fill_bytes == fill && c.sram_drain_bytes == drain,
-                  "%s: counted %lld + %lld, closed form %lld + %lld", schedule->name, (long long)c.sram_fill_bytes,
-                  (long long)c.sram_drain_bytes, (long long)fill, (long long)drain);
+                  "%s: counted %lld + %lld, closed form %lld + %lld", schedule->name,
+                  (long long)c.sram_fill_bytes, (long long)c.sram_drain_bytes, (long long)fill,
+                  (long long)drain);
 
     size_t nq = tw_problem_q_elements(p), nk = tw_problem_k_elements(p);
-    double *q = calloc(nq, sizeof *q), *k = calloc(nk, sizeof *k), *v = calloc(nk, sizeof *v), *o = calloc(nq, sizeof *o);
+    double *q = calloc(nq, sizeof *q), *k = calloc(nk, sizeof *k), *v = calloc(nk, sizeof *v),
+           *o = calloc(nq, sizeof *o);
     tw_numeric_stats executed;
     tw_numeric_options options = {.rounding = TW_ROUND_NEVER};
     ck_assert_int_eq(tw_numeric_run(o, NULL, &executed, schedule, p, &t, m, q, k, v, &options), TW_OK);
@@ -156,8 +172,12 @@ static void check_three_truths(const tw_schedule *schedule, const tw_problem *p,
 START_TEST(three_truths_agree)
 {
     const struct shape_case *s = &shapes[_i];
-    tw_problem p = {.batch = s->batch, .num_heads = s->heads, .num_heads_kv = s->heads_kv, .seqlen_q = s->seqlen_q,
-                    .seqlen_k = s->seqlen_k, .head_dim = s->head_dim};
+    tw_problem p = {.batch = s->batch,
+                    .num_heads = s->heads,
+                    .num_heads_kv = s->heads_kv,
+                    .seqlen_q = s->seqlen_q,
+                    .seqlen_k = s->seqlen_k,
+                    .head_dim = s->head_dim};
     tw_tiling t = {.block_m = s->block_m, .block_n = s->block_n};
     tw_machine h100 = machine("h100"), tiny = h100;
     tiny.smem_bytes = 60000; /* rows of S up to 30,000 keys of fp16 */
@@ -225,14 +245,20 @@ START_TEST(flops_are_unmasked_pairs)
 {
     const struct shape_case *s = &shapes[_i];
     tw_machine h100 = machine("h100");
-    tw_problem p = {.batch = s->batch, .num_heads = s->heads, .num_heads_kv = s->heads_kv, .seqlen_q = s->seqlen_q,
-                    .seqlen_k = s->seqlen_k, .head_dim = s->head_dim, .dtype = TW_FP16};
+    tw_problem p = {.batch = s->batch,
+                    .num_heads = s->heads,
+                    .num_heads_kv = s->heads_kv,
+                    .seqlen_q = s->seqlen_q,
+                    .seqlen_k = s->seqlen_k,
+                    .head_dim = s->head_dim,
+                    .dtype = TW_FP16};
     for (int causal = 0; causal < 2; causal++) {
         p.causal = causal;
         int64_t pairs = pairs_by_hand(&p);
         for (int i = 0; i < tw_schedule_count(); i++) {
             const tw_schedule *schedule = tw_schedule_at(i);
-            tw_counts c = count(schedule, &p, (tw_tiling){.block_m = s->block_m, .block_n = s->block_n}, &h100);
+            tw_counts c = count(schedule, &p, (tw_tiling){.block_m = s->block_m, .block_n = s->block_n},
+                                &h100);
             ck_assert_int_eq(c.flops, 4 * s->head_dim * pairs);
             ck_assert_int_ge(c.flops_executed, c.flops);
             bool standard = strncmp(schedule->name, "standard", 8) == 0;
@@ -287,7 +313,8 @@ START_TEST(nothing_fits)
     tw_count_result result;
     ck_assert_int_eq(tw_count(&result, &tw_schedule_flash2, &p, &t, &h100), TW_ESRAM);
     ck_assert_ptr_nonnull(strstr(tw_error_message(), "not even tiles of one row"));
-    ck_assert_int_eq(tw_count(&result, &tw_schedule_standard, &p, &t, &h100), TW_OK); /* the textbook is exempt */
+    ck_assert_int_eq(tw_count(&result, &tw_schedule_standard, &p, &t, &h100),
+                     TW_OK); /* the textbook is exempt */
 }
 END_TEST
 
@@ -296,11 +323,14 @@ START_TEST(refuses_bad_blocks)
     tw_machine h100 = machine("h100");
     tw_problem p = square(64, 128);
     tw_count_result result;
-    const tw_tiling bad[] = {{.block_m = 0, .block_n = 1}, {.block_m = 1, .block_n = -4}, {.block_m = 1 << 25, .block_n = 1}};
+    const tw_tiling bad[] = {
+        {.block_m = 0, .block_n = 1}, {.block_m = 1, .block_n = -4}, {.block_m = 1 << 25, .block_n = 1}};
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(tw_count(&result, &tw_schedule_flash2, &p, &bad[i], &h100), TW_EINVAL);
     p.num_heads_kv = 2;
-    ck_assert_int_eq(tw_count(&result, &tw_schedule_flash2, &p, &(tw_tiling){.block_m = 1, .block_n = 1}, &h100), TW_EINVAL);
+    ck_assert_int_eq(
+        tw_count(&result, &tw_schedule_flash2, &p, &(tw_tiling){.block_m = 1, .block_n = 1}, &h100),
+        TW_EINVAL);
 }
 END_TEST
 
@@ -325,7 +355,8 @@ START_TEST(bounds_meet_where_they_should)
     int64_t fill, drain;
     tw_problem p = square(4, 2);
     tw_machine paper = machine("paper");
-    ck_assert_int_eq(tw_closed_form_bytes(&fill, &drain, "none", &p, &(tw_tiling){1, 1, TW_FETCH_ROWS, TW_UNIT_FMA}, &paper),
+    ck_assert_int_eq(tw_closed_form_bytes(&fill, &drain, "none", &p,
+                                          &(tw_tiling){1, 1, TW_FETCH_ROWS, TW_UNIT_FMA}, &paper),
                      TW_EUNSUPPORTED);
 }
 END_TEST

@@ -26,8 +26,15 @@ static double *numbers(size_t n)
 static tensors make_tensors(const tw_problem *p, double score_size)
 {
     size_t nq = tw_problem_q_elements(p), nk = tw_problem_k_elements(p), nl = tw_problem_lse_elements(p);
-    tensors t = {.q = numbers(nq), .k = numbers(nk), .v = numbers(nk), .o = numbers(nq), .lse = numbers(nl),
-                 .gold = numbers(nq), .gold_lse = numbers(nl), .num_o = nq, .num_lse = nl};
+    tensors t = {.q = numbers(nq),
+                 .k = numbers(nk),
+                 .v = numbers(nk),
+                 .o = numbers(nq),
+                 .lse = numbers(nl),
+                 .gold = numbers(nq),
+                 .gold_lse = numbers(nl),
+                 .num_o = nq,
+                 .num_lse = nl};
     tw_random_normal(t.q, nq, 7, 0);
     tw_random_normal(t.k, nk, 7, 1);
     tw_random_normal(t.v, nk, 7, 2);
@@ -98,11 +105,14 @@ START_TEST(exact_run_equals_gold)
     for (int s = 0; s < tw_schedule_count(); s++) {
         tw_tiling tiling = {.block_m = c->block_m, .block_n = c->block_n};
         const tw_schedule *schedule = tw_schedule_at(s);
-        ck_assert_msg(tw_numeric_run(t.o, t.lse, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &exact) == TW_OK,
+        ck_assert_msg(tw_numeric_run(t.o, t.lse, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &exact) ==
+                          TW_OK,
                       "%s: %s", schedule->name, tw_error_message());
-        tw_error_metrics o = tw_error_of(t.o, t.gold, t.num_o), lse = tw_error_of(t.lse, t.gold_lse, t.num_lse);
+        tw_error_metrics o = tw_error_of(t.o, t.gold, t.num_o),
+                         lse = tw_error_of(t.lse, t.gold_lse, t.num_lse);
         ck_assert_uint_eq(o.num_nan, 0);
-        ck_assert_msg(o.max_abs_error <= 1e-11, "%s, shape %d: O differs by %g", schedule->name, _i, o.max_abs_error);
+        ck_assert_msg(o.max_abs_error <= 1e-11, "%s, shape %d: O differs by %g", schedule->name, _i,
+                      o.max_abs_error);
         if (schedule->writes_lse) {
             ck_assert_uint_eq(lse.num_nan, 0);
             ck_assert_msg(lse.max_abs_error <= 1e-9, "%s, shape %d: LSE differs by %g", schedule->name, _i,
@@ -164,8 +174,9 @@ START_TEST(rounded_run_is_acceptable)
                 tw_numeric_run(t.o, NULL, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &as_gpu), TW_OK);
             tw_error_metrics o = tw_error_of(t.o, t.gold, t.num_o);
             double roundings = schedule == &tw_schedule_flash1 ? later_roundings(&p, &tiling, &t) : 0;
-            ck_assert_msg(tw_error_acceptable(&o, baseline, atol + roundings), "%s, shape %d: error %g, baseline %g, atol %g",
-                          schedule->name, _i / 2, o.max_abs_error, baseline, atol);
+            ck_assert_msg(tw_error_acceptable(&o, baseline, atol + roundings),
+                          "%s, shape %d: error %g, baseline %g, atol %g", schedule->name, _i / 2,
+                          o.max_abs_error, baseline, atol);
             for (size_t i = 0; i < t.num_o; i++)
                 ck_assert_double_eq(t.o[i], tw_dtype_round(p.dtype, t.o[i]));
         }
@@ -178,15 +189,22 @@ END_TEST
 
 START_TEST(fully_masked_rows_are_zero)
 {
-    tw_problem p = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 10, .seqlen_k = 4, .head_dim = 16,
-                    .dtype = TW_FP32, .causal = true};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 1,
+                    .num_heads_kv = 1,
+                    .seqlen_q = 10,
+                    .seqlen_k = 4,
+                    .head_dim = 16,
+                    .dtype = TW_FP32,
+                    .causal = true};
     tensors t = make_tensors(&p, 1);
     tw_machine h100 = machine("h100");
     tw_tiling tiling = {.block_m = 4, .block_n = 4};
     tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < tw_schedule_count(); s++) {
         const tw_schedule *schedule = tw_schedule_at(s);
-        ck_assert_int_eq(tw_numeric_run(t.o, t.lse, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &exact), TW_OK);
+        ck_assert_int_eq(
+            tw_numeric_run(t.o, t.lse, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &exact), TW_OK);
         for (int i = 0; i < 6; i++) { /* row 6 is the first that sees a key */
             for (int c = 0; c < 16; c++)
                 ck_assert_double_eq(t.o[i * 16 + c], 0.0);
@@ -216,13 +234,14 @@ static tensors make_growing_tensors(const tw_problem *p)
 }
 
 /* Did anybody notice that an operation was missing? */
-static bool caught(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *tiling, const tw_machine *m,
-                   tensors *t, int64_t drop)
+static bool caught(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *tiling,
+                   const tw_machine *m, tensors *t, int64_t drop)
 {
     tw_numeric_options options = {.rounding = TW_ROUND_NEVER, .drop_one = true, .drop = drop};
     if (tw_numeric_run(t->o, t->lse, NULL, schedule, p, tiling, m, t->q, t->k, t->v, &options) != TW_OK)
         return true; /* a rule of the tile language was broken */
-    tw_error_metrics o = tw_error_of(t->o, t->gold, t->num_o), lse = tw_error_of(t->lse, t->gold_lse, t->num_lse);
+    tw_error_metrics o = tw_error_of(t->o, t->gold, t->num_o),
+                     lse = tw_error_of(t->lse, t->gold_lse, t->num_lse);
     bool lse_differs = schedule->writes_lse && (lse.num_nan > 0 || lse.max_abs_error > 1e-9);
     return o.num_nan > 0 || o.max_abs_error > 1e-9 || lse_differs;
 }
@@ -231,8 +250,14 @@ static bool caught(const tw_schedule *schedule, const tw_problem *p, const tw_ti
 START_TEST(every_deletion_is_caught)
 {
     const tw_schedule *schedule = tw_schedule_at(_i / 4);
-    tw_problem p = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 13, .seqlen_k = 11, .head_dim = 3,
-                    .dtype = TW_FP32, .causal = true};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 1,
+                    .num_heads_kv = 1,
+                    .seqlen_q = 13,
+                    .seqlen_k = 11,
+                    .head_dim = 3,
+                    .dtype = TW_FP32,
+                    .causal = true};
     tw_tiling tiling = {.block_m = 4, .block_n = 3, .unit = _i % 2 ? TW_UNIT_TENSOR : TW_UNIT_FMA};
     p.dtype = _i % 2 ? TW_BF16 : TW_FP32;
     tw_machine m = machine("h100");
@@ -245,12 +270,14 @@ START_TEST(every_deletion_is_caught)
     tensors t = make_growing_tensors(&p);
     tw_numeric_stats stats;
     tw_numeric_options whole = {.rounding = TW_ROUND_NEVER};
-    ck_assert_int_eq(tw_numeric_run(t.o, t.lse, &stats, schedule, &p, &tiling, &m, t.q, t.k, t.v, &whole), TW_OK);
+    ck_assert_int_eq(tw_numeric_run(t.o, t.lse, &stats, schedule, &p, &tiling, &m, t.q, t.k, t.v, &whole),
+                     TW_OK);
     ck_assert_int_gt(stats.num_ops, 20);
-    ck_assert(!caught(schedule, &p, &tiling, &m, &t, stats.num_ops)); /* one past the end: nothing is missing */
+    ck_assert(
+        !caught(schedule, &p, &tiling, &m, &t, stats.num_ops)); /* one past the end: nothing is missing */
     for (int64_t drop = 0; drop < stats.num_ops; drop++)
-        ck_assert_msg(caught(schedule, &p, &tiling, &m, &t, drop), "%s without operation %lld passes", schedule->name,
-                      (long long)drop);
+        ck_assert_msg(caught(schedule, &p, &tiling, &m, &t, drop), "%s without operation %lld passes",
+                      schedule->name, (long long)drop);
     free_tensors(&t);
 }
 END_TEST
@@ -274,8 +301,14 @@ static void watch(void *self, const tw_emitter *e, const tw_op *op, double *cons
 
 START_TEST(observer_sees_every_operation)
 {
-    tw_problem p = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 1, .seqlen_k = 6, .head_dim = 1,
-                    .dtype = TW_FP32, .softmax_scale = 1};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 1,
+                    .num_heads_kv = 1,
+                    .seqlen_q = 1,
+                    .seqlen_k = 6,
+                    .head_dim = 1,
+                    .dtype = TW_FP32,
+                    .softmax_scale = 1};
     const double q[] = {1}, k[] = {1, 5, 2, 3, 9, 4}, v[] = {1, 1, 1, 1, 1, 1};
     double o[1];
     sight seen = {{0}, 0};
@@ -283,8 +316,8 @@ START_TEST(observer_sees_every_operation)
     tw_numeric_options options = {.observer = &observer};
     tw_tiling tiling = {.block_m = 1, .block_n = 2};
     tw_machine m = machine("paper");
-    ck_assert_int_eq(
-        tw_numeric_run(o, NULL, NULL, &tw_schedule_flash2, &p, &tiling, &m, q, k, v, &options), TW_OK);
+    ck_assert_int_eq(tw_numeric_run(o, NULL, NULL, &tw_schedule_flash2, &p, &tiling, &m, q, k, v, &options),
+                     TW_OK);
     ck_assert_int_eq(seen.count[TW_OP_ONLINE_SOFTMAX], 3);
     ck_assert_int_eq(seen.count[TW_OP_MATMUL_ADD], 3);
     ck_assert_int_eq(seen.count[TW_OP_MASK], 0);
@@ -296,7 +329,12 @@ END_TEST
 
 START_TEST(memory_is_stated_before_it_is_taken)
 {
-    tw_problem p = {.batch = 2, .num_heads = 3, .num_heads_kv = 3, .seqlen_q = 100, .seqlen_k = 50, .head_dim = 8,
+    tw_problem p = {.batch = 2,
+                    .num_heads = 3,
+                    .num_heads_kv = 3,
+                    .seqlen_q = 100,
+                    .seqlen_k = 50,
+                    .head_dim = 8,
                     .dtype = TW_FP16};
     tw_tiling tiling = {.block_m = 10, .block_n = 10};
     double tiled = tw_numeric_bytes(&tw_schedule_standard_tiled, &p, &tiling);
@@ -310,14 +348,20 @@ END_TEST
 
 START_TEST(refuses_what_does_not_fit)
 {
-    tw_problem p = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 4096, .seqlen_k = 4096,
-                    .head_dim = 128, .dtype = TW_FP16};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 1,
+                    .num_heads_kv = 1,
+                    .seqlen_q = 4096,
+                    .seqlen_k = 4096,
+                    .head_dim = 128,
+                    .dtype = TW_FP16};
     tw_tiling tiling = {.block_m = 4096, .block_n = 4096};
     tw_machine m = machine("h100");
     tw_numeric_options options = {.rounding = TW_ROUND_NEVER};
     double none[1];
     ck_assert_int_eq(
-        tw_numeric_run(none, NULL, NULL, &tw_schedule_flash2, &p, &tiling, &m, none, none, none, &options), TW_ESRAM);
+        tw_numeric_run(none, NULL, NULL, &tw_schedule_flash2, &p, &tiling, &m, none, none, none, &options),
+        TW_ESRAM);
 }
 END_TEST
 

@@ -8,18 +8,23 @@
 
 Suite *tw_suite_sim_tile_ops(void);
 
-static const tw_problem problem = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 8, .seqlen_k = 8,
-                                   .head_dim = 4, .dtype = TW_FP16};
+static const tw_problem problem = {.batch = 1,
+                                   .num_heads = 1,
+                                   .num_heads_kv = 1,
+                                   .seqlen_q = 8,
+                                   .seqlen_k = 8,
+                                   .head_dim = 4,
+                                   .dtype = TW_FP16};
 
-static tw_status count_block(void (*block)(tw_emitter *, const tw_problem *, const tw_tiling *, tw_block), tw_unit unit)
+static tw_status count_block(void (*block)(tw_emitter *, const tw_problem *, const tw_tiling *, tw_block),
+                             tw_unit unit)
 {
-    const tw_schedule schedule = {
-        .name = "test",
-        .num_launches = 1,
-        .launches = {{.name = "only",
-                      .block = block,
-                      .reads = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V),
-                      .writes = TW_SET(TW_O)}}};
+    const tw_schedule schedule = {.name = "test",
+                                  .num_launches = 1,
+                                  .launches = {{.name = "only",
+                                                .block = block,
+                                                .reads = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V),
+                                                .writes = TW_SET(TW_O)}}};
     tw_machine m;
     ck_assert_int_eq(tw_machine_find(&m, "h100"), TW_OK);
     tw_tiling tiling = {.block_m = 4, .block_n = 4, .unit = unit};
@@ -27,9 +32,8 @@ static tw_status count_block(void (*block)(tw_emitter *, const tw_problem *, con
     return tw_count(&result, &schedule, &problem, &tiling, &m);
 }
 
-#define BLOCK(name)                                                                                                  \
-    static void name(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block b)
-#define UNUSED (void)p, (void)t, (void)b
+#define BLOCK(name) static void name(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block b)
+#define UNUSED      (void)p, (void)t, (void)b
 
 /* ---- one schedule for each rule ------------------------------------------------------------------------- */
 
@@ -123,7 +127,8 @@ BLOCK(multiplies_k_by_q)
 BLOCK(forgets_conversion)
 {
     UNUSED;
-    tw_slot q = load(e, TW_Q, b, b.i), k = load(e, TW_K, b, b.j), v = load(e, TW_V, b, b.j), s = matmul_nt(e, q, k);
+    tw_slot q = load(e, TW_Q, b, b.i), k = load(e, TW_K, b, b.j), v = load(e, TW_V, b, b.j),
+            s = matmul_nt(e, q, k);
     softmax(e, s, row_stats(e, b.i));
     matmul_add(e, zeros(e, b.i), s, v);
 }
@@ -204,7 +209,8 @@ typedef struct coverage {
     int64_t keys, tiles, visits, first_flags, last_flags;
 } coverage;
 
-static coverage walk_all(bool merges, const tw_problem *p, const tw_tiling *t, tw_tile rows, bool over_queries)
+static coverage walk_all(bool merges, const tw_problem *p, const tw_tiling *t, tw_tile rows,
+                         bool over_queries)
 {
     const tw_backend backend = {.merges = merges};
     tw_emitter e = {.problem = p, .tiling = t, .backend = &backend, .times = 3};
@@ -295,11 +301,10 @@ BLOCK(producer_and_consumer)
 
 START_TEST(agents_and_multicast_are_passed_on)
 {
-    const tw_schedule schedule = {.name = "test",
-                                  .num_launches = 1,
-                                  .launches = {{.name = "only",
-                                                .block = producer_and_consumer,
-                                                .reads = TW_SET(TW_Q) | TW_SET(TW_K)}}};
+    const tw_schedule schedule = {
+        .name = "test",
+        .num_launches = 1,
+        .launches = {{.name = "only", .block = producer_and_consumer, .reads = TW_SET(TW_Q) | TW_SET(TW_K)}}};
     tw_machine m;
     ck_assert_int_eq(tw_machine_find(&m, "h100"), TW_OK);
     tw_tiling tiling = {.block_m = 4, .block_n = 4};

@@ -1,7 +1,7 @@
 # The labs: handouts for students, and the grader. What students get comes from docs/labs/; what they must not see (the
 # judges, solutions, wrong submissions, attacks) from tests/labs/.
 
-labs := 1 3
+labs := 1 2 3
 
 # What a student's code is linked with is plain: no OpenMP, no sanitizer, so that it links anywhere.
 lab_cc = $(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(tw_warnings) -Wno-unknown-pragmas $(if $(WERROR),-Werror) \
@@ -28,6 +28,16 @@ lab_call_2   := tests/labs/lab2/dispatch.c
 lab_judge_3  := $(addprefix tests/labs/lab3/,judge.c expect.c replay.c records.c launch.c variant.c)
 lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c $(addprefix cpu_ref/,dtype.c problem.c status.c)
 lab_keep_3   := --keep-global-symbol='tw_*' --keep-global-symbol='lab3_*'
+# Lab 2's students run tilewise io on machines that have none of its libraries.
+lab_more_2   := $(build)/labs/lab2/tilewise
+$(lab_more_2): $(cli_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	@mkdir -p $(@D)
+ifeq ($(SANITIZE),)
+	$(CC) $(tw_cflags) $(CFLAGS) -static -Wl,--no-warnings $(LDFLAGS) $^ -o $@ -lpopt -linih $(tw_ldlibs)
+	strip $@
+else
+	cp $(build)/tilewise $@
+endif
 # Lab 3's students read the tile language as one header.
 lab_headers_3 := $(build)/labs/lab3/tile_language.h
 $(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dtype.h cpu_ref/problem.h sim/machine.h sim/tiling.h \
@@ -38,7 +48,8 @@ $(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dtype.h cpu_ref/pro
 $(build)/labs/obj/tests/labs/lab3/record.o: lab_more = -I$(build)/labs/lab3
 $(build)/labs/obj/tests/labs/lab3/record.o: $(lab_headers_3)
 # The simulator's parts that the judges of labs 2 and 3 use; within the handout's library they go along.
-lab_sim_2    := $(addprefix sim/,bounds.c)
+lab_sim_2    := $(addprefix sim/,backend_count.c emitter.c slots.c tile_ops.c $(addprefix schedules/,standard.c standard_tiled.c flash1.c flash2.c)) \
+    tests/labs/lab3/no_l2.c
 lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c emitter.c slots.c tile_ops.c) tests/labs/lab3/no_l2.c
 
 $(build)/labs/tilewise-confine: tests/labs/grader/inner.c $(build)/flags
@@ -71,7 +82,7 @@ $(build)/labs/lab$(1)/check.o: $(call lab_objects,$(sort tests/labs/grader/selfc
     $(lab_sim_$(1)) $(lab_reference)))
 	@mkdir -p $$(@D)
 	$(LD) -r $$^ -o $$@
-	objcopy --strip-debug --wildcard --keep-global-symbol=main $$@
+	objcopy --strip-debug --discard-all --wildcard --keep-global-symbol=main $$@
 
 $(build)/labs/lab$(1)/libtilewise_lab$(1).a: $(build)/labs/lab$(1)/check.o $(build)/labs/lab$(1)/calls.o
 	@rm -f $$@

@@ -104,9 +104,9 @@ lab_grade_result lab_grade_folder(const char *grader, const char *settings, cons
     lab_grade_result result = {.points = -1};
     char scratch[100], path[200];
     lab_make_scratch(scratch, sizeof scratch);
-    int status = lab_run(
-        "TMPDIR=%s/tmp %s %s --submission %s --seed %s --json %s/out/results.json >%s/out/text 2>&1", scratch,
-        settings, grader, folder, seed, scratch, scratch);
+    int status = lab_run("TMPDIR=%s/tmp %s %s --submission %s --seed %s --inputs 20 --json "
+                         "%s/out/results.json >%s/out/text 2>&1",
+                         scratch, settings, grader, folder, seed, scratch, scratch);
     if (status != 0)
         lab_run("cat %s/out/text", scratch);
     ck_assert_msg(status == 0, "grading %s ended with status %d", folder, status);

@@ -8,7 +8,8 @@
 __attribute__((constructor)) static void attack(void)
 {
     static char block[1 << 20];
-    static const char *const files[] = {"/tmp/large", "/in/large", "/large", "/dev/shm/large", "/var/tmp/large"};
+    static const char *const files[] = {"/tmp/large", "/in/large", "/large", "/dev/shm/large",
+                                        "/var/tmp/large"};
     signal(SIGXFSZ, SIG_IGN);
     long written = 0;
     for (unsigned i = 0; i < sizeof files / sizeof files[0]; i++) {

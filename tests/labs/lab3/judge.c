@@ -19,7 +19,7 @@ typedef struct tensors {
     double *all;
 } tensors;
 
-static bool make_tensors(tensors *x, lab_judge *judge, const lab3_case *c, double size)
+static bool make_tensors(tensors *x, lab_judge *judge, const lab3_case *c, double offset)
 {
     size_t nq = tw_problem_q_elements(&c->p), nk = tw_problem_k_elements(&c->p),
            nl = tw_problem_lse_elements(&c->p);
@@ -29,8 +29,13 @@ static bool make_tensors(tensors *x, lab_judge *judge, const lab3_case *c, doubl
         return false;
     x->q = x->all, x->k = x->q + nq, x->v = x->k + nk, x->o = x->v + nk, x->lse = x->o + nq;
     x->scratch = x->lse + nl, x->want = x->scratch + scratch;
-    lab_judge_normal(judge, x->q, nq, size);
+    lab_judge_normal(judge, x->q, nq, 1.0);
     lab_judge_normal(judge, x->k, nk, 1.0);
+    for (size_t i = 0; offset != 0.0 && i < nq;
+         i += d) /* all scores grow by the offset, and differ as before */
+        x->q[i] = offset / tw_problem_scale(&c->p);
+    for (size_t i = 0; offset != 0.0 && i < nk; i += d)
+        x->k[i] = 1.0;
     lab_judge_normal(judge, x->v, nk, 1.0);
     return true;
 }
@@ -123,7 +128,7 @@ static void hold(const lab3_outcome *r, const lab3_case *c, const items *at)
 }
 
 /* Runs one case; what is wrong goes to the items that it concerns. */
-static void judge_case(lab_judge *judge, lab_item *item, const items *at, const lab3_case *c, double size,
+static void judge_case(lab_judge *judge, lab_item *item, const items *at, const lab3_case *c, double offset,
                        const char *name)
 {
     int64_t ints[LAB3_CASE_INTS];
@@ -138,7 +143,7 @@ static void judge_case(lab_judge *judge, lab_item *item, const items *at, const 
         lab_message_int(&judge->question, ints[i]);
     if (!judge->asker->ask(judge->asker, &judge->answer, &judge->question, why, sizeof why) ||
         !lab3_records_check(judge->answer.ints, judge->answer.num_ints, c, why, sizeof why) ||
-        !make_tensors(&x, judge, c, size) ||
+        !make_tensors(&x, judge, c, offset) ||
         !lab3_replay(&outcome, x.o, x.lse, judge->answer.ints, judge->answer.num_ints, c, x.q, x.k, x.v, why,
                      sizeof why)) {
         lab_item *counted[] = {at->fill, at->drain, at->fits};
@@ -175,29 +180,29 @@ static void judge_shapes(lab_judge *judge, const lab3_case *paper, const items *
     lab_item *heads = lab_report_item(judge->report, 5, "numeric: heads that share K and V, and a batch");
     lab_item *large = lab_report_item(judge->report, 5, "numeric: large scores");
     lab3_case c = sized(paper, paper->t.block_m / 2, paper->t.block_m / 2, 16);
-    judge_case(judge, one, at, &c, 1.0, "one tile");
+    judge_case(judge, one, at, &c, 0.0, "one tile");
     c = sized(paper, 128, 128, 16);
-    judge_case(judge, many, at, &c, 1.0, "tiles that divide");
+    judge_case(judge, many, at, &c, 0.0, "tiles that divide");
     if (c.task == LAB3_K_OUTER || c.task == LAB3_TWO_TILES) {
         c.p.causal = false;
-        judge_case(judge, many, at, &c, 1.0, "without a mask");
+        judge_case(judge, many, at, &c, 0.0, "without a mask");
     }
     c.t = (tw_tiling){.block_m = 16, .block_n = 32};
-    judge_case(judge, many, at, &c, 1.0, "other tiles");
+    judge_case(judge, many, at, &c, 0.0, "other tiles");
     int tail = lab_judge_pick(judge, 1, 7);
     c = sized(paper, 96 + tail, 96 + tail, 24);
-    judge_case(judge, tails, at, &c, 1.0, "tails");
+    judge_case(judge, tails, at, &c, 0.0, "tails");
     c = sized(paper, 33, 33, 8);
-    judge_case(judge, tails, at, &c, 1.0, "a last tile of one row");
+    judge_case(judge, tails, at, &c, 0.0, "a last tile of one row");
     c = sized(paper, 40, 150 + tail, 16);
-    judge_case(judge, edges, at, &c, 1.0, "more keys than queries");
+    judge_case(judge, edges, at, &c, 0.0, "more keys than queries");
     c = sized(paper, 150, 60 + tail, 16);
-    judge_case(judge, edges, at, &c, 1.0, "rows that see nothing");
+    judge_case(judge, edges, at, &c, 0.0, "rows that see nothing");
     c = sized(paper, 70, 70, 16);
     c.p.batch = 2, c.p.num_heads = 4, c.p.num_heads_kv = 2;
-    judge_case(judge, heads, at, &c, 1.0, "heads and batch");
+    judge_case(judge, heads, at, &c, 0.0, "heads and batch");
     c = sized(paper, 80, 80, 16);
-    judge_case(judge, large, at, &c, 1e4, "scores to 10000");
+    judge_case(judge, large, at, &c, 1e4, "scores around 10000");
 }
 
 static void judge_paper(lab_judge *judge, const lab3_case *paper)

@@ -3,7 +3,7 @@
 
 typedef struct block_state {
     tw_slot q, o;
-    tw_row_stats stats;
+    tw_row_stats rows_so_far;
 } block_state;
 
 static void visit(tw_emitter *e, tw_block b, block_state *x, int64_t first, int64_t end)
@@ -14,8 +14,8 @@ static void visit(tw_emitter *e, tw_block b, block_state *x, int64_t first, int6
         tw_slot k_tile = load(e, TW_K, b, keys.tile), scores = matmul_nt(e, x->q, k_tile);
         release(e, k_tile);
         mask(e, scores);
-        online_softmax(e, scores, x->stats);
-        rescale(e, x->o, x->stats);
+        online_softmax(e, scores, x->rows_so_far);
+        rescale(e, x->o, x->rows_so_far);
         tw_slot v_tile = load(e, TW_V, b, keys.tile);
         matmul_add(e, x->o, scores, v_tile);
         release(e, v_tile);
@@ -31,15 +31,15 @@ void lab3_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block
     int64_t first_tile = from > 0 ? from / t->block_n : 0;
     int64_t sink_end = last_sink / t->block_n + 1;
     sink_end = sink_end < end_tile ? sink_end : end_tile;
-    block_state x = {.q = {-1}, .o = zeros(e, b.i), .stats = row_stats(e, b.i)};
+    block_state x = {.q = {-1}, .o = zeros(e, b.i), .rows_so_far = row_stats(e, b.i)};
     visit(e, b, &x, 0, sink_end);
     visit(e, b, &x, first_tile > sink_end ? first_tile : sink_end, end_tile);
     if (x.q.id >= 0)
         release(e, x.q);
-    normalize(e, x.o, x.stats);
-    lse(e, x.stats);
+    normalize(e, x.o, x.rows_so_far);
+    lse(e, x.rows_so_far);
     store(e, TW_O, b, x.o);
-    store(e, TW_LSE, b, x.stats.m);
+    store(e, TW_LSE, b, x.rows_so_far.m);
     release(e, x.o);
-    release_stats(e, x.stats);
+    release_stats(e, x.rows_so_far);
 }
