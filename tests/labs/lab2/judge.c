@@ -141,7 +141,8 @@ static void judge_crossover(lab_judge *judge)
         expect(judge, item, LAB2_CROSSOVER, (int64_t[]){n, d, element, 0}, lab2_crossover(n, d, element),
                "crossover_sram_bytes",
                i == 1 ? "For so short a sequence not even a single pass is cheaper: then it is 0."
-                      : "The smallest block_n for which flash1_elements() < standard_elements(), and the bytes of four "
+                      : "The smallest block_n for which flash1_elements() < standard_elements(), and the "
+                        "bytes of four "
                         "such tiles. Compare with the textbook's ledger.");
     }
 }
