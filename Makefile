@@ -38,6 +38,7 @@ commit := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(sh
 deps_env := CC='$(CC)' OPENMP='$(OPENMP)' DEPS='$(DEPS)' NVCC='$(NVCC)'
 deps     := $(deps_env) tests/deps.sh
 have     := $(deps_env) tests/deps.sh --have
+missing  := $(deps_env) tests/deps.sh --missing
 submake  := $(MAKE) --no-print-directory
 # Programs started by a recipe find what was built here, whatever $(build) is.
 export TW_BUILD = $(build)
@@ -60,7 +61,7 @@ $(build)/obj/%.o: %.c $(build)/flags
 FORCE:
 
 # What a target of $(all_targets) needs beyond a C compiler.
-needs/$(build)/tilewise := popt inih
+needs/$(build)/tilewise := popt inih jansson
 needs/gpu := nvcc
 
 all: ## everything that this machine can build; says what it leaves out, and why
@@ -68,7 +69,7 @@ all: ## everything that this machine can build; says what it leaves out, and why
 	@+openmp=$(OPENMP); $(have) openmp || { openmp=0; echo "left out: OpenMP, because $(CC) -fopenmp does not link"; }; \
 	$(foreach t,$(sort $(all_targets) gpu), \
 	    if $(have) $(needs/$(t)); then $(submake) OPENMP=$$openmp $(t) || exit; \
-	    else echo "left out: $(t), which needs $(subst $() , and ,$(strip $(needs/$(t))))"; fi;)
+	    else echo "left out: $(t), because this is missing: $$($(missing) $(needs/$(t)))"; fi;)
 
 deps: ## install what report and test need (FOR="docs lint": what those need)
 	@$(deps) $(FOR)
@@ -80,6 +81,7 @@ help: ## this list
 	@echo '  CC=clang  OPENMP=0  SANITIZE=address,undefined  CFLAGS=…  CUDA_ARCH=90  NVCC=…'
 	@echo '  DEPS=no            install nothing, only say what is missing'
 	@echo '  GPU=1              make report: measure here first instead of reading the recorded CSV files'
+	@echo '  LAB=1              handout, grade, grade-all, gradescope: which lab'
 	@echo '  FUZZ_SECONDS=20    make fuzz: how long each fuzzer runs'
 
 clean: ## remove build/
@@ -87,13 +89,13 @@ clean: ## remove build/
 
 # --- quality -------------------------------------------------------------------------------------------------
 
-c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c)
-c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h)
+c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c) $(lab_sources)
+c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h) $(lab_headers)
 cuda_sources := $(wildcard gpu/*.cu gpu/*.cuh gpu/kernels/*.cu gpu/kernels/*.cuh gpu/kernels/*.h)
 
 format: ## rewrite all C and CUDA C as .clang-format says
 	@$(deps) format
-	clang-format -i $(c_sources) $(c_headers) $(cuda_sources)
+	clang-format -i $(c_sources) $(c_headers) $(cuda_sources) $(lab_submissions)
 
 lint: ## clang-format, cppcheck and clang-tidy find nothing
 	@$(deps) lint
@@ -101,23 +103,23 @@ lint: ## clang-format, cppcheck and clang-tidy find nothing
 
 lint-format: ## the first part of lint: is everything formatted?
 	@$(deps) lint-format
-	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources)
+	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources) $(lab_submissions)
 
-lint-cppcheck: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the second part: cppcheck
+lint-cppcheck: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the second part: cppcheck
 	@$(deps) lint-cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
-	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen \
-	    $(filter-out gpu/%,$(c_sources))
+	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen -I$(build)/labs/lab3 \
+	    -DLAB_SOLUTIONS='""' $(filter-out gpu/%,$(c_sources))
 
-lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
+lint-tidy: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
 	@$(deps) lint-tidy
 	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/%,$(c_sources)) -- \
-	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -Wno-unknown-pragmas
+	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -I$(build)/labs/lab3 -DLAB_SOLUTIONS='""' -Wno-unknown-pragmas
 
 coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
 	@$(deps) coverage
 	rm -rf $(build)/coverage
-	@+$(submake) build=$(build)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' run-suites
+	@+$(submake) build=$(build)/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' test-suites
 	@for folder in cpu_ref sim; do \
 	    gcovr --root . --object-directory $(build)/coverage --filter "$$folder/" --fail-under-line 90 \
 	        --print-summary --html-details $(build)/coverage/$$folder.html || exit; \
@@ -125,6 +127,9 @@ coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
 
 # --- tests ---------------------------------------------------------------------------------------------------
 # tests/module.mk builds $(build)/tests/check_tilewise, which holds every suite, and test-suites, which runs it.
+
+# Tests also run the program.
+test-suites: | $(build)/tilewise
 
 .PHONY: test run-tests sanitize sanitize-compiler sanitize-valgrind fuzz
 with_openmp = OPENMP=$$(if $(have) openmp; then echo $(OPENMP); else echo 0; fi)
@@ -137,11 +142,12 @@ test: ## every suite, the command line and the README's examples; warnings are e
 run-tests:
 	@$(have) cc || { echo "test: nothing can be built or run without a C compiler"; exit 1; }
 	@+$(submake) $(build)/libtilewise_ref.a $(build)/libtilewise_ref.so
-	@+if $(have) popt inih; then $(submake) $(build)/tilewise; \
-	    else echo "left out: $(build)/tilewise, which needs popt and inih"; fi
-	@$(have) check popt inih jansson || { echo "test: these suites cannot run, because" \
-	    "$$(for part in check popt inih jansson; do $(have) $$part || echo -n "$$part "; done)is missing:"; \
-	    ls tests/check_*.c; exit 1; }
+	@+if $(have) popt inih jansson; then $(submake) $(build)/tilewise; \
+	    else echo "left out: $(build)/tilewise, because this is missing: $$($(missing) popt inih jansson)"; fi
+	@$(have) check popt inih jansson || { \
+	    echo "test: this is missing: $$($(missing) check popt inih jansson). Without it these suites cannot run:"; \
+	    sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | paste -sd ' '; exit 1; }
+	@+$(submake) test-shared-library
 	@+$(submake) test-suites
 
 sanitize: ## the suites under address, undefined-behaviour and leak sanitizers, then under valgrind
@@ -153,14 +159,31 @@ sanitize-compiler: ## the first half of sanitize
 	@+ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(submake) build=$(build)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' WERROR=1 test-suites
 
+# The suites that start programs are left out: valgrind would not follow; the program is run by itself instead.
+valgrind := valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
+    --errors-for-leak-kinds=definite,indirect --error-exitcode=9
+valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|readme|house)$$')
 sanitize-valgrind: ## the second half of sanitize, the slow one
 	@$(deps) sanitize-valgrind
 	@+$(submake) build=$(build)/valgrind CFLAGS='-O1 -g' $(build)/valgrind/tests/check_tilewise $(build)/valgrind/tilewise
-	CK_FORK=no TW_BUILD=$(build)/valgrind valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
-	    --error-exitcode=9 $(build)/valgrind/tests/check_tilewise
+	CK_FORK=no TW_BUILD=$(build)/valgrind $(valgrind) $(build)/valgrind/tests/check_tilewise $(valgrind_suites)
+	$(valgrind) $(build)/valgrind/tilewise io --seqlen 300,1k --causal > /dev/null
+	$(valgrind) $(build)/valgrind/tilewise run --seqlen 97 --heads 4 --heads-kv 2 --head-dim 40 --causal > /dev/null
+
+# The program as a debugger wants it, in a folder of its own.
+gdb_program := $(build)/gdb/tilewise
+ARGS        ?= --example
+.PHONY: gdb
+$(gdb_program): FORCE
+	@+$(submake) build=$(build)/gdb CFLAGS='-O0 -g' LDFLAGS= SANITIZE= $@
+
+gdb: ## gdb on a small walk, with tw-step, tw-row, tw-tile, tw-watch-max (ARGS="--seqlen 8 --causal")
+	@$(deps) gdb
+	@+DEPS=no $(submake) $(with_openmp) $(gdb_program)
+	gdb -q -x tests/gdb/tilewise.gdb -ex 'set args step --plain $(ARGS) < /dev/null > /dev/null' $(gdb_program)
 
 fuzz: ## short runs of every fuzzer in tests/fuzz, with clang's libFuzzer
-	@$(deps) fuzz
+	@$(deps_env) CC=clang tests/deps.sh fuzz
 	@+DEPS=no $(submake) build=$(build)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPENMP=0 run-fuzzers
 
 FUZZ_SECONDS ?= 20
@@ -169,9 +192,10 @@ fuzzers := $(patsubst tests/fuzz/%.c,$(build)/%,$(wildcard tests/fuzz/fuzz_*.c))
 run-fuzzers: $(fuzzers)
 	@for fuzzer in $(fuzzers); do \
 	    name=$$(basename $$fuzzer); mkdir -p $(build)/corpus/$$name; \
-	    echo "$$name: $(FUZZ_SECONDS) s"; \
-	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(build)/$$name- -verbosity=0 \
-	        $(build)/corpus/$$name tests/fuzz/seeds/$$name || exit; \
+	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(build)/$$name- -print_final_stats=1 \
+	        $(build)/corpus/$$name $$(ls -d tests/fuzz/seeds/$$name 2>/dev/null) > $(build)/$$name.log 2>&1 || \
+	        { tail -n 40 $(build)/$$name.log; echo "$$name: found something, see above"; exit 1; }; \
+	    echo "$$name: nothing found in $$(awk '/number_of_executed_units/ {print $$2}' $(build)/$$name.log) runs"; \
 	done
 
 $(build)/fuzz_%: tests/fuzz/fuzz_%.c $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a

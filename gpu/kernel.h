@@ -4,7 +4,10 @@
  *
  * A kernel says which schedule and tiling it implements, so that its bytes are predicted before it runs.
  * Tensors have the shapes and layouts of cpu_ref/problem.h, contiguous, in device memory, aligned to 256
- * bytes. Kernels are asynchronous on args->stream, allocate nothing and do not synchronise.
+ * bytes. Kernels are asynchronous on args->stream, allocate nothing on the device and do not synchronise.
+ *
+ * Device functions whose name starts with `tw_init_` prepare memory (O = 0, m = −∞); counters leave them out,
+ * because the counts of sim/ leave them out too.
  */
 #ifndef TW_GPU_KERNEL_H
 #define TW_GPU_KERNEL_H
@@ -24,11 +27,11 @@ struct CUstream_st;
 /** Everything that one launch needs. */
 typedef struct tw_gpu_args {
     tw_problem problem;
-    tw_tiling tiling;
+    tw_tiling tiling;      /**< one that supports() accepted for this problem */
     const void *q, *k, *v; /**< fp16 or bf16, as problem.dtype says */
     void *o;               /**< out, in problem.dtype */
     float *lse;            /**< out, never NULL */
-    void *workspace;       /**< workspace_bytes() bytes, contents undefined */
+    void *workspace;       /**< workspace_bytes() bytes, aligned to 256, contents undefined */
     struct CUstream_st *stream;
 } tw_gpu_args;
 
@@ -38,10 +41,12 @@ typedef struct tw_gpu_kernel {
     const char *schedule; /**< name in the registry of sim/: whose bytes it claims to move */
     const char *idea;     /**< one line: what this rung adds */
     int min_arch;         /**< lowest compute capability, 80 for 8.0 */
-    /** Tile sizes used when the user names none; block sizes 0 in `wanted` mean "choose". */
-    tw_tiling (*tiling)(const tw_problem *problem, const tw_tiling *wanted);
+    tw_tiling tiling;     /**< used when the user names no tile sizes */
+    /** Every tiling that was compiled, ended by one with block_m 0; NULL if `tiling` is the only one. */
+    const tw_tiling *tilings;
     /** TW_OK, or TW_EUNSUPPORTED with a line that says what would be supported. */
     tw_status (*supports)(const tw_problem *problem, const tw_tiling *tiling);
+    /** Bytes of device memory beside Q, K, V, O and LSE; may be 0. */
     size_t (*workspace_bytes)(const tw_problem *problem, const tw_tiling *tiling);
     /** TW_OK, or TW_EGPU with the CUDA error's name and text. */
     tw_status (*launch)(const tw_gpu_args *args);

@@ -1,0 +1,61 @@
+# The GPU side: build/tilewise-gpu, and a plugin as an example. Needs nvcc; nothing on the CPU side needs this.
+
+cuda_home  := $(abspath $(dir $(NVCC))/..)
+nvcc_flags := -std=c++17 -O3 -lineinfo -gencode arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)] \
+              -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
+
+gpu_c_sources  := $(wildcard gpu/*.c)
+gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
+gpu_objects    := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(gpu_cu_sources:%.cu=$(build)/%.o)
+# What needs no CUDA, for tests on machines without it.
+gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name)
+
+$(build)/obj/gpu/%.o: object_cflags = -isystem $(cuda_home)/include
+
+$(build)/gpu/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(NVCC) $(nvcc_flags)' | cmp -s - $@ || echo '$(NVCC) $(nvcc_flags)' > $@
+
+# ptxas says what every kernel takes; that is kept beside the object, and a kernel that spills is an error.
+$(build)/gpu/%.o: gpu/%.cu $(build)/gpu/flags | has-nvcc
+	@mkdir -p $(@D)
+	$(NVCC) $(nvcc_flags) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ > $(@:.o=.ptxas.txt) 2>&1 || \
+	    { cat $(@:.o=.ptxas.txt); rm -f $@; exit 1; }
+	@! grep -E 'warning|error' $(@:.o=.ptxas.txt)
+	@! grep -B1 -E '[1-9][0-9]* bytes (stack frame|spill)' $(@:.o=.ptxas.txt) || \
+	    { echo '$<: a kernel spills registers, see $(@:.o=.ptxas.txt)'; rm -f $@; exit 1; }
+
+-include $(gpu_cu_sources:%.cu=$(build)/%.d)
+
+# cuBLAS is the one library that is loaded at run time, so that the program can be copied to another machine.
+# A plugin finds tw_fail() and the like in the program.
+$(build)/tilewise-gpu: $(gpu_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	$(NVCC) -cudart static $(if $(filter 1,$(OPENMP)),-Xcompiler -fopenmp) $^ -o $@ -L$(cuda_home)/lib64 -lcublas \
+	    -Xlinker -rpath,$(cuda_home)/lib64 -Xlinker --export-dynamic-symbol='tw_*' -l:libpopt.a -l:libinih.a $(tw_ldlibs) -ldl
+
+$(build)/plugin_example.so: gpu/plugin_example.cu gpu/kernel.h gpu/cuda_try.h $(build)/gpu/flags | has-nvcc
+	$(NVCC) $(nvcc_flags) -cudart static -shared $< -o $@ 2> $(build)/gpu/plugin_example.ptxas.txt || \
+	    { cat $(build)/gpu/plugin_example.ptxas.txt; exit 1; }
+
+.PHONY: has-nvcc bench validate counters sanitize-gpu
+has-nvcc:
+	@$(NVCC) --version >/dev/null 2>&1 || \
+	    { echo 'make gpu needs nvcc, the CUDA compiler: install the CUDA toolkit, or say NVCC=/path/to/nvcc'; exit 1; }
+
+gpu: has-nvcc $(build)/tilewise-gpu $(build)/plugin_example.so ## the GPU kernels and build/tilewise-gpu (needs nvcc)
+
+# The grid of the measurements in notebooks_data/: 16k tokens in all, hidden size 2048.
+GPU_GRID ?= --seqlen 512..16k --tokens 16k --hidden 2048 --head-dim 64,128 --mask both
+GPU_CSV  ?= $(build)/gpu
+
+validate: gpu ## every GPU kernel against the CPU reference on awkward shapes (needs a GPU)
+	$(build)/tilewise-gpu validate
+
+bench: gpu ## time and energy of every GPU kernel into build/gpu/bench.csv (needs a GPU)
+	$(build)/tilewise-gpu bench $(GPU_GRID) --csv $(GPU_CSV)/bench.csv
+
+counters: gpu ## hardware counters of every GPU kernel into build/gpu/counters.csv (needs ncu and a GPU)
+	gpu/counters.py --program $(build)/tilewise-gpu --csv $(GPU_CSV)/counters.csv $(GPU_GRID)
+
+sanitize-gpu: gpu ## compute-sanitizer's four tools on every GPU kernel (needs a GPU)
+	gpu/sanitize.sh $(build)/tilewise-gpu

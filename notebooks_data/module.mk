@@ -1,0 +1,36 @@
+# Pictures and the report: predictions are made when they are drawn, measurements are read from CSV files.
+
+ifeq ($(GPU),1)
+measured_dir := $(build)/gpu
+else
+measured_dir := notebooks_data/h100
+endif
+plots_dir := notebooks_data/plots
+
+$(build)/plot_data: $(build)/obj/notebooks_data/plots/plot_data.o $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -linih $(tw_ldlibs)
+
+.PHONY: report plots report-files plot-files plot-csv gpu-measurements
+plot-csv: $(build)/tilewise $(build)/plot_data
+	@$(plots_dir)/make_data.sh $(measured_dir) $(build)/report/data
+
+plots: ## the pictures alone: build/report/*.svg and *.png
+	@$(deps) plots || true
+	@+DEPS=no $(submake) $(with_openmp) plot-files
+
+plot-files: plot-csv
+	@if $(have) gnuplot; then $(plots_dir)/draw.sh $(build)/report/data $(build)/report; \
+	    else echo "left out: the pictures, because gnuplot is missing"; rm -f $(build)/report/*.svg $(build)/report/*.png; fi
+
+report: ## simulate, compare with the recorded measurements (GPU=1: measure here), write build/report/index.html
+	@$(deps) report || true
+	@$(have) cc popt inih || { echo "report: nothing can be simulated without a C compiler, popt and inih"; exit 1; }
+	@+$(if $(filter 1,$(GPU)),DEPS=no $(submake) $(with_openmp) gpu-measurements)
+	@+DEPS=no $(submake) $(with_openmp) report-files
+
+# Without permission to read counters there is still a report, of times alone.
+gpu-measurements: bench
+	@+$(submake) counters || { rm -f $(build)/gpu/counters.csv; echo "left out: counters.csv, see above"; }
+
+report-files: plot-files
+	@$(plots_dir)/report.sh $(measured_dir) $(build)/report

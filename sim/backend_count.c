@@ -60,12 +60,14 @@ static void count_store(counter *c, const tw_emitter *e, const tw_op *op)
 /* Unmasked pairs that an operation on the scores `s` stands for. */
 static int64_t pairs_of(counter *c, const tw_emitter *e, const tw_op *op, const tw_slot_info *s)
 {
-    int64_t pairs = 0; /* tw_slot_pairs() covers the runs of s; the rest of `times` is heads and outer loops */
+    int64_t pairs =
+        0; /* tw_slot_pairs() covers the runs of s; the rest of `times` is heads and outer loops */
     add_product(c, &pairs, tw_slot_pairs(e, s), op->times / (s->rows.run * s->cols.run));
     return pairs;
 }
 
-static void count_product(counter *c, const tw_emitter *e, const tw_op *op, const tw_slot_info *s, int64_t depth)
+static void count_product(counter *c, const tw_emitter *e, const tw_op *op, const tw_slot_info *s,
+                          int64_t depth)
 {
     add_product(c, &c->now->flops, 2 * depth, pairs_of(c, e, op, s));
     add_product(c, &c->now->flops_executed, 2 * depth * tw_slot_elements(s), op->times);
@@ -100,7 +102,8 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
     default:
         break;
     }
-    return c->overflow ? tw_fail(TW_EOVERFLOW, "the counts of %s do not fit 63 bits", e->schedule->name) : TW_OK;
+    return c->overflow ? tw_fail(TW_EOVERFLOW, "the counts of %s do not fit 63 bits", e->schedule->name)
+                       : TW_OK;
 }
 
 static int64_t larger(int64_t a, int64_t b)
@@ -176,10 +179,14 @@ static void add_up(counter *c)
     }
 }
 
-static const tw_backend count_backend = {
-    .merges = true, .begin_launch = begin_launch, .op = count_op, .end_block = end_block, .end_launch = end_launch};
+static const tw_backend count_backend = {.merges = true,
+                                         .begin_launch = begin_launch,
+                                         .op = count_op,
+                                         .end_block = end_block,
+                                         .end_launch = end_launch};
 
-static bool fits(const tw_schedule *schedule, const tw_problem *problem, tw_tiling tiling, const tw_machine *machine)
+static bool fits(const tw_schedule *schedule, const tw_problem *problem, tw_tiling tiling,
+                 const tw_machine *machine)
 {
     counter c = {.overflow = false};
     return tw_emit(schedule, problem, &tiling, machine, &count_backend, &c) != TW_ESRAM;
@@ -215,7 +222,8 @@ static tw_status does_not_fit(const tw_schedule *schedule, const tw_problem *pro
     tw_largest_tiling(&fit, schedule, problem, tiling, machine);
     if (fit.block_m == 0)
         return tw_fail(TW_ESRAM, "%s; not even tiles of one row fit at head_dim %d", line, problem->head_dim);
-    return tw_fail(TW_ESRAM, "%s; the largest that fits is block_m %d, block_n %d", line, fit.block_m, fit.block_n);
+    return tw_fail(TW_ESRAM, "%s; the largest that fits is block_m %d, block_n %d", line, fit.block_m,
+                   fit.block_n);
 }
 
 tw_status tw_count(tw_count_result *result, const tw_schedule *schedule, const tw_problem *problem,

@@ -45,8 +45,9 @@ typedef struct tw_count_result {
  * @return TW_OK; as tw_emit(), where the line for TW_ESRAM also names the largest tiles that would fit;
  *         TW_EOVERFLOW (a count does not fit 63 bits)
  */
-TW_MUST_CHECK tw_status tw_count(tw_count_result *result, const tw_schedule *schedule, const tw_problem *problem,
-                                 const tw_tiling *tiling, const tw_machine *machine);
+TW_MUST_CHECK tw_status tw_count(tw_count_result *result, const tw_schedule *schedule,
+                                 const tw_problem *problem, const tw_tiling *tiling,
+                                 const tw_machine *machine);
 
 /**
  * @brief The largest tiles that fit on chip.

@@ -17,7 +17,7 @@ typedef struct executor {
     tw_rounding rounding;
     const tw_numeric_observer *observer;
     tw_numeric_stats stats;
-    tw_status status; /* what the arithmetic itself found wrong */
+    tw_status status;   /* what the arithmetic itself found wrong */
     int64_t drop, seen; /* a test's: which operation to leave out, how many were offered so far */
 } executor;
 
@@ -138,9 +138,11 @@ static void matmul_nt(executor *x, const tw_emitter *e, const tw_op *op)
 /* O += P V */
 static void matmul_add(executor *x, const tw_emitter *e, const tw_op *op)
 {
-    int rows = e->slots[op->a].rows.rows, keys = e->slots[op->a].cols.rows, width = e->slots[op->dst].cols.rows;
+    int rows = e->slots[op->a].rows.rows, keys = e->slots[op->a].cols.rows,
+        width = e->slots[op->dst].cols.rows;
     for (int i = 0; i < rows; i++)
-        tw_online_accumulate(row_of(x, e, op->dst, i), row_of(x, e, op->a, i), x->slots[op->b], keys, width, width);
+        tw_online_accumulate(row_of(x, e, op->dst, i), row_of(x, e, op->a, i), x->slots[op->b], keys, width,
+                             width);
 }
 
 static void mask(executor *x, const tw_emitter *e, const tw_op *op)
@@ -158,7 +160,8 @@ static void mask(executor *x, const tw_emitter *e, const tw_op *op)
 static void softmax_row(executor *x, const tw_emitter *e, const tw_op *op, int r)
 {
     int n = e->slots[op->dst].cols.rows;
-    double *s = row_of(x, e, op->dst, r), *m = &x->slots[op->stats.m.id][r], *l = &x->slots[op->stats.l.id][r];
+    double *s = row_of(x, e, op->dst, r), *m = &x->slots[op->stats.m.id][r],
+           *l = &x->slots[op->stats.l.id][r];
     double m_new = tw_online_max(*m, s, n), alpha = tw_online_rescale_factor(*m, m_new);
     if (op->kind == TW_OP_ROW_STATS) { /* S must survive: its exponents are summed one at a time */
         *l *= alpha;

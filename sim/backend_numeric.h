@@ -16,8 +16,8 @@ extern "C" {
 
 /** How numbers are kept while a schedule is executed. */
 typedef enum tw_rounding {
-    TW_ROUND_NEVER,  /**< double throughout: the result is exact attention to 1e-12 or so */
-    TW_ROUND_AS_GPU  /**< slots in fp32, P in the input's type for tensor cores, tensors in HBM in theirs */
+    TW_ROUND_NEVER, /**< double throughout: the result is exact attention to 1e-12 or so */
+    TW_ROUND_AS_GPU /**< slots in fp32, P in the input's type for tensor cores, tensors in HBM in theirs */
 } tw_rounding;
 
 /** What was executed, besides the results. */
@@ -51,10 +51,10 @@ typedef struct tw_numeric_options {
  * @param[out] stats  may be NULL
  * @return TW_OK; as tw_emit(); TW_ENOMEM
  */
-TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const tw_schedule *schedule,
-                                       const tw_problem *problem, const tw_tiling *tiling,
-                                       const tw_machine *machine, const double *q, const double *k,
-                                       const double *v, const tw_numeric_options *options);
+TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats,
+                                       const tw_schedule *schedule, const tw_problem *problem,
+                                       const tw_tiling *tiling, const tw_machine *machine, const double *q,
+                                       const double *k, const double *v, const tw_numeric_options *options);
 
 /**
  * @brief Bytes of memory that tw_numeric_run() takes besides q, k, v, o: intermediate tensors and slots.

@@ -6,7 +6,7 @@
 
 /* One head's traffic, as elements of the input's type and as fp32 row statistics. */
 typedef struct traffic {
-    int64_t fill, drain;           /* elements of the input's type */
+    int64_t fill, drain;             /* elements of the input's type */
     int64_t fill_stats, drain_stats; /* row statistics */
 } traffic;
 
@@ -72,8 +72,8 @@ static traffic flash2(const tw_problem *p, const tw_tiling *t)
     return (traffic){.fill = q_rows * d + 2 * keys * d, .drain = p->seqlen_q * d, .drain_stats = p->seqlen_q};
 }
 
-tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const char *schedule, const tw_problem *p,
-                               const tw_tiling *t, const tw_machine *machine)
+tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const char *schedule,
+                               const tw_problem *p, const tw_tiling *t, const tw_machine *machine)
 {
     traffic one;
     if (strcmp(schedule, "standard") == 0)

@@ -1,4 +1,5 @@
 /* From options to what is to be counted: the machine, and the product of all lists. */
+#include "backend_count.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -40,6 +41,10 @@ static tw_status axes_of(axes *a, const tw_options *o)
     if (o->seqlen.count > 0 && o->seqlen_q.count > 0 && o->seqlen_k.count > 0)
         return tw_fail(TW_EINVAL,
                        "--seqlen, --seqlen-q and --seqlen-k are all given, two of them say everything");
+    if (o->tokens > 0 && o->batch.count > 0)
+        return tw_fail(TW_EINVAL, "--tokens and --batch are both given, one of them says everything");
+    if (o->hidden > 0 && o->heads.count > 0)
+        return tw_fail(TW_EINVAL, "--hidden and --heads are both given, one of them says everything");
     tw_int_list seqlen = list_or(&o->seqlen, 1024);
     a->paired = o->seqlen_q.count == 0 && o->seqlen_k.count == 0;
     a->seqlen_q = o->seqlen_q.count > 0 ? o->seqlen_q : seqlen;
@@ -66,6 +71,8 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
     int value[NUM_AXES] = {0};
     for (int i = NUM_AXES - 1; i >= 0; i--) {
         size_t count = (size_t)(lists[i] ? lists[i]->count : a->algorithms.count);
+        if (count == 0)
+            continue; /* no list is empty, but nothing here says so */
         value[i] = lists[i] ? lists[i]->values[index % count] : (int)(index % count);
         index /= count;
     }
@@ -82,6 +89,39 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
                             .block_n = value[BLOCK_N],
                             .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR};
     c->tiling = c->wanted;
+}
+
+/* A schedule's own rule counts K, V, Q and O; where scores and statistics stand in the same memory, its block_n is cut
+ * to what fits. Tiles that the user gave, and the common default, are left as they are: they may be refused. */
+static void choose_tiles(tw_case *c, const tw_machine *machine)
+{
+    tw_tiling fitting;
+    tw_schedule_default_tiling(c->schedule, &c->tiling, &c->problem, machine);
+    if (!c->schedule->default_tiling || c->wanted.block_n != 0)
+        return;
+    tw_largest_tiling(&fitting, c->schedule, &c->problem, &c->tiling, machine);
+    if (fitting.block_m == c->tiling.block_m)
+        c->tiling = fitting;
+}
+
+/* batch = tokens / seqlen_q and heads = hidden / head_dim, where those were given. */
+static tw_status share_out(tw_case *c, const tw_options *o)
+{
+    tw_problem *p = &c->problem;
+    if (o->tokens % p->seqlen_q != 0)
+        return tw_fail(TW_EINVAL, "--tokens is %d, it must be a multiple of seqlen_q, which is %d", o->tokens,
+                       p->seqlen_q);
+    if (o->hidden % p->head_dim != 0)
+        return tw_fail(TW_EINVAL, "--hidden is %d, it must be a multiple of head_dim, which is %d", o->hidden,
+                       p->head_dim);
+    if (o->tokens > 0)
+        p->batch = o->tokens / p->seqlen_q;
+    if (o->hidden > 0) {
+        bool grouped = o->heads_kv.count > 0;
+        p->num_heads = o->hidden / p->head_dim;
+        p->num_heads_kv = grouped ? p->num_heads_kv : p->num_heads;
+    }
+    return tw_problem_check(p);
 }
 
 static size_t number_of_cases(const axes *a)
@@ -105,12 +145,12 @@ tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *opt
         return tw_fail(TW_ENOMEM, "no memory for %zu cases", n);
     for (size_t i = 0; i < n; i++) {
         case_at(&all[i], &a, options, i);
-        tw_status status = tw_problem_check(&all[i].problem);
+        tw_status status = share_out(&all[i], options);
         if (status != TW_OK) {
             free(all);
             return status;
         }
-        tw_schedule_default_tiling(all[i].schedule, &all[i].tiling, &all[i].problem, machine);
+        choose_tiles(&all[i], machine);
     }
     *cases = all;
     *count = n;

@@ -78,9 +78,9 @@ static tw_status report(const tw_case *cases, size_t count, const tw_options *o,
 {
     tw_csv csv = {.file = NULL};
     tw_counted *counted = calloc(count, sizeof *counted);
-    tw_status status = counted ? TW_OK : tw_fail(TW_ENOMEM, "no memory for %zu cases", count);
-    if (status == TW_OK)
-        status = count_all(counted, cases, count, machine);
+    if (!counted)
+        return tw_fail(TW_ENOMEM, "no memory for %zu cases", count);
+    tw_status status = count_all(counted, cases, count, machine);
     if (status == TW_OK)
         status = tw_csv_open(&csv, o->csv);
     if (status == TW_OK) {

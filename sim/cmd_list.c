@@ -1,14 +1,9 @@
 /* tilewise list: algorithms, machines, kernels, a line each. */
 #include "commands.h"
+#include "kernels.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#if defined(__has_include)
-#if __has_include("../gpu/kernels.def")
-#define HAVE_KERNELS 1
-#endif
-#endif
 
 static tw_status list_algorithms(void)
 {
@@ -29,14 +24,14 @@ static tw_status list_machines(void)
 
 static tw_status list_kernels(void)
 {
-#ifdef HAVE_KERNELS
-#define TW_KERNEL(name, symbol, schedule, block_m, block_n, unit, fetch, min_arch, idea)                     \
-    printf("%-20s %-15s %4d x %-4d %s\n", name, schedule, block_m, block_n, idea);
-#include "../gpu/kernels.def"
+    const tw_kernel_claim *kernel;
+    if (!tw_kernel_at(0))
+        return tw_fail(TW_EUNSUPPORTED,
+                       "this program was built without gpu/kernels.def, so it knows no kernels");
+    for (int i = 0; (kernel = tw_kernel_at(i)); i++)
+        printf("%-20s %-15s %4d x %-4d %s\n", kernel->name, kernel->schedule, kernel->tiling.block_m,
+               kernel->tiling.block_n, kernel->idea);
     return TW_OK;
-#else
-    return tw_fail(TW_EUNSUPPORTED, "this program was built without gpu/kernels.def, so it knows no kernels");
-#endif
 }
 
 static const struct {

@@ -2,6 +2,8 @@
 #include "backend_count.h"
 #include "backend_numeric.h"
 #include "commands.h"
+#include "csv.h"
+#include "progress.h"
 #include "table.h"
 #include "tensors.h"
 #include "verify.h"
@@ -60,10 +62,7 @@ static tw_status check_memory(const tw_case *c, bool inputs_there)
 static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, const tw_machine *machine,
                          const run_options *o)
 {
-    tw_count_result counted;
     tw_problem judged = c->problem;
-    TW_TRY(tw_count(&counted, c->schedule, &c->problem, &c->tiling, machine));
-    x->counts = counted.total;
     x->o = malloc(tw_problem_q_elements(&c->problem) * sizeof *x->o);
     x->lse = malloc(tw_problem_lse_elements(&c->problem) * sizeof *x->lse);
     if (!x->o || !x->lse)
@@ -76,6 +75,7 @@ static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, co
     tw_claim claim = {.problem = judged, .q = in->q, .k = in->k, .v = in->v, .o = x->o};
     if (c->schedule->writes_lse)
         claim.lse = x->lse;
+    claim.lse_dtype = o->exact ? TW_FP64 : TW_FP32;
     tw_variant right = tw_variant_of(&judged);
     tw_row_sample sample = tw_row_sample_for(&judged, o->shared.seed, 0.25);
     return tw_verify(&x->verdict, &claim, &right, &sample);
@@ -174,7 +174,13 @@ static tw_status run_case(tw_table *table, const tw_case *c, const tw_inputs *gi
 {
     execution x = {.o = NULL};
     tw_inputs made = {.q = NULL};
-    tw_status status = check_memory(c, given != NULL);
+    tw_count_result counted;
+    tw_status status = tw_count(&counted, c->schedule, &c->problem, &c->tiling,
+                                machine); /* first: it may refuse */
+    if (status == TW_OK)
+        status = check_memory(c, given != NULL);
+    if (status == TW_OK)
+        x.counts = counted.total;
     if (status == TW_OK && !given)
         status = tw_inputs_random(&made, &c->problem, o->shared.seed);
     if (status == TW_OK)
@@ -199,8 +205,11 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
     tw_verdict last = {.o_agrees = false};
     bool all_agree = true;
     tw_status status = TW_OK;
-    for (size_t i = 0; i < count && status == TW_OK; i++)
+    for (size_t i = 0; i < count && status == TW_OK; i++) {
+        tw_progress_show((double)i, (double)count, cases[i].schedule->name);
         status = run_case(&table, &cases[i], given, machine, o, &last, &all_agree);
+    }
+    tw_progress_clear();
     if (status != TW_OK) {
         free(table.cells);
         return status;
@@ -214,7 +223,8 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
     return all_agree ? TW_OK : TW_EMISMATCH;
 }
 
-static tw_status check_one_case(const tw_case *cases, size_t count, const run_options *o)
+/* What would fail after the work is asked before it. */
+static tw_status check_results(const tw_case *cases, size_t count, const run_options *o)
 {
     if ((o->o || o->lse) && count > 1)
         return tw_fail(TW_EINVAL,
@@ -223,7 +233,9 @@ static tw_status check_one_case(const tw_case *cases, size_t count, const run_op
     if (o->lse && !cases[0].schedule->writes_lse)
         return tw_fail(TW_EUNSUPPORTED, "--lse: %s writes no LSE, it must be another algorithm",
                        cases[0].schedule->name);
-    return TW_OK;
+    if (o->o)
+        TW_TRY(tw_check_writable(o->o));
+    return o->lse ? tw_check_writable(o->lse) : TW_OK;
 }
 
 /* The shape comes with the files: it must not be said again. */
@@ -234,7 +246,7 @@ static tw_status check_given(const run_options *o)
                        !o->q   ? "q"
                        : !o->k ? "k"
                                : "v");
-    if (TW_SHAPE_GIVEN(&o->shared))
+    if (tw_options_shape_given(&o->shared))
         return tw_fail(TW_EINVAL,
                        "the shape is that of --q, --k and --v, leave --seqlen, --heads and their like out");
     return TW_OK;
@@ -268,7 +280,7 @@ static tw_status run_cases_of(const tw_options *shape, const tw_inputs *given, c
     TW_TRY(tw_options_cases(&cases, &count, shape, &machine));
     for (size_t i = 0; i < count; i++)
         cases[i].problem.softmax_scale = o->softmax_scale;
-    tw_status status = check_one_case(cases, count, o);
+    tw_status status = check_results(cases, count, o);
     if (status == TW_OK)
         status = run_all(cases, count, given, &machine, o);
     free(cases);

@@ -19,6 +19,25 @@ static tw_status cannot_write(const char *path)
                    path, strerror(errno));
 }
 
+tw_status tw_check_writable(const char *path)
+{
+    struct stat info;
+    bool exists = stat(path, &info) == 0;
+    if (exists && S_ISDIR(info.st_mode))
+        return tw_fail(TW_EIO, "%s: is a folder, it must be a file or not exist yet", path);
+    if (exists)
+        return access(path, W_OK) == 0 ? TW_OK : cannot_write(path);
+    char *folder = strdup(path);
+    if (!folder)
+        return tw_fail(TW_ENOMEM, "%s: no memory for a file name", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[1] = '\0'; /* "/x" is in "/", "a/x" in "a/" */
+    tw_status status = access(slash ? folder : ".", W_OK | X_OK) == 0 ? TW_OK : cannot_write(path);
+    free(folder);
+    return status;
+}
+
 /* A device or a pipe has no content to protect, and must not be renamed over. */
 static tw_status open_device(tw_csv *csv, const char *path)
 {
@@ -69,13 +88,10 @@ tw_status tw_csv_open(tw_csv *csv, const char *path)
         return TW_OK;
     }
     struct stat info;
+    TW_TRY(tw_check_writable(path));
     bool exists = stat(path, &info) == 0;
-    if (exists && S_ISDIR(info.st_mode))
-        return tw_fail(TW_EIO, "%s: is a folder, it must be a file or not exist yet", path);
     if (exists && !S_ISREG(info.st_mode))
         return open_device(csv, path);
-    if (exists && access(path, W_OK) != 0)
-        return cannot_write(path);
     csv->path = exists ? realpath(path, NULL) : strdup(path); /* of a link, what it points to is replaced */
     if (!csv->path)
         return tw_fail(TW_ENOMEM, "%s: no memory for a file name", path);

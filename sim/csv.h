@@ -16,6 +16,12 @@
 extern "C" {
 #endif
 
+/**
+ * @brief Could a file of this name be written? Asked before long work, and before the first of several files.
+ * @return TW_OK; TW_EIO (a folder; its folder is not there or may not be written to); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_check_writable(const char *path);
+
 /** A CSV file being written. */
 typedef struct tw_csv {
     FILE *file;      /**< print rows here; NULL if there is none */

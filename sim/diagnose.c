@@ -104,7 +104,7 @@ static tw_status try_scale(trial *t, double scale, const char *what)
     variant.scale = scale;
     TW_TRY(fits(&yes, t, t->claim, &variant));
     if (yes)
-        name_it(t, "the scale is wrong: Q K^T was multiplied by %.6g (%s), not by %.6g", scale, what, right);
+        name_it(t, "the scale is wrong: Q K^T was multiplied by %.4g (%s), not by %.4g", scale, what, right);
     return TW_OK;
 }
 
@@ -122,23 +122,51 @@ static tw_status try_named_scales(trial *t)
     return try_scale(t, 1.0 / sqrt(d * p->num_heads), "1/sqrt(num_heads head_dim)");
 }
 
-/* RMS error of a few rows as a function of ln(scale). */
+/* RMS error as a function of ln(scale), on rows of the first two heads: a scale is the same for all. */
 static tw_status rms_at(double *rms, const trial *t, double ln_scale)
 {
     tw_variant variant = tw_variant_of(&t->claim->problem);
+    tw_row_sample rows = t->few;
     tw_verdict verdict;
     variant.scale = exp(ln_scale);
-    TW_TRY(tw_verify(&verdict, t->claim, &variant, &t->few));
+    rows.rows_per_head = rows.rows_per_head < 8 ? rows.rows_per_head : 8;
+    rows.count = rows.rows_per_head * (t->claim->problem.num_heads > 1 ? 2 : 1);
+    TW_TRY(tw_verify(&verdict, t->claim, &variant, &rows));
     *rms = verdict.o.rms_error;
     return TW_OK;
 }
 
-/* Any other scale: the best of a coarse walk, then a golden-section search around it. */
+/* Narrows [low, high] down to the minimum inside, by golden-section search. */
+static tw_status narrow(double *low, double *high, const trial *t)
+{
+    const double golden = 0.6180339887498949;
+    double a = *high - golden * (*high - *low), b = *low + golden * (*high - *low), at_a, at_b;
+    TW_TRY(rms_at(&at_a, t, a));
+    TW_TRY(rms_at(&at_b, t, b));
+    for (int i = 0; i < 40; i++) {
+        if (at_a < at_b) {
+            *high = b;
+            b = a;
+            at_b = at_a;
+            a = *high - golden * (*high - *low);
+            TW_TRY(rms_at(&at_a, t, a));
+        } else {
+            *low = a;
+            a = b;
+            at_a = at_b;
+            b = *low + golden * (*high - *low);
+            TW_TRY(rms_at(&at_b, t, b));
+        }
+    }
+    return TW_OK;
+}
+
+/* Any other scale: the best of a coarse walk, then a search around it. */
 static tw_status try_fitted_scale(trial *t)
 {
-    const double step = 0.25, golden = 0.6180339887498949;
-    double centre = log(tw_problem_scale(&t->claim->problem)), best = centre, least = INFINITY, rms, rms2;
-    for (int i = -24; i <= 24 && !t->found; i++) {
+    const double step = 0.25, centre = log(tw_problem_scale(&t->claim->problem));
+    double best = centre, least = INFINITY, rms = 0.0;
+    for (int i = -24; i <= 24; i++) {
         TW_TRY(rms_at(&rms, t, centre + step * i));
         if (rms < least) {
             least = rms;
@@ -146,15 +174,7 @@ static tw_status try_fitted_scale(trial *t)
         }
     }
     double low = best - step, high = best + step;
-    for (int i = 0; i < 40 && !t->found; i++) {
-        double a = high - golden * (high - low), b = low + golden * (high - low);
-        TW_TRY(rms_at(&rms, t, a));
-        TW_TRY(rms_at(&rms2, t, b));
-        if (rms < rms2)
-            high = b;
-        else
-            low = a;
-    }
+    TW_TRY(narrow(&low, &high, t));
     bool as_right = fabs(0.5 * (low + high) - centre) < 1e-3; /* then it is not the scale */
     return as_right ? TW_OK : try_scale(t, exp(0.5 * (low + high)), "found by fitting");
 }

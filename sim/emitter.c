@@ -22,11 +22,8 @@ static int64_t ceil_div(int64_t a, int64_t b)
 static tw_tile tile_at(int64_t index, int block, int64_t length)
 {
     int64_t row0 = index * block;
-    return (tw_tile){.index = index,
-                     .row0 = row0,
-                     .rows = (int)min64(block, length - row0),
-                     .box_rows = block,
-                     .run = 1};
+    return (tw_tile){
+        .index = index, .row0 = row0, .rows = (int)min64(block, length - row0), .box_rows = block, .run = 1};
 }
 
 static tw_tile whole_axis(int64_t length)
@@ -158,7 +155,8 @@ static tw_status check_released(const tw_emitter *e)
 {
     for (int id = 0; id < TW_MAX_SLOTS; id++)
         if (e->slots[id].live)
-            return tw_fail(TW_ESCHEDULE, "schedule %s, launch %s: a slot (%s) is not released at the block's end",
+            return tw_fail(TW_ESCHEDULE,
+                           "schedule %s, launch %s: a slot (%s) is not released at the block's end",
                            e->schedule->name, e->launch->name, tw_tensor_name(e->slots[id].tensor));
     return TW_OK;
 }
@@ -174,12 +172,13 @@ static tw_status check_fits(const tw_emitter *e)
         double capacity = smem ? e->machine->smem_bytes : e->machine->register_bytes_per_sm;
         double peak = (double)e->peak_bytes[place];
         if (peak > capacity)
-            return tw_fail(TW_ESRAM, "%s with block_m %d, block_n %d needs %.0f bytes of %s, %s has %.0f: %.0f too many",
-                           e->schedule->name, e->tiling->block_m, e->tiling->block_n, peak,
-                           !gpu   ? "SRAM"
-                           : smem ? "shared memory"
-                                  : "registers",
-                           e->machine->name, capacity, peak - capacity);
+            return tw_fail(
+                TW_ESRAM, "%s with block_m %d, block_n %d needs %.0f bytes of %s, %s has %.0f: %.0f too many",
+                e->schedule->name, e->tiling->block_m, e->tiling->block_n, peak,
+                !gpu   ? "SRAM"
+                : smem ? "shared memory"
+                       : "registers",
+                e->machine->name, capacity, peak - capacity);
     }
     return TW_OK;
 }

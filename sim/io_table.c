@@ -9,14 +9,26 @@
 
 bool tw_same_setting(const tw_problem *a, const tw_problem *b)
 {
-    return a->batch == b->batch && a->num_heads == b->num_heads && a->num_heads_kv == b->num_heads_kv &&
-           a->head_dim == b->head_dim;
+    return a->num_heads == b->num_heads && a->num_heads_kv == b->num_heads_kv && a->head_dim == b->head_dim;
 }
 
-static void print_setting(FILE *out, const tw_problem *p, const tw_machine *machine)
+/* --tokens makes shorter sequences come in larger batches. */
+static bool batch_varies(const tw_counted *cases, size_t count)
 {
+    for (size_t i = 1; i < count; i++)
+        if (cases[i].c.problem.batch != cases[0].c.problem.batch)
+            return true;
+    return false;
+}
+
+static void print_setting(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine)
+{
+    const tw_problem *p = &cases[0].c.problem;
     fprintf(out, "Traffic on %s (%s)\n", machine->name, machine->description);
-    fprintf(out, "%s, batch %d, %d heads", tw_dtype_name(p->dtype), p->batch, p->num_heads);
+    fprintf(out, "%s, ", tw_dtype_name(p->dtype));
+    if (!batch_varies(cases, count))
+        fprintf(out, "batch %d, ", p->batch);
+    fprintf(out, "%d heads", p->num_heads);
     if (p->num_heads_kv != p->num_heads)
         fprintf(out, " on %d key/value heads", p->num_heads_kv);
     fprintf(out, ", head_dim %d, %s; %.0f bytes of SRAM a block\n\n", p->head_dim,
@@ -115,48 +127,73 @@ static int blocks_per_sm(const tw_counts *t, const tw_machine *machine)
     return (int)fmin(32.0, fmin(by_smem, by_registers));
 }
 
+static void add_count_columns(tw_table *t, const scales *s, bool batch, const tw_machine *machine)
+{
+    bool gpu = machine->kind == TW_MACHINE_GPU, l2 = tw_machine_has_l2(machine);
+    if (batch)
+        tw_table_column(t, "batch", "", false);
+    tw_table_column(t, "seqlen", "", false);
+    tw_table_column(t, "algorithm", "", true);
+    tw_table_column(t, "tiles", "m x n", false);
+    tw_table_column(t, "SRAM fill", s->traffic_unit, false);
+    tw_table_column(t, "SRAM drain", s->traffic_unit, false);
+    tw_table_column(t, l2 ? "HBM read*" : "HBM read", s->traffic_unit, false);
+    tw_table_column(t, l2 ? "HBM write*" : "HBM write", s->traffic_unit, false);
+    tw_table_column(t, "products", s->flops_unit, false);
+    tw_table_column(t, "exps", s->exps_unit, false);
+    tw_table_column(t, "SRAM peak", "bytes", false);
+    if (gpu) {
+        tw_table_column(t, "registers", "bytes", false);
+        tw_table_column(t, "blocks", "an SM", false);
+    }
+}
+
+/* Cells in the order of the columns. */
+static void add_count_row(tw_table *t, const tw_counted *counted, const scales *s, bool batch,
+                          const tw_machine *machine, bool elements)
+{
+    const tw_counts *n = &counted->result.total;
+    const traffic moved = traffic_of(n, elements);
+    int column = 0;
+    tw_table_row(t);
+    if (batch)
+        tw_table_cell(t, column++, "%d", counted->c.problem.batch);
+    put_lengths(t, column++, &counted->c.problem);
+    tw_table_cell(t, column++, "%s", counted->c.schedule->name);
+    put_blocks(t, column++, &counted->c);
+    put_scaled(t, column++, moved.fill, &s->traffic);
+    put_scaled(t, column++, moved.drain, &s->traffic);
+    put_scaled(t, column++, moved.hbm_read, &s->traffic);
+    put_scaled(t, column++, moved.hbm_write, &s->traffic);
+    put_scaled(t, column++, (double)n->flops, &s->flops);
+    put_scaled(t, column++, (double)n->exps, &s->exps);
+    if (counted->c.schedule->ignores_sram) {
+        tw_table_cell(t, column, "exempt");
+        return;
+    }
+    tw_table_number(t, column++, (double)n->sram_peak_bytes, 0);
+    if (machine->kind != TW_MACHINE_GPU)
+        return;
+    tw_table_number(t, column++, (double)n->register_peak_bytes, 0);
+    tw_table_cell(t, column, "%d", blocks_per_sm(n, machine));
+}
+
+static bool same_lengths(const tw_problem *a, const tw_problem *b)
+{
+    return a->batch == b->batch && a->seqlen_q == b->seqlen_q && a->seqlen_k == b->seqlen_k;
+}
+
 static tw_status print_counts(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                               bool elements)
 {
-    bool gpu = machine->kind == TW_MACHINE_GPU, l2 = tw_machine_has_l2(machine);
-    scales s = scales_for(cases, count, elements);
+    const scales s = scales_for(cases, count, elements);
+    const bool batch = batch_varies(cases, count);
     tw_table t = {.num_columns = 0};
-    int length = tw_table_column(&t, "seqlen", "", false), name = tw_table_column(&t, "algorithm", "", true);
-    int blocks = tw_table_column(&t, "tiles", "m x n", false);
-    int fill = tw_table_column(&t, "SRAM fill", s.traffic_unit, false);
-    int drain = tw_table_column(&t, "SRAM drain", s.traffic_unit, false);
-    int read = tw_table_column(&t, l2 ? "HBM read*" : "HBM read", s.traffic_unit, false);
-    int write = tw_table_column(&t, l2 ? "HBM write*" : "HBM write", s.traffic_unit, false);
-    int flops = tw_table_column(&t, "products", s.flops_unit, false);
-    int exps = tw_table_column(&t, "exps", s.exps_unit, false);
-    int sram = tw_table_column(&t, "SRAM peak", "bytes", false);
-    int registers = gpu ? tw_table_column(&t, "registers", "bytes", false) : -1;
-    int resident = gpu ? tw_table_column(&t, "blocks", "an SM", false) : -1;
+    add_count_columns(&t, &s, batch, machine);
     for (size_t i = 0; i < count; i++) {
-        const tw_counts *n = &cases[i].result.total;
-        traffic moved = traffic_of(n, elements);
-        if (i > 0 && (cases[i].c.problem.seqlen_q != cases[i - 1].c.problem.seqlen_q ||
-                      cases[i].c.problem.seqlen_k != cases[i - 1].c.problem.seqlen_k))
-            tw_table_row(&t);
-        tw_table_row(&t);
-        put_lengths(&t, length, &cases[i].c.problem);
-        tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
-        put_blocks(&t, blocks, &cases[i].c);
-        put_scaled(&t, fill, moved.fill, &s.traffic);
-        put_scaled(&t, drain, moved.drain, &s.traffic);
-        put_scaled(&t, read, moved.hbm_read, &s.traffic);
-        put_scaled(&t, write, moved.hbm_write, &s.traffic);
-        put_scaled(&t, flops, (double)n->flops, &s.flops);
-        put_scaled(&t, exps, (double)n->exps, &s.exps);
-        if (cases[i].c.schedule->ignores_sram) {
-            tw_table_cell(&t, sram, "exempt");
-            continue;
-        }
-        tw_table_number(&t, sram, (double)n->sram_peak_bytes, 0);
-        if (gpu) {
-            tw_table_number(&t, registers, (double)n->register_peak_bytes, 0);
-            tw_table_cell(&t, resident, "%d", blocks_per_sm(n, machine));
-        }
+        if (i > 0 && !same_lengths(&cases[i].c.problem, &cases[i - 1].c.problem))
+            tw_table_row(&t); /* an empty line */
+        add_count_row(&t, &cases[i], &s, batch, machine, elements);
     }
     return tw_table_print(&t, out);
 }
@@ -297,6 +334,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
     bool l2 = tw_machine_has_l2(machine), any = false;
     notes n = {.count = 0};
     tw_table t = {.num_columns = 0};
+    int batch = batch_varies(cases, count) ? tw_table_column(&t, "batch", "", false) : -1;
     int length = tw_table_column(&t, "seqlen", "", false), name = tw_table_column(&t, "algorithm", "", true);
     int blocks = tw_table_column(&t, "tiles", "m x n", false);
     int sram[2], hbm[2];
@@ -309,6 +347,8 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
             continue;
         any = true;
         tw_table_row(&t);
+        if (batch >= 0)
+            tw_table_cell(&t, batch, "%d", cases[i].c.problem.batch);
         put_lengths(&t, length, &cases[i].c.problem);
         tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
         put_blocks(&t, blocks, &cases[i].c);
@@ -332,7 +372,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
 tw_status tw_io_table_print(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                             bool elements)
 {
-    print_setting(out, &cases[0].c.problem, machine);
+    print_setting(out, cases, count, machine);
     TW_TRY(print_counts(out, cases, count, machine, elements));
     print_ledgers(out, cases, count, machine, elements);
     return print_savings(out, cases, count, machine);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 static const struct {
     const char *name, *text;
@@ -154,19 +155,18 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
 static tw_status read_file(tw_machine *machine, const char *path)
 {
     reading r = {.failed = false};
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* a pipe or a device may never end */
+        return tw_fail(TW_EIO, "machine file '%s' is %s, it must be a file", path,
+                       S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
     FILE *file = fopen(path, "r");
     if (!file)
         return tw_fail(TW_EIO, "machine file '%s' cannot be opened: %s", path, strerror(errno));
-    if (fgetc(file) == EOF && ferror(file)) { /* a folder opens, but does not read */
-        tw_status status = tw_fail(TW_EIO, "machine file '%s' cannot be read: %s", path, strerror(errno));
-        fclose(file);
-        return status;
-    }
-    rewind(file);
     int parsed = ini_parse_file(file, on_line, &r);
     fclose(file);
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    size_t length = strlen(base) > 4 && strcmp(base + strlen(base) - 4, ".ini") == 0 ? strlen(base) - 4 : strlen(base);
+    size_t length = strlen(base) > 4 && strcmp(base + strlen(base) - 4, ".ini") == 0 ? strlen(base) - 4
+                                                                                     : strlen(base);
     snprintf(r.machine.name, sizeof r.machine.name, "%.*s", (int)length, base);
     return finish(machine, &r, parsed, path);
 }

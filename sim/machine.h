@@ -55,7 +55,7 @@ typedef struct tw_machine_source {
     char source[160]; /**< measured how, or which document */
 } tw_machine_source;
 
-#define TW_MACHINE_FIELD_(field, what) double field;
+#define TW_MACHINE_FIELD_(field, what)  double field;
 #define TW_MACHINE_SOURCE_(field, what) tw_machine_source field;
 /** A machine. Byte counts and num_sms are whole numbers. */
 typedef struct tw_machine {

@@ -1,12 +1,17 @@
 # The simulator: a library of its parts, and the program build/tilewise. Neither compiles a kernel.
 
-sim_sources := $(filter-out sim/tilewise.c $(wildcard sim/cmd_*.c),$(wildcard sim/*.c)) $(wildcard sim/schedules/*.c)
+# What only the program has; step_page.c needs jansson, which the library does without.
+cli_sources := $(wildcard sim/tilewise.c sim/cmd_*.c sim/step_page.c)
+sim_sources := $(filter-out $(cli_sources),$(wildcard sim/*.c)) $(wildcard sim/schedules/*.c)
 sim_objects := $(sim_sources:%.c=$(build)/obj/%.o)
-cli_sources := $(wildcard sim/tilewise.c sim/cmd_*.c)
 cli_objects := $(cli_sources:%.c=$(build)/obj/%.o)
 
+# The list of kernels may come to be after this was compiled.
+$(build)/obj/sim/kernels.o: $(wildcard gpu/kernels.def)
+
 # Machine files are compiled in: each .ini becomes one C string.
-machine_files := $(sort $(wildcard sim/machines/*.ini))
+# By name, not by file name: h100 stands before h100-pcie.
+machine_files := $(addsuffix .ini,$(sort $(basename $(wildcard sim/machines/*.ini))))
 $(build)/gen/machine_files.inc: $(machine_files) sim/module.mk
 	@mkdir -p $(@D)
 	@for f in $(machine_files); do \
@@ -14,6 +19,16 @@ $(build)/gen/machine_files.inc: $(machine_files) sim/module.mk
 	done > $@
 $(build)/obj/sim/machine.o: $(build)/gen/machine_files.inc
 $(build)/obj/sim/machine.o: object_cflags = -I$(build)/gen
+
+# So are the page of `tilewise step --html` and the schedules that it shows.
+step_files := $(sort $(wildcard sim/page/page.* sim/schedules/*.c))
+$(build)/gen/step_files.inc: $(step_files) sim/module.mk
+	@mkdir -p $(@D)
+	@for f in $(step_files); do \
+	    echo "{\"$$(basename $$f)\","; sed 's/\\/\\\\/g; s/"/\\"/g; s/?/\\?/g; s/^/"/; s/$$/\\n"/' $$f; echo '},'; \
+	done > $@
+$(build)/obj/sim/step_page.o: $(build)/gen/step_files.inc
+$(build)/obj/sim/step_page.o: object_cflags = -I$(build)/gen
 
 # The commit is compiled in too; the file changes only when the commit does.
 $(build)/gen/commit.h: FORCE
@@ -27,6 +42,6 @@ $(build)/libtilewise_sim.a: $(sim_objects)
 	$(AR) rcs $@ $^
 
 $(build)/tilewise: $(cli_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
-	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lpopt -linih $(tw_ldlibs)
+	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lpopt -linih -ljansson $(tw_ldlibs)
 
 all_targets += $(build)/tilewise

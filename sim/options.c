@@ -23,6 +23,10 @@ static const tw_option shared[] = {
     {"heads-kv", "LIST", TW_OPTION_INT_LIST, AT(heads_kv), TW_GROUP_SHAPE,
      "key/value heads; must divide the query heads (default: as many)"},
     {"batch", "LIST", TW_OPTION_INT_LIST, AT(batch), TW_GROUP_SHAPE, "sequences (default: 1)"},
+    {"tokens", "NUMBER", TW_OPTION_INT, AT(tokens), TW_GROUP_SHAPE,
+     "batch such that so many query rows are there in all: tokens / seqlen_q"},
+    {"hidden", "NUMBER", TW_OPTION_INT, AT(hidden), TW_GROUP_SHAPE,
+     "heads such that heads x head_dim is this"},
     {"dtype", "fp16|bf16|fp32", TW_OPTION_DTYPE, AT(dtype), TW_GROUP_SHAPE, "of Q, K, V, O (default: fp16)"},
     {"causal", NULL, TW_OPTION_FLAG, AT(causal), TW_GROUP_CAUSAL,
      "query i sees keys up to i + seqlen_k - seqlen_q (default: every key)"},
@@ -33,7 +37,7 @@ static const tw_option shared[] = {
     {"br", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING, "--block-m by the papers' name"},
     {"bc", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING, "--block-n by the papers' name"},
     {"machine", "NAME|FILE.ini", TW_OPTION_TEXT, AT(machine), TW_GROUP_MACHINE,
-     "`tilewise list machines` names them (default: h100)"},
+     "`tilewise list machines` names them (default: h100; compare: as measured)"},
     {"sram", "BYTES", TW_OPTION_BYTES, AT(sram_bytes), TW_GROUP_MACHINE,
      "on-chip memory of a block in place of the machine's own, as in 96k"},
     {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT, "of the table (default: bytes)"},
@@ -44,6 +48,16 @@ static const tw_option shared[] = {
 tw_options tw_options_default(void)
 {
     return (tw_options){.dtype = TW_FP16, .seed = 1};
+}
+
+bool tw_options_shape_given(const tw_options *o)
+{
+    const tw_int_list *lists[] = {&o->seqlen, &o->seqlen_q, &o->seqlen_k, &o->head_dim,
+                                  &o->heads,  &o->heads_kv, &o->batch};
+    bool given = o->tokens > 0 || o->hidden > 0;
+    for (int i = 0; i < COUNT(lists); i++)
+        given = given || lists[i]->count > 0;
+    return given;
 }
 
 tw_option_set tw_options_shared(tw_options *options, unsigned groups)
@@ -108,6 +122,8 @@ static tw_status read_value(void *field, const tw_option *row, char **text)
     case TW_OPTION_FLAG:
         *(bool *)field = true;
         return TW_OK;
+    case TW_OPTION_INT:
+        return tw_parse_int(field, what, *text);
     case TW_OPTION_INT_LIST:
         return tw_parse_int_list(field, what, *text);
     case TW_OPTION_BYTES:

@@ -26,6 +26,7 @@ extern "C" {
 /** What an option's text is read as, and the type of the field that takes it. */
 typedef enum tw_option_kind {
     TW_OPTION_FLAG,      /**< bool; no text */
+    TW_OPTION_INT,       /**< int */
     TW_OPTION_INT_LIST,  /**< tw_int_list */
     TW_OPTION_BYTES,     /**< int64_t */
     TW_OPTION_SEED,      /**< uint64_t */
@@ -85,6 +86,7 @@ typedef struct tw_option_set {
 typedef struct tw_options {
     tw_algorithm_list algorithms;
     tw_int_list seqlen, seqlen_q, seqlen_k, head_dim, heads, heads_kv, batch;
+    int tokens, hidden; /**< 0: not given; else batch = tokens / seqlen_q, heads = hidden / head_dim */
     tw_int_list block_m, block_n;
     tw_dtype dtype;
     bool causal;
@@ -125,11 +127,8 @@ void tw_options_free(tw_option_set *sets, int num_sets);
  */
 TW_MUST_CHECK tw_status tw_options_machine(tw_machine *machine, const tw_options *options);
 
-/** Given at all? Options of which the list, the text or the number is empty were not. */
-#define TW_SHAPE_GIVEN(o)                                                                                    \
-    ((o)->seqlen.count + (o)->seqlen_q.count + (o)->seqlen_k.count + (o)->head_dim.count +                   \
-         (o)->heads.count + (o)->heads_kv.count + (o)->batch.count >                                         \
-     0)
+/** Does any option say something about the shape of the problem? */
+bool tw_options_shape_given(const tw_options *options);
 
 /** One thing to be counted, run or timed. */
 typedef struct tw_case {
@@ -149,7 +148,7 @@ typedef struct tw_case {
  * were not given are the schedule's own choice. 16-bit inputs are multiplied by tensor cores.
  * @param[out] cases   owned by the caller: free()
  * @param[out] count
- * @return TW_OK; TW_EINVAL (all three lengths given; more than TW_CASES_MAX cases; as tw_problem_check());
+ * @return TW_OK; TW_EINVAL (all three lengths given; tokens or hidden beside batch or heads, or not divisible; more than TW_CASES_MAX cases; as tw_problem_check());
  *         TW_EOVERFLOW; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *options,

@@ -60,7 +60,7 @@ static tw_status read_whole(int64_t *value, const char *what, const char *text, 
 
 tw_status tw_parse_int(int *value, const char *what, const char *text)
 {
-    int64_t x;
+    int64_t x = 0;
     TW_TRY(read_whole(&x, what, text, 1, INT_MAX));
     *value = (int)x;
     return TW_OK;
@@ -73,7 +73,7 @@ tw_status tw_parse_bytes(int64_t *value, const char *what, const char *text)
 
 tw_status tw_parse_seed(uint64_t *value, const char *what, const char *text)
 {
-    int64_t x;
+    int64_t x = 0;
     TW_TRY(read_whole(&x, what, text, 0, INT64_MAX));
     *value = (uint64_t)x;
     return TW_OK;
@@ -104,7 +104,7 @@ static tw_status read_item(tw_int_list *list, const char *what, const char *item
 {
     const char *dots = strstr(item, "..");
     if (!dots) {
-        int64_t value;
+        int64_t value = 0;
         TW_TRY(read_whole(&value, what, item, 1, INT_MAX));
         return append(list, what, list_text, value);
     }
@@ -114,7 +114,7 @@ static tw_status read_item(tw_int_list *list, const char *what, const char *item
                        tw_quote(item).text);
     memcpy(first, item, (size_t)(dots - item));
     first[dots - item] = '\0';
-    int64_t begin, end;
+    int64_t begin = 0, end = 0;
     TW_TRY(read_whole(&begin, what, first, 1, INT_MAX));
     TW_TRY(read_whole(&end, what, dots + 2, 1, INT_MAX));
     if (end < begin)

@@ -10,7 +10,8 @@ bool tw_emitter_ok(const tw_emitter *e)
 void tw_rule_broken(tw_emitter *e, const char *rule, const char *what)
 {
     if (tw_emitter_ok(e))
-        e->status = tw_fail(TW_ESCHEDULE, "schedule %s, line %d: %s (%s)", e->schedule->name, e->line, rule, what);
+        e->status = tw_fail(TW_ESCHEDULE, "schedule %s, line %d: %s (%s)", e->schedule->name, e->line, rule,
+                            what);
 }
 
 int64_t tw_slot_elements(const tw_slot_info *slot)
@@ -32,7 +33,8 @@ static int64_t charged_bytes(const tw_emitter *e, const tw_slot_info *slot)
     int64_t elements = rows * slot->cols.rows;
     if (e->machine->kind != TW_MACHINE_PAPER)
         return elements * tw_dtype_bytes(slot->dtype);
-    bool input_shaped = slot->tensor == TW_Q || slot->tensor == TW_K || slot->tensor == TW_V || slot->tensor == TW_O;
+    bool input_shaped = slot->tensor == TW_Q || slot->tensor == TW_K || slot->tensor == TW_V ||
+                        slot->tensor == TW_O;
     return input_shaped ? elements * tw_dtype_bytes(e->problem->dtype) : 0;
 }
 
@@ -45,7 +47,8 @@ static void charge(tw_emitter *e, tw_slot_info *slot, int64_t bytes)
         *peak = *live;
 }
 
-tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows, tw_tile cols)
+tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows,
+                         tw_tile cols)
 {
     if (!tw_emitter_ok(e))
         return (tw_slot){-1};

@@ -16,7 +16,8 @@ bool tw_emitter_ok(const tw_emitter *e);
 void tw_rule_broken(tw_emitter *e, const char *rule, const char *what);
 
 /** A free slot of rows × cols; one memory for everything where the machine has no registers apart. */
-tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows, tw_tile cols);
+tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows,
+                         tw_tile cols);
 
 /** The live slot of a handle; NULL, and a broken rule, if it is not live. */
 tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);

@@ -223,7 +223,7 @@ tw_status tw_output_read(double **o, tw_dtype *dtype, const char *path, const tw
     return TW_OK;
 }
 
-tw_status tw_lse_read(double **lse, const char *path, const tw_problem *problem)
+tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path, const tw_problem *problem)
 {
     tw_tensor_data t = {.values = NULL};
     const int64_t shape[3] = {problem->batch, problem->num_heads, problem->seqlen_q};
@@ -235,6 +235,7 @@ tw_status tw_lse_read(double **lse, const char *path, const tw_problem *problem)
         return status;
     }
     *lse = t.values;
+    *dtype = t.dtype;
     return TW_OK;
 }
 

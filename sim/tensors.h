@@ -57,7 +57,8 @@ TW_MUST_CHECK tw_status tw_output_read(double **o, tw_dtype *dtype, const char *
                                        const tw_problem *problem, tw_layout layout);
 
 /** Reads LSE [batch, num_heads, seqlen_q]; as tw_output_read(). */
-TW_MUST_CHECK tw_status tw_lse_read(double **lse, const char *path, const tw_problem *problem);
+TW_MUST_CHECK tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path,
+                                    const tw_problem *problem);
 
 /** Writes a tensor of Q's shape in a layout, rounded to problem->dtype; as tw_npy_write(), or TW_ENOMEM. */
 TW_MUST_CHECK tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem,

@@ -87,7 +87,7 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
 {
     bool in_registers = tensor == TW_O || tensor == TW_M || tensor == TW_L;
     tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
-                            in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
+                                    in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
     tw_op op = new_op(TW_OP_LOAD);
     op.dst = slot.id;
     op.tensor = tensor;
@@ -200,7 +200,8 @@ void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
     if (!oi || !pi || !vi)
         return;
     if (pi->cols.rows != vi->rows.rows || oi->cols.rows != vi->cols.rows || oi->rows.rows != pi->rows.rows)
-        tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V", "tile sizes differ");
+        tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V",
+                       "tile sizes differ");
     tw_op op = new_op(TW_OP_MATMUL_ADD);
     op.dst = o.id;
     op.a = p.id;

@@ -170,7 +170,8 @@ typedef struct tw_launch {
     const char *name;
     void (*block)(tw_emitter *e, const tw_problem *problem, const tw_tiling *tiling, tw_block b);
     tw_axis grid_i, grid_j;
-    bool blocks_differ; /**< a block's work depends on where its tile lies under a mask, not on its size alone */
+    bool
+        blocks_differ; /**< a block's work depends on where its tile lies under a mask, not on its size alone */
     unsigned reads, writes; /**< TW_SET()s of tensors */
     tw_order order;
 } tw_launch;
@@ -187,7 +188,8 @@ typedef struct tw_schedule {
     tw_launch launches[TW_MAX_LAUNCHES];
     bool ignores_sram; /**< the textbook's ledger: tiles are whole matrices, and nothing is checked */
     bool writes_lse;
-    unsigned initialized; /**< tensors that must hold their starting values before the first launch; not counted */
+    unsigned
+        initialized; /**< tensors that must hold their starting values before the first launch; not counted */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
 } tw_schedule;
@@ -218,7 +220,7 @@ struct tw_emitter {
 
     tw_slot_info slots[TW_MAX_SLOTS];
     int64_t live_bytes[TW_NUM_PLACES], peak_bytes[TW_NUM_PLACES]; /**< of the block that runs */
-    int64_t times; /**< multiplicity of what is emitted now */
+    int64_t times;                                                /**< multiplicity of what is emitted now */
     int agent, line;
     int multicast;
     tw_status status;
@@ -229,8 +231,9 @@ struct tw_emitter {
  * @return TW_OK; as tw_problem_check(); TW_EINVAL (block sizes); TW_ESRAM (tiles do not fit; the line says by
  *         how much); TW_ESCHEDULE (a rule of the tile language is broken); what the back end returns
  */
-TW_MUST_CHECK tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling,
-                                const tw_machine *machine, const tw_backend *backend, void *self);
+TW_MUST_CHECK tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem,
+                                const tw_tiling *tiling, const tw_machine *machine, const tw_backend *backend,
+                                void *self);
 
 /** @name Walks: the loops of a schedule
  *     for (tw_walk kv = tw_walk_keys(e, b.i); tw_step(&kv);) … kv.tile …

@@ -14,6 +14,8 @@ static const struct {
     {"io", tw_cmd_io, "bytes per memory level, FLOPs and exponentials of an algorithm, counted"},
     {"run", tw_cmd_run, "executes an algorithm tile by tile, and compares the result with exact attention"},
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
+    {"compare", tw_cmd_compare, "predictions beside measurements"},
+    {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
 };
 

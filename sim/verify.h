@@ -16,7 +16,8 @@ typedef struct tw_claim {
     tw_problem problem; /**< dtype: the number format whose roundings are forgiven */
     const double *q, *k, *v;
     const double *o;
-    const double *lse; /**< NULL if there is none to check */
+    const double *lse;  /**< NULL if there is none to check */
+    tw_dtype lse_dtype; /**< what LSE was stored in; its roundings are forgiven too */
 } tw_claim;
 
 /** Which keys a query row sees. */
@@ -82,7 +83,7 @@ TW_MUST_CHECK tw_status tw_verify(tw_verdict *verdict, const tw_claim *claim, co
 TW_MUST_CHECK tw_status tw_diagnose(char *mistake, size_t size, const tw_claim *claim, uint64_t seed);
 
 /** Is LSE right if it is taken for a logarithm to base 2? */
-TW_MUST_CHECK tw_status tw_lse_is_base2(bool *yes, const tw_claim *claim, const tw_row_sample *sample);
+TW_MUST_CHECK tw_status tw_lse_is_base2(bool *yes, const tw_claim *claim, uint64_t seed);
 
 #ifdef __cplusplus
 }

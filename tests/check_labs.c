@@ -369,9 +369,13 @@ Suite *tw_suite_labs(void)
     tcase_add_loop_test(safety, test_attack, 0, num_attacks);
     tcase_add_test(safety, test_links_are_refused);
     tcase_add_test(safety, test_refused_where_nothing_confines);
-    if (geteuid() == 0)
+    bool zipped = lab_run("command -v zip >/dev/null && command -v unzip >/dev/null") == 0;
+    if (!zipped)
+        printf("labs: zip or unzip is missing, so what Gradescope gets is not tested\n");
+    if (zipped && geteuid() == 0)
         tcase_add_loop_test(safety, test_attack_on_a_separate_user, 0, num_attacks);
     tcase_add_test(many, test_grade_all_goes_on_where_it_stopped);
-    tcase_add_test(many, test_gradescope);
+    if (zipped)
+        tcase_add_test(many, test_gradescope);
     return suite;
 }

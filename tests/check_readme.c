@@ -26,9 +26,11 @@ static char *read_all(FILE *file)
     ck_assert_ptr_nonnull(text);
     for (size_t n; (n = fread(text + used, 1, size - used - 1, file)) > 0;) {
         used += n;
-        if (size - used < 4096)
-            text = realloc(text, size *= 2);
-        ck_assert_ptr_nonnull(text);
+        if (size - used < 4096) {
+            char *larger = realloc(text, size *= 2);
+            ck_assert_ptr_nonnull(larger);
+            text = larger;
+        }
     }
     text[used] = '\0';
     return text;
@@ -43,17 +45,17 @@ static char *read_readme(void)
     return text;
 }
 
-/* Between two marks of the README, without them; the caller frees it. */
-static char *between(const char *text, const char *begin, const char *end)
+/* Between two marks of the README, without them but with `keep` bytes of the end; the caller frees it. */
+static char *between(const char *text, const char *begin, const char *end, size_t keep)
 {
     const char *from = strstr(text, begin);
     ck_assert_msg(from != NULL, "README.md has no '%s'", begin);
     from += strlen(begin);
     const char *to = strstr(from, end);
     ck_assert_msg(to != NULL, "README.md has no '%s' behind '%s'", end, begin);
-    char *part = calloc((size_t)(to - from) + 1, 1);
+    char *part = calloc((size_t)(to - from) + keep + 1, 1);
     ck_assert_ptr_nonnull(part);
-    memcpy(part, from, (size_t)(to - from));
+    memcpy(part, from, (size_t)(to - from) + keep);
     return part;
 }
 
@@ -99,11 +101,8 @@ START_TEST(test_console_examples)
     char *readme = read_readme();
     int count = 0;
     for (const char *at = readme; (at = strstr(at, begin)) != NULL; count++) {
-        char *block = between(at, begin, end);
-        at += strlen(begin) + strlen(block);
-        block = realloc(block, strlen(block) + 2);
-        ck_assert_ptr_nonnull(block);
-        strcat(block, "\n");
+        char *block = between(at, begin, end, 1);
+        at += strlen(begin) + strlen(block) - 1;
         check_block(block);
         free(block);
     }
@@ -237,7 +236,7 @@ static char *worked_example(void)
 START_TEST(test_worked_example)
 {
     char *readme = read_readme(), *should_be = worked_example();
-    char *is = between(readme, "<!-- worked example: begin -->\n", "<!-- worked example: end -->");
+    char *is = between(readme, "<!-- worked example: begin -->\n", "<!-- worked example: end -->", 0);
     ck_assert_str_eq(is, should_be);
     free(is);
     free(should_be);

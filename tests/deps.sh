@@ -3,6 +3,7 @@
 #
 #   tests/deps.sh TARGET...         report, test, docs, lint, …: what `make TARGET` needs
 #   tests/deps.sh --have PART...    exit 0 if all these parts are there; prints nothing
+#   tests/deps.sh --missing PART... prints those that are not there, on one line
 #
 # From the environment: CC and OPENMP as make has them; DEPS=no only says what is missing.
 # Exit status: 0 all there (now), 1 something is still missing, 2 wrong usage.
@@ -14,22 +15,23 @@ CC=${CC:-gcc} OPENMP=${OPENMP:-1} DEPS=${DEPS:-yes}
 
 parts_of() { # make target -> parts
     case $1 in
-    report) echo cc openmp popt inih gnuplot ;;
-    test) echo cc openmp popt inih check jansson bubblewrap zip ;;
+    report) echo cc openmp popt inih jansson gnuplot ;;
+    test) echo cc openmp popt inih jansson check bubblewrap zip unzip ;;
     handout | grade) echo cc openmp popt inih jansson bubblewrap ;;
     gradescope) echo cc openmp popt inih jansson zip ;;
-    plots) echo cc openmp popt inih gnuplot ;;
+    plots) echo cc openmp popt inih jansson gnuplot ;;
     docs) echo doxygen ;;
     format) echo clang-format ;;
     lint-format) echo clang-format ;;
     lint-cppcheck) echo cc popt inih jansson cppcheck ;;
-    lint-tidy) echo cc popt inih check jansson clang-tidy ;;
-    lint) echo cc popt inih check jansson clang-format cppcheck clang-tidy ;;
-    coverage) echo cc openmp popt inih check jansson gcovr ;;
-    sanitize-compiler) echo cc openmp popt inih check jansson ;;
-    sanitize-valgrind) echo cc openmp popt inih check jansson valgrind ;;
-    sanitize) echo cc openmp popt inih check jansson valgrind ;;
-    fuzz) echo cc popt inih fuzzer ;;
+    lint-tidy) echo cc popt inih jansson check clang-tidy ;;
+    lint) echo cc popt inih jansson check clang-format cppcheck clang-tidy ;;
+    coverage) echo cc openmp popt inih jansson check gcovr ;;
+    sanitize-compiler) echo cc openmp popt inih jansson check ;;
+    sanitize-valgrind) echo cc openmp popt inih jansson check valgrind ;;
+    sanitize) echo cc openmp popt inih jansson check valgrind ;;
+    fuzz) echo fuzzer inih ;;
+    gdb) echo cc openmp popt inih jansson gdb ;;
     bench-cpu) echo cc openmp popt inih openblas ;;
     *) return 1 ;;
     esac
@@ -56,15 +58,16 @@ purpose_of() {
     openmp) echo "OpenMP, to use all cores" ;;
     popt) echo "reads the command line" ;;
     inih) echo "reads machine files" ;;
+    jansson) echo "writes the page of tilewise step --html" ;;
     check) echo "runs the test suites" ;;
-    jansson) echo "writes and reads JSON" ;;
     bubblewrap) echo "keeps students' code apart while it is graded" ;;
-    zip) echo "packs the autograder" ;;
+    zip | unzip) echo "packs and unpacks the autograder" ;;
     gnuplot) echo "draws the pictures" ;;
     doxygen) echo "builds the manual" ;;
     clang-format) echo "one look for all source files" ;;
     clang-tidy | cppcheck) echo "finds mistakes without running" ;;
     gcovr) echo "says which lines the tests run" ;;
+    gdb) echo "runs the program step by step" ;;
     valgrind) echo "finds wrong memory accesses" ;;
     fuzzer) echo "clang with libFuzzer" ;;
     openblas) echo "matrix product to be measured against" ;;
@@ -90,6 +93,7 @@ have() {
     inih) links stdio.h ini.h -- -linih ;;
     jansson) links jansson.h -- -ljansson ;;
     bubblewrap) bwrap --version >/dev/null 2>&1 ;;
+    unzip) unzip -v >/dev/null 2>&1 ;;
     check) links stdlib.h check.h -- -lcheck -lm || links stdlib.h check.h -- -lcheck -lsubunit -lrt -lm -pthread ;;
     gnuplot) [ "$(echo 'set terminal svg; set terminal pngcairo; print 42' | gnuplot 2>&1 | tail -n 1)" = 42 ] ;;
     fuzzer)
@@ -118,6 +122,12 @@ if [ "${1:-}" = --have ]; then
     for part in "$@"; do
         have "$part" || exit 1
     done
+    exit 0
+fi
+
+if [ "${1:-}" = --missing ]; then
+    shift
+    missing_of "$@" | paste -sd ' '
     exit 0
 fi
 

@@ -1,7 +1,7 @@
-# The tests: every tests/check_*.c is a Check suite of one program. suites.def lists them.
+# The tests: every tests/check_*.c is a Check suite of one program, support_*.c is what they share. suites.def lists them.
 
-test_sources := $(wildcard tests/check_*.c)
-test_objects := $(test_sources:%.c=$(build)/obj/%.o)
+test_sources := $(wildcard tests/check_*.c tests/support_*.c)
+test_objects := $(test_sources:%.c=$(build)/obj/%.o) $(gpu_host_objects)
 test_ldlibs  := -lcheck -lsubunit -lpopt -linih -lm -lrt -lpthread
 
 # This one includes the recipe of the random numbers and must compile it as the library does.
@@ -13,7 +13,9 @@ $(build)/tests/check_tilewise: $(test_objects) $(build)/libtilewise_sim.a $(buil
 	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(test_ldlibs) $(tw_ldlibs)
 
 .PHONY: test-suites test-shared-library
-test-suites: $(build)/tests/check_tilewise ## every Check suite; SUITES="ref_npy …" for some
+# The debugger's commands are tested where there is a debugger.
+gdb_if_any := $(if $(SANITIZE),,$(if $(shell command -v gdb),$(build)/gdb/tilewise))
+test-suites: $(build)/tests/check_tilewise $(build)/tilewise $(gdb_if_any) ## every Check suite; SUITES="ref_npy …" for some
 	$< $(SUITES)
 
 # The shared library as a stranger uses it: it exports nothing but tw_*, and Python can call it. Neither can be said

@@ -1,6 +1,6 @@
 # IO and time against block size, as in Figure 2 (middle) of the FlashAttention paper, arXiv:2205.14135.
 name = "blocksize"
-title_text = "FlashAttention 1: larger blocks of K and V, fewer passes over Q and O"
+title_text = "FlashAttention 1 against the size of its key tiles"
 panel_height = 330
 legend_height = 1 * 28 + 8
 height = 108 + panel_height + 60 + legend_height + 34
@@ -10,6 +10,8 @@ load "notebooks_data/plots/style.gp"
 
 gigabytes(which) = (column(which."_fill_bytes") + column(which."_drain_bytes")) / 1e9
 hbm_gigabytes(which) = (column(which."_hbm_read_bytes") + column(which."_hbm_write_bytes")) / 1e9
+
+stats data."/sweep.csv" using "predicted_time_us" name "TIME" nooutput
 
 set multiplot
 @put_titles
@@ -33,6 +35,7 @@ plot data."/sweep.csv" using (column("block_n")):(gigabytes("predicted")) with l
 set lmargin at screen quad_left(1); set rmargin at screen quad_right(1)
 set title "time"
 set ylabel "ms"
+set yrange [*<TIME_min/3e3:TIME_max*3e-3<*]
 plot data."/sweep.csv" using (column("block_n")):(column("predicted_time_us")/1e3) with lines lw 2 lc rgb color("flash1"), \
      data."/sweep.csv" using (column("block_n")):(column("measured_time_us")/1e3) with points pt 9 ps 1.1*mark_scale lc rgb color("flash1")
 

@@ -18,7 +18,7 @@ draw() { # script, further settings
     local format
     for format in svg png; do
         gnuplot -e "format='$format'; $settings; ${2:-}" "$here/$1.gp" \
-            2> >(grep -v 'Skipping data file with no valid points' >&2 || true)
+            2> >(grep -vE 'Skipping data file with no valid points|empty y range' >&2 || true)
     done
 }
 

@@ -40,7 +40,7 @@ unset label 11
 
 @legend_panel
 plot NaN, keyentry with lines lw 2.5 lc rgb color("standard_tiled") title "standard_tiled: S, P and LSE", \
-     keyentry with lines lw 2.5 dt 2 lc rgb color("flash1") title "flash1: LSE and row sums", \
+     keyentry with lines lw 2.5 dt 2 lc rgb color("flash1") title "flash1: m and l", \
      keyentry with lines lw 2.5 lc rgb color("flash2") title "flash2: LSE", \
      keyentry with lines lw 1.2 lc rgb "#222222" title "all the HBM that there is"
 unset multiplot

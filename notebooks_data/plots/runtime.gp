@@ -4,7 +4,7 @@ title_text = "Time of one attention forward"
 panel_height = 230
 legend_height = 4 * 28 + 8
 height = 108 + 2 * panel_height + 68 + 60 + legend_height + 34
-note_text = "fp16, 16k tokens in all (batch = 16k / N), heads × head_dim = 2048.  Predicted time: the slowest of bytes and FLOPs, launch by launch."
+note_text = "fp16, 16k tokens in all (batch = 16k / N), heads × head_dim = 2048.  Lines: rooflines, launch by launch."
 load "notebooks_data/plots/style.gp"
 
 set multiplot

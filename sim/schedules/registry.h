@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-extern const tw_schedule tw_schedule_standard, tw_schedule_standard_tiled, tw_schedule_flash1, tw_schedule_flash2;
+extern const tw_schedule tw_schedule_standard, tw_schedule_standard_tiled, tw_schedule_flash1,
+    tw_schedule_flash2;
 
 /** Number of schedules. */
 int tw_schedule_count(void);

@@ -51,7 +51,8 @@ const tw_schedule tw_schedule_standard = {
     .name = "standard",
     .file = "standard.c",
     .summary = "standard attention, textbook ledger: whole matrices, each product at its compulsory traffic",
-    .ledger = "textbook: each product reads its operands once, as if K and V stayed on chip; exempt from the SRAM check",
+    .ledger = "textbook: each product reads its operands once, as if K and V stayed on chip; exempt from the "
+              "SRAM check",
     .num_launches = 3,
     .launches = {{.name = "scores",
                   .block = scores_block,

@@ -86,7 +86,8 @@ const tw_schedule tw_schedule_standard_tiled = {
     .name = "standard_tiled",
     .file = "standard_tiled.c",
     .summary = "standard attention as kernels do it: tiled products, S and P through HBM",
-    .ledger = "tiled: each product reads its operands again for every tile of its result; S and P written and read",
+    .ledger =
+        "tiled: each product reads its operands again for every tile of its result; S and P written and read",
     .num_launches = 3,
     .launches = {{.name = "scores",
                   .block = scores_block,

@@ -17,7 +17,7 @@
 static bool hear_out(const lab_process *process, double deadline, char *text, size_t size)
 {
     size_t used = 0;
-    char overflow[4096];
+    char overflow[4096] = "";
     for (;;) {
         struct pollfd end = {.fd = process->output, .events = POLLIN};
         if (poll(&end, 1, lab_milliseconds_until(deadline)) <= 0)

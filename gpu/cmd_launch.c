@@ -1,0 +1,26 @@
+/* tilewise-gpu launch: every case once, each behind a launch of tw_init_case, for a profiler to count. */
+#include "commands.h"
+#include "cuda_try.h"
+#include "spin.h"
+
+static tw_status launch_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_tensors *tensors,
+                             void *context)
+{
+    (void)context;
+    tw_gpu_args args = tw_gpu_tensors_args(tensors, &one->tiling, s->stream);
+    TW_TRY(tw_gpu_mark_case(s->stream));
+    TW_TRY(one->kernel->launch(&args));
+    TW_CUDA_TRY(cudaStreamSynchronize(s->stream));
+    FILE *out = s->csv.file != NULL ? s->csv.file : stdout;
+    tw_gpu_write_case(out, s->device.machine, one);
+    fprintf(out, "\n");
+    return TW_OK;
+}
+
+tw_status tw_gpu_launch_command(tw_gpu_program *s)
+{
+    FILE *out = s->csv.file != NULL ? s->csv.file : stdout;
+    tw_gpu_write_header(out, &s->device, s->command_line);
+    fprintf(out, "%s\n", TW_GPU_CSV_COLUMNS);
+    return tw_gpu_for_each_case(s, NULL, launch_case, NULL);
+}

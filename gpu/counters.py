@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Reads the hardware counters of every kernel with Nsight Compute and writes one CSV row per case.
+
+usage: counters.py [--program tilewise-gpu] [--ncu ncu] --csv FILE [options of `tilewise-gpu launch`]
+       counters.py --parse NCU_LOG CASES_CSV     what was recorded before, to standard output
+
+`tilewise-gpu launch` runs each case once, behind a launch of tw_init_case; all launches up to the next one belong
+to that case and are summed, but for those whose name starts with tw_init_ (they prepare memory, and the counts
+of the simulator leave that out).
+"""
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+# metric of Nsight Compute -> column, factor
+METRICS = {
+    "l1tex__m_xbar2l1tex_read_bytes.sum": ("fill_bytes", 1),
+    "l1tex__m_l1tex2xbar_write_bytes.sum": ("drain_bytes", 1),
+    "lts__t_sectors_srcunit_tex.sum": ("l2_request_bytes", 32),
+    "dram__bytes_read.sum": ("hbm_read_bytes", 1),
+    "dram__bytes_write.sum": ("hbm_write_bytes", 1),
+    "sm__cycles_elapsed.max": ("sm_cycles", 1),
+    "gpu__time_duration.sum": ("gpu_time_us", 1),
+}
+COLUMNS = [column for column, _ in METRICS.values()]
+# units that ncu may print -> factor to bytes, microseconds or a plain number
+UNITS = {"": 1, "byte": 1, "Kbyte": 1e3, "Mbyte": 1e6, "Gbyte": 1e9, "sector": 1, "cycle": 1,
+         "ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3, "s": 1e6, "second": 1e6}
+NOT_PERMITTED = """\
+counters.py: this user may not read the GPU's counters (ERR_NVGPUCTRPERM). Run it as root, or have root load the \
+driver with NVreg_RestrictProfilingToAdminUsers=0, or give the container CAP_SYS_ADMIN; without counters, \
+`tilewise-gpu bench` still measures time and energy, and notebooks_data/ has counters that were recorded"""
+
+
+def fail(line):
+    print(line if line.startswith("counters.py: ") else f"counters.py: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def launches(log):
+    """Yields (kernel name, {column: value}) from the log of `ncu --csv --page raw`."""
+    lines = [line for line in log.splitlines() if line.startswith('"')]
+    rows = csv.DictReader(lines)
+    units = next(rows, None)
+    if units is None or any(metric not in units for metric in METRICS):
+        raise ValueError("ncu printed no table with the metrics that were asked for")
+    for row in rows:
+        values = {}
+        for metric, (column, factor) in METRICS.items():
+            values[column] = float(row[metric].replace(",", "")) * UNITS[units[metric]] * factor
+        yield row["Kernel Name"], values
+
+
+def cases(log):
+    """One dictionary of sums per case."""
+    result = []
+    for name, values in launches(log):
+        if re.search(r"\btw_init_case\b", name):
+            result.append(dict.fromkeys(COLUMNS, 0.0))
+        elif not re.search(r"\btw_init_", name):
+            if not result:
+                raise ValueError(f"{name} ran before the first case")
+            for column in COLUMNS:
+                result[-1][column] += values[column]
+    return result
+
+
+def join(log, cases_text, command):
+    """The CSV: the rows that `tilewise-gpu launch` wrote, the sums behind them."""
+    lines = cases_text.splitlines()
+    comments = [line for line in lines if line.startswith("#") and not line.startswith("# command:")]
+    header, *rows = [line for line in lines if not line.startswith("#")]
+    sums = cases(log)
+    if len(sums) != len(rows):
+        raise ValueError(f"{len(rows)} cases were launched, but ncu saw {len(sums)}")
+    out = comments + [f"# command: {command}", ",".join([header] + COLUMNS)]
+    for row, values in zip(rows, sums):
+        out.append(",".join([row] + [f"{values[c]:.3f}" if c.endswith("_us") else f"{values[c]:.0f}" for c in COLUMNS]))
+    return "\n".join(out) + "\n"
+
+
+def profile(ncu, program, options, folder):
+    """Runs the cases under ncu; returns its log and the cases."""
+    log, cases_csv = os.path.join(folder, "ncu.log"), os.path.join(folder, "cases.csv")
+    done = subprocess.run([ncu, "--csv", "--page", "raw", "--print-units", "base", "--clock-control", "none",
+                           "--metrics", ",".join(METRICS), "--log-file", log,
+                           program, "launch", "--csv", cases_csv, *options],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    text = open(log, encoding="utf-8").read() if os.path.exists(log) else ""
+    if "ERR_NVGPUCTRPERM" in text + done.stdout:
+        fail(NOT_PERMITTED)
+    if not os.path.exists(cases_csv):
+        said = [line for line in (done.stdout + text).splitlines() if line.strip() and not line.startswith("==PROF==")]
+        fail(said[0].removeprefix("tilewise-gpu: ") if said else "ncu ran nothing and said nothing")
+    return text, open(cases_csv, encoding="utf-8").read()
+
+
+def write_whole(path, text):
+    """The file is there whole or not at all."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        fail(f"cannot write {path}: {error.strerror}")
+
+
+def take(arguments, name, default):
+    """Removes `name VALUE` from the arguments and returns the value."""
+    if name not in arguments:
+        return default
+    at = arguments.index(name)
+    if at + 1 == len(arguments):
+        fail(f"{name} needs a value")
+    value = arguments[at + 1]
+    del arguments[at:at + 2]
+    return value
+
+
+def main():
+    arguments = sys.argv[1:]
+    if not arguments or "--help" in arguments:
+        print(__doc__.strip())
+        return
+    command = " ".join(["counters.py", *arguments])
+    try:
+        if arguments[0] == "--parse" and len(arguments) == 3:
+            log, cases_text = (open(path, encoding="utf-8").read() for path in arguments[1:])
+            sys.stdout.write(join(log, cases_text, command))
+            return
+        program = take(arguments, "--program", "build/tilewise-gpu")
+        ncu = take(arguments, "--ncu", "ncu")
+        path = take(arguments, "--csv", None)
+        if path is None:
+            fail("--csv FILE is missing: where the counters are to go")
+        if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):
+            fail(f"cannot write {path}: it is a folder, or its folder does not exist")
+        if shutil.which(ncu) is None:
+            fail(f"'{ncu}' is not there: Nsight Compute comes with the CUDA toolkit")
+        if shutil.which(program) is None:
+            fail(f"'{program}' is not there: make gpu builds it")
+        with tempfile.TemporaryDirectory() as folder:
+            write_whole(path, join(*profile(ncu, program, arguments, folder), command))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")
+    except (ValueError, KeyError) as error:
+        fail(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+/*
+ * 26_cp_async: 25_mma, with the next tiles on their way while the current ones are used.
+ *
+ * What it teaches: cp.async goes from global to shared memory past the registers and past L1, and the warp goes
+ * on. Copies are closed into groups; whoever needs them waits for the group, and then for the other threads, whose
+ * copies only a barrier makes visible.
+ *
+ * What changed from 25_mma: two stages of K and V. A tile's copies start a whole tile of arithmetic before they are
+ * waited for; rows past the end of the sequence are zero-filled by the copy itself. One barrier a tile, not two:
+ *
+ *     copies       | stage 0: tile 0 | stage 1: tile 1 | stage 0: tile 2 | ...
+ *     arithmetic                     | tile 0          | tile 1          | ...
+ *                                    ^ wait, barrier   ^ wait, barrier: tile 1 is there, stage 0 is free
+ *
+ * What it costs, as the counters say: 1.5 times the bytes into the SM that the schedule counts, exactly, at every
+ * length. The padding of 16 bytes puts every second row halfway into a 32-byte sector of shared memory, and a sector
+ * whose copy straddles two is fetched twice. 25_mma, which stores from registers, and 27_swizzle, whose rows are
+ * whole sectors, move what is counted.
+ *
+ * What it does not do: fetch fragments faster; as in 25_mma, each register of them is a load or two by hand.
+ *
+ * Shared memory, in elements of the input's type, rows padded by 16 bytes as in 25_mma:
+ *
+ *     q_smem    block_m x (d + 8)   Q, at the end O: each warp its own 16 rows
+ *     kv_smem   stage 0: K, V       2 x block_n x (d + 8)
+ *               stage 1: K, V       2 x block_n x (d + 8)
+ *
+ * 256 threads, 8 warps of 16 rows. lane = 4g + t: rows row0 + g + 8h (h 0, 1) of S, P and O; columns 8j + 2t + e.
+ */
+#include "../mma.cuh"
+#include "tile.cuh"
+
+static const int BM = 128, BN = 64, PAD = 8;
+
+template <int D> static constexpr size_t smem_bytes()
+{
+    return 2 * (BM + 2 * 2 * BN) * (D + PAD);
+}
+
+/* Starts copying rows of D elements, `stride` apart in global memory; zeros from num_rows on. */
+template <int ROWS, int D, typename T>
+static __device__ __forceinline__ void copy_tile(T *smem, const T *gmem, int stride, int num_rows)
+{
+#pragma unroll
+    for (int n = 0; n < ROWS * D / 8 / THREADS; n++) {
+        int index = threadIdx.x + n * THREADS, row = index / (D / 8), x = index % (D / 8) * 8;
+        const T *from = gmem + (row < num_rows ? row : 0) * stride + x;
+        cp_async_or_zeros(shared_address(smem + row * (D + PAD) + x), from, row < num_rows);
+    }
+}
+
+/* Two neighbours of a row, two neighbours of a column: what a register of a fragment holds. */
+template <int D, typename T>
+static __device__ __forceinline__ uint32_t along_row(const T *smem, int row, int x)
+{
+    return *reinterpret_cast<const uint32_t *>(smem + row * (D + PAD) + x);
+}
+
+template <int D, typename T>
+static __device__ __forceinline__ uint32_t along_column(const T *smem, int row, int x)
+{
+    const uint16_t *word = reinterpret_cast<const uint16_t *>(smem + row * (D + PAD) + x);
+    return word[0] | (uint32_t)word[D + PAD] << 16;
+}
+
+template <typename T, int D>
+__global__ void __launch_bounds__(THREADS, D == 64 ? 2 : 1) cp_async_attention(const attention<T> a)
+{
+    extern __shared__ __align__(16) unsigned char smem[];
+    T *q_smem = (T *)smem, *kv_smem = q_smem + BM * (D + PAD);
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int row0 = threadIdx.x / 32 * 16; /* the warp's first row in the tile */
+    const int head = blockIdx.y, batch = blockIdx.z;
+    const int m0 = (gridDim.x - 1 - blockIdx.x) * BM; /* last tiles first: causal, they are the longest */
+    const int num_rows = min(BM, a.seqlen_q - m0);
+    const int num_keys = keys_seen(a, m0 + num_rows - 1); /* the last row sees most */
+    const int keys_first_row = keys_seen(a, m0);
+    const int q_stride = a.num_heads * D, k_stride = a.num_heads_kv * D;
+    const T *k_gmem = a.k + k_row<D>(a, batch, head, 0), *v_gmem = a.v + k_row<D>(a, batch, head, 0);
+
+    float o[D / 8][4] = {};
+    float m[2] = {-INFINITY, -INFINITY}, l[2] = {}; /* l: this thread's columns only, until the end */
+    if (num_keys > 0) {                             /* a block whose rows see nothing loads nothing */
+        copy_tile<BM, D>(q_smem, a.q + q_row<D>(a, batch, head, m0), q_stride, num_rows);
+        copy_tile<BN, D>(kv_smem, k_gmem, k_stride, a.seqlen_k);
+        copy_tile<BN, D>(kv_smem + BN * (D + PAD), v_gmem, k_stride, a.seqlen_k);
+    }
+    cp_async_commit();
+
+    for (int n0 = 0, stage = 0; n0 < num_keys; n0 += BN, stage ^= 1) {
+        cp_async_wait<0>();
+        __syncthreads(); /* the tiles are there, and nobody reads the other stage any more: refill it */
+        T *k_smem = kv_smem + stage * 2 * BN * (D + PAD), *v_smem = k_smem + BN * (D + PAD);
+        int next = n0 + BN;
+        if (next < num_keys) {
+            T *to = kv_smem + (stage ^ 1) * 2 * BN * (D + PAD);
+            copy_tile<BN, D>(to, k_gmem + (size_t)next * k_stride, k_stride, a.seqlen_k - next);
+            copy_tile<BN, D>(to + BN * (D + PAD), v_gmem + (size_t)next * k_stride, k_stride,
+                             a.seqlen_k - next);
+        }
+        cp_async_commit();
+
+        /* S = Q Kᵀ, 16 of d at a time. */
+        float s[BN / 8][4] = {};
+#pragma unroll
+        for (int x = 0; x < D; x += 16) {
+            uint32_t q[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                q[i] = along_row<D>(q_smem, row0 + g + i % 2 * 8, x + i / 2 * 8 + 2 * t);
+#pragma unroll
+            for (int j = 0; j < BN / 8; j++)
+                mma<T>(s[j], q, along_row<D>(k_smem, 8 * j + g, x + 2 * t),
+                       along_row<D>(k_smem, 8 * j + g, x + 8 + 2 * t));
+        }
+
+        /* Exponents in units of log2. Mask, only where the diagonal or the end of the sequence cuts the tile. */
+#pragma unroll
+        for (int j = 0; j < BN / 8; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                s[j][e] *= a.scale_log2;
+        if (n0 + BN > keys_first_row) {
+#pragma unroll
+            for (int j = 0; j < BN / 8; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    if (n0 + 8 * j + 2 * t + e % 2 >= keys_seen(a, m0 + row0 + g + e / 2 * 8))
+                        s[j][e] = -INFINITY;
+        }
+
+        /* Online softmax: S becomes P; m, l and O are rescaled. While m is −∞, exponents are −∞ and never NaN. */
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            float m_new = m[h];
+#pragma unroll
+            for (int j = 0; j < BN / 8; j++)
+                m_new = fmaxf(m_new, fmaxf(s[j][2 * h], s[j][2 * h + 1]));
+            m_new = fmaxf(m_new, __shfl_xor_sync(0xffffffffu, m_new, 1));
+            m_new = fmaxf(m_new, __shfl_xor_sync(0xffffffffu, m_new, 2));
+            float m_safe = m_new == -INFINITY ? 0.0f : m_new;
+            float alpha = exp2_approx(m[h] - m_safe);
+            m[h] = m_new;
+            l[h] *= alpha;
+#pragma unroll
+            for (int j = 0; j < BN / 8; j++)
+#pragma unroll
+                for (int e = 2 * h; e < 2 * h + 2; e++) {
+                    s[j][e] = exp2_approx(s[j][e] - m_safe);
+                    l[h] += s[j][e];
+                }
+#pragma unroll
+            for (int c = 0; c < D / 8; c++) {
+                o[c][2 * h] *= alpha;
+                o[c][2 * h + 1] *= alpha;
+            }
+        }
+
+        /* O += P V, 16 keys at a time. */
+#pragma unroll
+        for (int y = 0; y < BN; y += 16) {
+            uint32_t p[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                p[i] = narrow2<T>(s[y / 8 + i / 2][i % 2 * 2], s[y / 8 + i / 2][i % 2 * 2 + 1]);
+#pragma unroll
+            for (int c = 0; c < D / 8; c++)
+                mma<T>(o[c], p, along_column<D>(v_smem, y + 2 * t, 8 * c + g),
+                       along_column<D>(v_smem, y + 8 + 2 * t, 8 * c + g));
+        }
+    }
+
+    /* O / l and LSE = (m + log2 l) · ln 2, written once. A row that saw no key has l = 0: O = 0, LSE = −∞. */
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        l[h] += __shfl_xor_sync(0xffffffffu, l[h], 1);
+        l[h] += __shfl_xor_sync(0xffffffffu, l[h], 2);
+        float inverse = l[h] > 0.0f ? 1.0f / l[h] : 0.0f;
+        int row = row0 + g + 8 * h;
+#pragma unroll
+        for (int c = 0; c < D / 8; c++)
+            *reinterpret_cast<uint32_t *>(q_smem + row * (D + PAD) + 8 * c + 2 * t) = narrow2<T>(
+                o[c][2 * h] * inverse, o[c][2 * h + 1] * inverse);
+        if (t == 0 && row < num_rows)
+            a.lse[lse_at(a, batch, head, m0 + row)] = l[h] > 0.0f ? (m[h] + log2f(l[h])) * (float)M_LN2
+                                                                  : -INFINITY;
+    }
+    __syncwarp(); /* the warp's 16 rows of O are in shared memory: 16 bytes a lane, whole sectors */
+#pragma unroll
+    for (int n = 0; n < D / 16; n++) {
+        int index = n * 32 + lane, row = row0 + index / (D / 8), x = index % (D / 8) * 8;
+        if (row < num_rows)
+            *reinterpret_cast<uint4 *>(a.o + q_row<D>(a, batch, head, m0 + row) +
+                                       x) = *reinterpret_cast<uint4 *>(q_smem + row * (D + PAD) + x);
+    }
+}
+
+/* ---- host ---------------------------------------------------------------------------------------------- */
+
+extern "C" const tw_tiling tw_cp_async_tilings[] = {{BM, BN, TW_FETCH_ROWS, TW_UNIT_TENSOR},
+                                                    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR}};
+
+extern "C" tw_status tw_cp_async_supports(const tw_problem *p, const tw_tiling *t)
+{
+    TW_TRY(rung_supports_problem("26_cp_async", p));
+    if (t->block_m != BM || t->block_n != BN)
+        return tw_fail(TW_EUNSUPPORTED,
+                       "26_cp_async was not built for block_m %d and block_n %d; it has %d and %d",
+                       t->block_m, t->block_n, BM, BN);
+    return rung_fits_shared_memory("26_cp_async", p->head_dim == 64 ? smem_bytes<64>() : smem_bytes<128>());
+}
+
+extern "C" size_t tw_cp_async_workspace_bytes(const tw_problem *, const tw_tiling *)
+{
+    return 0;
+}
+
+template <typename T, int D> static tw_status launch(const tw_gpu_args *args)
+{
+    const tw_problem *p = &args->problem;
+    dim3 grid((unsigned)ceil_div(p->seqlen_q, BM), (unsigned)p->num_heads, (unsigned)p->batch);
+    return rung_launch(args, (const void *)cp_async_attention<T, D>, grid, smem_bytes<D>());
+}
+
+extern "C" tw_status tw_cp_async_launch(const tw_gpu_args *args)
+{
+    bool fp16 = args->problem.dtype == TW_FP16;
+    if (args->problem.head_dim == 64)
+        return fp16 ? launch<__half, 64>(args) : launch<__nv_bfloat16, 64>(args);
+    return fp16 ? launch<__half, 128>(args) : launch<__nv_bfloat16, 128>(args);
+}

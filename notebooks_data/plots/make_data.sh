@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Predicts what the pictures show and sets it beside what was measured.
+#
+#   make_data.sh MEASURED_DIR DATA_DIR      (run from the top of the repository, through make)
+#
+# MEASURED_DIR may hold bench.csv, counters.csv and peers.csv; what is not there is left out. Into DATA_DIR go
+#   grid.csv       every kernel on the grid of lengths: predicted_* and measured_* side by side
+#   textbook.csv   the textbook's ledger on the same shapes
+#   sweep.csv      flash1 with several block_n
+#   speedup.csv    kernel over baseline: predicted_speedup, measured_speedup
+#   peers.csv      other people's kernels on the grid
+#   machine.csv    ceilings        memory.csv    tensors in HBM
+#   captions.env   what was measured on what, for the pictures and the page
+# All predictions are made here, from shapes and tiles; none is stored.
+set -euo pipefail
+measured=$1 data=$2
+tilewise=${TW_BUILD:-build}/tilewise
+plot_data=${TW_BUILD:-build}/plot_data
+mkdir -p "$data"
+
+case_columns=algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,kernel
+grid_shapes() { # algorithm block_m block_n kernel: 16k tokens in all, heads x head_dim = 2048
+    local n d causal
+    for d in 64 128; do
+        for causal in 0 1; do
+            for n in 512 1024 2048 4096 8192 16384; do
+                echo "$1,h100,$((16384 / n)),$((2048 / d)),$((2048 / d)),$n,$n,$d,fp16,$causal,$2,$3,$4,"
+            done
+        done
+    done
+}
+
+predict() { # from cases CSV... into out: what `tilewise compare` makes of them, without comment lines
+    local out=$1 file
+    local -a files=()
+    shift
+    for file in "$@"; do
+        files+=(--measured "$file")
+    done
+    "$tilewise" compare "${files[@]}" --csv - | grep -v '^#' >"$out"
+}
+
+value_of() { # a key of a CSV's header lines
+    sed -n "s/^# $2: *//p" "$1" | head -n 1
+}
+
+# --- cases: the measured ones, or, where nothing is recorded, those that would be -------------------------------
+measured_files=()
+for name in bench counters; do
+    [ -s "$measured/$name.csv" ] && measured_files+=("$measured/$name.csv")
+done
+measured_on=""
+if [ ${#measured_files[@]} -gt 0 ]; then
+    first=${measured_files[0]}
+    measured_on="$(value_of "$first" gpu), driver $(value_of "$first" driver), commit $(value_of "$first" commit)"
+else
+    measured_files=("$data/cases.csv")
+    {
+        echo "$case_columns,time_us"
+        "$tilewise" list kernels | while read -r kernel algorithm block_m _ block_n _; do
+            grid_shapes "$algorithm" "$block_m" "$block_n" "$kernel"
+        done
+        for block_n in 32 64 128 256; do # the tiles that 10_flash1 is compiled for
+            echo "flash1,h100,64,16,16,1024,1024,64,fp16,0,64,$block_n,10_flash1,"
+        done
+    } >"$data/cases.csv"
+fi
+predict "$data/all.csv" "${measured_files[@]}"
+
+# --- the grid, one row a kernel and shape (its first tiling), lengths ascending ---------------------------------
+{
+    head -n 1 "$data/all.csv"
+    awk -F, 'NR > 1 && $3 * $6 == 16384 && $4 * $8 == 2048 && $4 == $5 && $6 == $7 && $9 == "fp16" &&
+             !seen[$13, $8, $10, $6]++' "$data/all.csv" | sort -t, -k13,13 -k8,8n -k10,10n -k6,6n
+} >"$data/grid.csv"
+kernels=$(awk -F, 'NR > 1 && !seen[$13]++ {printf "%s%s", sep, $13; sep = " "}' "$data/grid.csv")
+algorithms=$(awk -F, 'NR > 1 && !seen[$13]++ {printf "%s%s", sep, $1; sep = " "}' "$data/grid.csv")
+
+{
+    echo "$case_columns,time_us"
+    grid_shapes standard 128 128 textbook
+} >"$data/cases_textbook.csv"
+predict "$data/textbook.csv" "$data/cases_textbook.csv"
+
+# --- the sweep: the shape and block_m for which flash1 was run with most block_n --------------------------------
+awk -F, '
+    NR == 1 { print; next }
+    $1 == "flash1" {
+        key = $13 "," $3 "," $4 "," $6 "," $8 "," $10 "," $11
+        rows[key] = rows[key] $12 "\t" $0 "\n"
+        if (++count[key] > most) { most = count[key]; best = key }
+    }
+    END { if (most > 1) printf "%s", rows[best] | "sort -n | cut -f 2-" }' "$data/all.csv" >"$data/sweep.csv"
+sweep_shape=$(awk -F, 'NR == 2 {printf "%s: %s, batch %d, %d heads, N = %d, head_dim %d, %s, block_m %d.",
+    $13, $9, $3, $4, $6, $8, $10 == 1 ? "causal" : "not causal", $11}' "$data/sweep.csv")
+
+# --- speedups over the standard kernels -------------------------------------------------------------------------
+awk -F, '
+    NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i
+              print "kernel,baseline,seqlen_k,head_dim,causal,predicted_speedup,measured_speedup"; next }
+    { shape = $7 "," $8 "," $10; shapes[NR] = shape; kernel[NR] = $13; algorithm[NR] = $1
+      predicted[$13, shape] = $column["predicted_time_us"]; measured[$13, shape] = $column["measured_time_us"] }
+    END { for (r = 2; r <= NR; r++) {
+              if (algorithm[r] == "standard_tiled") continue
+              for (b = 1; b <= split("00_standard 01_standard_cublas", baselines, " "); b++) {
+                  base = baselines[b] SUBSEP shapes[r]; mine = kernel[r] SUBSEP shapes[r]
+                  if (!(base in predicted)) continue
+                  printf "%s,%s,%s,%.6g,", kernel[r], baselines[b], shapes[r], predicted[base] / predicted[mine]
+                  if (measured[base] != "" && measured[mine] != "") printf "%.6g", measured[base] / measured[mine]
+                  print ""
+              } } }' "$data/grid.csv" >"$data/speedup.csv"
+
+# --- peers, ceilings, memory ------------------------------------------------------------------------------------
+echo "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,ms,tflops,gbps" >"$data/peers.csv"
+if [ -s "$measured/peers.csv" ]; then
+    grep -v '^#' "$measured/peers.csv" |
+        awk -F, '$2 == "fwd" && $3 == "fp16" && $4 * $7 == 16384 && $5 * $9 == 2048 && $7 == $8' >>"$data/peers.csv"
+fi
+peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$data/peers.csv")
+"$plot_data" machine h100 >"$data/machine.csv"
+"$plot_data" memory >"$data/memory.csv"
+
+commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
+cat >"$data/captions.env" <<END
+kernels=$kernels
+algorithms=$algorithms
+peers=$peers
+measured_on=$measured_on
+predicted_by=tilewise $commit, machine h100
+sweep_shape=$sweep_shape
+END

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Prints the summary table and writes the page that shows it with the pictures.
+#
+#   report.sh MEASURED_DIR OUT_DIR      (after make_data.sh and, if there is gnuplot, draw.sh)
+#
+# OUT_DIR/index.html needs nothing but the pictures beside it: no network, no script.
+set -euo pipefail
+measured=$1 out=$2
+tilewise=${TW_BUILD:-build}/tilewise
+page=$out/index.html
+
+files=()
+for name in bench counters; do
+    [ -s "$measured/$name.csv" ] && files+=("$measured/$name.csv")
+done
+recorded=${#files[@]}
+[ "$recorded" -gt 0 ] || files=("$out/data/cases.csv")
+arguments=()
+for file in "${files[@]}"; do
+    arguments+=(--measured "$file")
+done
+"$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt"
+"$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
+
+escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
+
+figure() { # picture, title, what to see
+    [ -s "$out/$1.svg" ] || return 0
+    cat <<END
+<figure>
+<h2>$2</h2>
+<div class="picture"><a href="$1.svg"><img src="$1.svg" alt="$2"></a></div>
+<figcaption>$3 <a href="$1.png">PNG</a></figcaption>
+</figure>
+END
+}
+
+headers() { # what the CSV files say about themselves
+    local name
+    for name in bench counters peers; do
+        [ -s "$measured/$name.csv" ] || continue
+        echo "<h3>$name.csv</h3>"
+        echo "<pre>$(grep '^#' "$measured/$name.csv" | sed 's/^# *//' | escape)</pre>"
+    done
+}
+
+{
+    cat <<'END'
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Tilewise: predicted and measured</title>
+<style>
+:root { --text: #1c1c1c; --quiet: #595959; --page: #fcfcfa; --line: #d6d6d2; --box: #f3f3ef; --link: #00528a; }
+@media (prefers-color-scheme: dark) {
+    :root { --text: #e4e4e0; --quiet: #a9a9a4; --page: #161719; --line: #3a3c40; --box: #202225; --link: #7fc0f0; }
+}
+body { margin: 0 auto; padding: 1rem; max-width: 74rem; color: var(--text); background: var(--page);
+       font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0.5rem 0; } h2 { font-size: 1.2rem; margin: 0 0 0.5rem; } h3 { font-size: 1rem; }
+a { color: var(--link); }
+p, figcaption, li { max-width: 46rem; }
+.quiet { color: var(--quiet); }
+figure { margin: 2.5rem 0; }
+.picture { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; background: #fff; }
+.picture img { display: block; width: 100%; min-width: 44rem; height: auto; }
+figcaption { margin-top: 0.5rem; }
+pre { overflow-x: auto; padding: 0.75rem; border: 1px solid var(--line); border-radius: 6px; background: var(--box);
+      font-size: 0.78rem; line-height: 1.35; }
+</style>
+</head>
+<body>
+<h1>Tilewise: predicted and measured</h1>
+<p>Bytes and time of standard attention and of tiled attention. Predictions were made when this page was: from the
+schedules of tile operations, for each shape and tiling anew.</p>
+END
+    if [ "$recorded" -gt 0 ]; then
+        echo "<p>Measured on $(sed -n 's/^measured_on=//p' "$out/data/captions.env" | escape)."
+    else
+        echo "<p><strong>No measurements are recorded</strong>: pictures and tables show predictions alone."
+    fi
+    echo "Predicted by $(sed -n 's/^predicted_by=//p' "$out/data/captions.env" | escape).</p>"
+    [ -s "$out/traffic.svg" ] || echo "<p><strong>The pictures were left out</strong>, because gnuplot was missing.</p>"
+
+    echo "<h2>Standard and tiled attention, by sequence length</h2>"
+    echo "<pre>$(escape <"$out/summary.txt")</pre>"
+
+    figure traffic "Bytes" "Left, what crosses the border of the SMs: points lie on their lines, because every tile that \
+a kernel loads is in the count. Right, what reaches HBM: the line is what must move once, and the gap above it is what \
+missed in the L2. Standard attention grows with N at a constant number of tokens; tiled attention does not, as far as \
+HBM is concerned."
+    figure traffic_causal "Bytes, causal" "The tiled schedules skip tiles that the mask hides, so they move about half. \
+Standard attention computes all of S and masks it afterwards, so it moves what it moved before."
+    figure runtime "Time" "A line is a roofline: the slowest of bytes over bandwidth and FLOPs over rate, launch by \
+launch. How far a kernel lies above its line is what latency, idle SMs and everything else that a roofline does not \
+know cost it."
+    figure speedup "Speedup of tiled over standard attention" "Above 1× the tiled kernel is faster. Open marks compare \
+kernels of one kind, all in plain FMA; filled marks compare with products on tensor cores, which these tiled kernels do \
+not use."
+    figure roofline "Roofline" "Left of the bend bytes are the limit, right of it FLOPs. Tiled attention does so many \
+FLOPs for each byte of HBM that HBM cannot be its limit; on the right, seen from the L2, it is nearer to the bend."
+    figure blocksize "Block size" "Larger tiles of K and V mean fewer passes over Q and O: bytes fall as 1 / block_n. The \
+time follows as far as bytes are its limit. After Figure 2 of the FlashAttention paper."
+    figure memory "Memory" "S and P grow with N² and meet the end of the memory; all other tensors grow with N."
+
+    echo "<h2>Errors of the predictions</h2>"
+    echo "<pre>$(escape <"$out/errors.txt")</pre>"
+    echo "<h2>How this was measured</h2>"
+    if [ "$recorded" -gt 0 ]; then
+        headers
+    else
+        echo "<p>Not yet. On a machine with an H100: <code>make report GPU=1</code>.</p>"
+    fi
+    echo "<p class=\"quiet\">Every column is explained in notebooks_data/README.md; the data behind the pictures is in"
+    echo "<a href=\"data/grid.csv\">data/grid.csv</a>. To make this page again: <code>make report</code>.</p>"
+    echo "</body></html>"
+} >"$page"
+
+cat "$out/summary.txt"
+echo
+if [ "$recorded" -eq 0 ]; then
+    echo "No measurements are recorded in $measured: the table shows predictions alone."
+fi
+if [ -s "$out/traffic.svg" ]; then
+    echo "The report is $page, its pictures are beside it."
+else
+    echo "The report is $page. The pictures were left out, because gnuplot is missing."
+fi

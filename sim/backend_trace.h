@@ -1,0 +1,124 @@
+/**
+ * @file backend_trace.h
+ * @brief Records a walk: what is on chip, the row state and the bytes moved, at every stop of a run.
+ *
+ * A run is executed by the numeric back end and written down, so that it can be shown forward and back. A stop is
+ * a tile (it ends where its tile of scores leaves the chip: one step of online softmax where a schedule has them)
+ * or the end of a block, where O is divided by l and LSE is taken.
+ */
+#ifndef TW_BACKEND_TRACE_H
+#define TW_BACKEND_TRACE_H
+
+#include "step_tally.h"
+#include "tile_ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** In place of an index: there is none. */
+#define TW_TRACE_NONE ((size_t)-1)
+
+/** A slot as it was: its number, what people call it, and what the emitter knew of it. */
+typedef struct tw_trace_slot {
+    int id;
+    const char *name; /**< "Q", "S", "m", "alpha" */
+    tw_slot_info info;
+} tw_trace_slot;
+
+/** What one operation left in one slot: `count` numbers, row-major, from numbers[first] on. */
+typedef struct tw_trace_write {
+    int slot;
+    size_t first, count;
+} tw_trace_write;
+
+/** What is on chip at some moment. */
+typedef struct tw_trace_chip {
+    tw_moved moved;                    /**< since the run began */
+    int64_t live_bytes[TW_NUM_PLACES]; /**< held by this block now */
+    size_t first_slot, num_slots;      /**< in slots[] */
+} tw_trace_chip;
+
+/** One operation; recorded in a full trace only. A released slot is in its list for the last time. */
+typedef struct tw_trace_frame {
+    tw_op_kind kind;
+    const char *name; /**< of the slot that it is about, before the operation */
+    int slot, line;
+    size_t stop; /**< to which stop it belongs */
+    tw_trace_chip chip;
+    size_t first_write, num_writes; /**< in writes[] */
+} tw_trace_frame;
+
+/** A tile, or the end of a block. Indices are into numbers[], TW_TRACE_NONE where a schedule keeps no such thing. */
+typedef struct tw_trace_stop {
+    int64_t tile; /**< 1, 2, …; 0 for the end of a block */
+    int launch, batch, head;
+    tw_tile rows, cols; /**< of the scores; at the end of a block `cols` has no rows */
+    int first_line, last_line;
+    size_t m, l;   /**< one number a row of `rows` */
+    size_t o;      /**< head_dim numbers: row o_row of O; none if the stop does not hold that row */
+    int64_t o_row; /**< −1 if the stop does not hold the row asked for */
+    bool m_is_lse, o_normalized;
+    tw_trace_chip chip;
+    size_t first_frame, at_frame, last_frame; /**< in a full trace; what the stop shows is after at_frame */
+} tw_trace_stop;
+
+/** A recorded run. */
+typedef struct tw_trace {
+    const tw_schedule *schedule;
+    tw_problem problem;
+    tw_tiling tiling;
+    tw_machine machine;
+    int64_t row; /**< as asked for; −1 for the first of each tile */
+    tw_trace_stop *stops;
+    size_t num_stops;
+    int64_t num_tiles;
+    tw_trace_frame *frames;
+    size_t num_frames;
+    tw_trace_slot *slots;
+    size_t num_slots;
+    tw_trace_write *writes;
+    size_t num_writes;
+    double *numbers;
+    size_t num_numbers;
+    size_t capacity[5]; /**< private */
+} tw_trace;
+
+/** What to record. */
+typedef struct tw_trace_options {
+    bool full;           /**< every operation, and whatever it wrote of S, P, O, m, l */
+    int64_t row;         /**< whose row of O a stop keeps; −1 for the first row of its tile */
+    int64_t max_tiles;   /**< a longer walk is refused before it is run */
+    int64_t max_numbers; /**< likewise one with more numbers to keep */
+} tw_trace_options;
+
+/**
+ * @brief Refuses a walk that is too long or too large, before there are any tensors.
+ * @return TW_OK; as tw_count(); TW_EUNSUPPORTED (more tiles or numbers than `options` allows); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_trace_check(const tw_schedule *schedule, const tw_problem *problem,
+                                       const tw_tiling *tiling, const tw_machine *machine,
+                                       const tw_trace_options *options);
+
+/**
+ * @brief Runs a schedule on q, k, v in double precision and records it.
+ *
+ * Memory: bounded by max_tiles and max_numbers; and what tw_numeric_run() takes.
+ * @param[out] trace  untouched on error; tw_trace_free() it
+ * @return TW_OK; as tw_trace_check() and tw_numeric_run()
+ */
+TW_MUST_CHECK tw_status tw_trace_record(tw_trace *trace, const tw_schedule *schedule,
+                                        const tw_problem *problem, const tw_tiling *tiling,
+                                        const tw_machine *machine, const double *q, const double *k,
+                                        const double *v, const tw_trace_options *options);
+
+void tw_trace_free(tw_trace *trace);
+
+/** The slots whose numbers a full trace keeps after an operation: how many, at most four, and their ids. */
+int tw_trace_written(int ids[4], const tw_op *op);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,189 @@
+/* tilewise compare: what is predicted for every measured row, set beside it. Predictions are computed here from the
+ * row's shape, never stored. */
+#include "commands.h"
+#include "compare_table.h"
+#include "csv.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char summary[] = "sets predictions beside measurements";
+
+/* Read where --measured names nothing; one of them may be missing. */
+static const char *const recorded[] = {"notebooks_data/h100/bench.csv", "notebooks_data/h100/counters.csv"};
+
+typedef struct compare_options {
+    tw_options shared;
+    tw_text_list measured;
+    bool summary;
+} compare_options;
+
+static const tw_option own[] = {
+    {"measured", "FILE.csv", TW_OPTION_TEXTS, offsetof(compare_options, measured), 0,
+     "measurements; may be given several times (default: notebooks_data/h100/bench.csv and counters.csv)"},
+    {"summary", NULL, TW_OPTION_FLAG, offsetof(compare_options, summary), 0,
+     "standard beside tiled attention, by sequence length, instead of the errors of each kernel"},
+};
+
+/* ---- reading and predicting ----------------------------------------------------------------------------- */
+
+static tw_status read_recorded(tw_measured_list *list)
+{
+    int found = 0;
+    for (int i = 0; i < 2; i++) {
+        if (access(recorded[i], F_OK) != 0)
+            continue;
+        found++;
+        TW_TRY(tw_measured_read(list, recorded[i]));
+    }
+    if (found == 0)
+        return tw_fail(
+            TW_EIO, "%s: is not there; run this from the top of the repository, or give --measured FILE.csv",
+            recorded[0]);
+    return TW_OK;
+}
+
+static tw_status read_measured(tw_measured_list *list, const compare_options *o)
+{
+    if (o->measured.count == 0)
+        return read_recorded(list);
+    for (int i = 0; i < o->measured.count; i++)
+        TW_TRY(tw_measured_read(list, o->measured.values[i]));
+    return TW_OK;
+}
+
+/* The machine that a row was measured on, unless the user names another. The last one is kept. */
+static tw_status machine_of(tw_machine *machine, const tw_measured *row, const tw_options *o)
+{
+    if (o->machine || o->sram_bytes > 0)
+        return *machine->name ? TW_OK : tw_options_machine(machine, o);
+    if (strcmp(machine->name, row->machine) == 0)
+        return TW_OK;
+    for (int i = 0; i < tw_machine_count(); i++)
+        if (strcmp(row->machine, tw_machine_name(i)) == 0)
+            return tw_machine_find(machine, row->machine);
+    return tw_fail(TW_EFORMAT, "machine '%s' has no machine file; name one that is like it with --machine",
+                   tw_quote(row->machine).text);
+}
+
+static tw_status predict_row(tw_compared *row, tw_machine *machine, const tw_options *o)
+{
+    const tw_case *c = &row->measured->c;
+    TW_TRY(machine_of(machine, row->measured, o));
+    TW_TRY(tw_count(&row->counts, c->schedule, &c->problem, &c->tiling, machine));
+    if (tw_roofline_time(&row->roofline, &row->counts, c->problem.dtype, c->tiling.unit, machine) != TW_OK)
+        row->roofline = (tw_roofline){.time_s = NAN, .limit = ""}; /* it predicts bytes alone */
+    return TW_OK;
+}
+
+static tw_status predict(tw_compared *rows, const tw_measured_list *list, const tw_options *o)
+{
+    tw_machine machine = {.name = ""};
+    for (size_t i = 0; i < list->count; i++) {
+        rows[i].measured = &list->rows[i];
+        tw_status status = predict_row(&rows[i], &machine, o);
+        if (status != TW_OK) {
+            char why[380];
+            snprintf(why, sizeof why, "%.379s", tw_error_message());
+            return tw_fail(status, "%s, line %d: %s", list->rows[i].file, list->rows[i].line, why);
+        }
+    }
+    return TW_OK;
+}
+
+/* ---- CSV ------------------------------------------------------------------------------------------------ */
+
+static const char columns[] =
+    "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
+    "kernel,flops,"
+    "predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_read_bytes,predicted_hbm_write_bytes,predicted_"
+    "time_us,"
+    "predicted_limit,measured_fill_bytes,measured_drain_bytes,measured_l2_request_bytes,measured_hbm_read_"
+    "bytes,"
+    "measured_hbm_write_bytes,measured_time_us,measured_time_min_us,measured_time_max_us,measured_sm_cycles";
+
+/* A value that is not known is an empty field. */
+static void print_value(FILE *out, double value, const char *format)
+{
+    fputc(',', out);
+    if (isfinite(value))
+        fprintf(out, format, value);
+}
+
+static void csv_row(FILE *out, const tw_compared *row)
+{
+    const tw_measured *m = row->measured;
+    const tw_problem *p = &m->c.problem;
+    const tw_counts *n = &row->counts.total;
+    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%lld,%lld,%lld,%lld,%lld", m->c.schedule->name,
+            m->machine, p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
+            tw_dtype_name(p->dtype), p->causal, m->c.tiling.block_m, m->c.tiling.block_n, m->kernel,
+            (long long)n->flops, (long long)n->sram_fill_bytes, (long long)n->sram_drain_bytes,
+            (long long)n->hbm_read_bytes, (long long)n->hbm_write_bytes);
+    print_value(out, row->roofline.time_s * 1e6, "%.3f");
+    fprintf(out, ",%s", row->roofline.limit);
+    const double bytes[] = {m->fill_bytes, m->drain_bytes, m->l2_request_bytes, m->hbm_read_bytes,
+                            m->hbm_write_bytes};
+    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++)
+        print_value(out, bytes[i], "%.0f");
+    print_value(out, m->time_us, "%.3f");
+    print_value(out, m->time_min_us, "%.3f");
+    print_value(out, m->time_max_us, "%.3f");
+    print_value(out, m->sm_cycles, "%.0f");
+    fputc('\n', out);
+}
+
+static tw_status write_csv(const tw_compared *rows, size_t count, const char *path, int argc, char **argv)
+{
+    tw_csv csv;
+    TW_TRY(tw_csv_open(&csv, path));
+    if (!csv.file)
+        return TW_OK;
+    tw_csv_header(&csv, "tilewise compare", argc, argv);
+    fprintf(csv.file, "# predicted time: roofline; predicted hbm: compulsory\n%s\n", columns);
+    for (size_t i = 0; i < count; i++)
+        csv_row(csv.file, &rows[i]);
+    return tw_csv_commit(&csv);
+}
+
+/* ---- the command ---------------------------------------------------------------------------------------- */
+
+static tw_status report(const tw_measured_list *list, const compare_options *o, int argc, char **argv)
+{
+    tw_compared *rows = list->count > 0 ? calloc(list->count, sizeof *rows) : NULL;
+    if (!rows)
+        return tw_fail(TW_ENOMEM, "no memory for %zu predictions", list->count);
+    tw_status status = predict(rows, list, &o->shared);
+    if (status == TW_OK)
+        status = write_csv(rows, list->count, o->shared.csv, argc, argv);
+    if (status == TW_OK && !(o->shared.csv && strcmp(o->shared.csv, "-") == 0))
+        status = (o->summary ? tw_compare_print_summary : tw_compare_print_errors)(stdout, rows, list->count);
+    free(rows);
+    return status;
+}
+
+static tw_status compare(const compare_options *o, int argc, char **argv)
+{
+    tw_measured_list list = {.rows = NULL};
+    tw_status status = read_measured(&list, o);
+    if (status == TW_OK)
+        status = report(&list, o, argc, argv);
+    tw_measured_free(&list);
+    return status;
+}
+
+int tw_cmd_compare(int argc, char **argv)
+{
+    compare_options o = {.shared = tw_options_default()};
+    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
+                            tw_options_shared(&o.shared, TW_GROUP_MACHINE | TW_GROUP_CSV)};
+    bool help;
+    tw_status status = tw_options_read(&help, "tilewise compare", summary, sets, 2, argc, argv);
+    if (status == TW_OK && !help)
+        status = compare(&o, argc, argv);
+    tw_options_free(sets, 2);
+    return tw_exit_code(status);
+}

@@ -1,0 +1,215 @@
+/* tilewise step: walks through a schedule tile by tile, as text or as one page for a browser. */
+#include "commands.h"
+
+#include "step_page.h"
+#include "step_text.h"
+#include "tensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char summary[] =
+    "walks through a schedule tile by tile: what is on chip, m, l and O, the bytes so far\n"
+    "Defaults here: --algorithm flash2 --seqlen 8 --head-dim 4 --heads 1 --block-m 4 --block-n 4; one case, "
+    "no lists.\n"
+    "On a terminal, Enter goes on, p goes back, a number goes to that tile, q ends.";
+
+/* The example of README.md, which can be followed by hand: fp16, softmax_scale 1, tiles of 2 x 2. */
+enum { EXAMPLE_SEQLEN = 4, EXAMPLE_HEAD_DIM = 2, EXAMPLE_BLOCK = 2 };
+static const double example_q[] = {1, 0, 0, 1, 1, 1, 2, -1};
+static const double example_k[] = {1, 0, 0, 1, 1, 1, 0, 2};
+static const double example_v[] = {1, 0, 0, 1, 2, 0, 0, 2};
+
+/* The options that step has for itself. */
+typedef struct step_options {
+    bool plain, example;
+    char *html;
+    uint64_t row, to; /* UINT64_MAX, 0: not given */
+} step_options;
+
+static const tw_option rows[] = {
+    {"plain", NULL, TW_OPTION_FLAG, offsetof(step_options, plain), 0,
+     "the walk as text (the default without --html)"},
+    {"html", "FILE|-", TW_OPTION_TEXT, offsetof(step_options, html), 0, "the walk as one page for a browser"},
+    {"to", "TILE", TW_OPTION_SEED, offsetof(step_options, to), 0, "stop behind this tile; the first is 1"},
+    {"row", "ROW", TW_OPTION_SEED, offsetof(step_options, row), 0,
+     "the query row whose O is shown; the first is 0 (default: the first of each tile)"},
+    {"example", NULL, TW_OPTION_FLAG, offsetof(step_options, example), 0,
+     "the 4 x 2 example of README.md, which can be followed by hand"},
+};
+
+/* ---- what is walked ------------------------------------------------------------------------------------- */
+
+static void default_to(tw_int_list *list, int value)
+{
+    if (list->count == 0)
+        *list = (tw_int_list){.count = 1, .values = {value}};
+}
+
+static tw_status check_example(const tw_options *o)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } own[] = {{"--seqlen", o->seqlen.count > 0},     {"--seqlen-q", o->seqlen_q.count > 0},
+               {"--seqlen-k", o->seqlen_k.count > 0}, {"--head-dim", o->head_dim.count > 0},
+               {"--heads", o->heads.count > 0},       {"--heads-kv", o->heads_kv.count > 0},
+               {"--batch", o->batch.count > 0},       {"--dtype", o->dtype != TW_FP16}};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (own[i].given)
+            return tw_fail(TW_EINVAL,
+                           "%s is given beside --example, which has its own shape: leave one of them out",
+                           own[i].name);
+    return TW_OK;
+}
+
+static tw_status the_case(tw_case *c, tw_options *o, bool example, const tw_machine *machine)
+{
+    tw_case *cases = NULL;
+    size_t count = 0;
+    if (example)
+        TW_TRY(check_example(o));
+    if (o->algorithms.count == 0)
+        o->algorithms = (tw_algorithm_list){.count = 1, .values = {&tw_schedule_flash2}};
+    if (o->seqlen_q.count == 0 || o->seqlen_k.count == 0)
+        default_to(&o->seqlen, example ? EXAMPLE_SEQLEN : 8);
+    default_to(&o->head_dim, example ? EXAMPLE_HEAD_DIM : 4);
+    default_to(&o->heads, 1);
+    default_to(&o->block_m, example ? EXAMPLE_BLOCK : 4);
+    default_to(&o->block_n, example ? EXAMPLE_BLOCK : 4);
+    TW_TRY(tw_options_cases(&cases, &count, o, machine));
+    *c = cases[0];
+    free(cases);
+    if (count > 1)
+        return tw_fail(TW_EINVAL,
+                       "the options name %zu cases, step walks through one: give one value of each", count);
+    if (example)
+        c->problem.softmax_scale = 1;
+    return TW_OK;
+}
+
+static tw_status record_random(tw_trace *trace, const tw_case *c, const tw_machine *machine, uint64_t seed,
+                               const tw_trace_options *options)
+{
+    tw_inputs inputs;
+    TW_TRY(tw_trace_check(c->schedule, &c->problem, &c->tiling, machine, options));
+    TW_TRY(tw_inputs_random(&inputs, &c->problem, seed));
+    tw_status status = tw_trace_record(trace, c->schedule, &c->problem, &c->tiling, machine, inputs.q,
+                                       inputs.k, inputs.v, options);
+    tw_inputs_free(&inputs);
+    return status;
+}
+
+/* A page holds every number, so its walk is shorter. */
+static tw_status record(tw_trace *trace, tw_options *o, const step_options *s)
+{
+    tw_machine machine;
+    tw_case c = {.schedule = NULL};
+    bool full = s->html != NULL;
+    tw_trace_options options = {.full = full,
+                                .row = s->row == UINT64_MAX ? -1 : (int64_t)s->row,
+                                .max_tiles = full ? 2000 : 50000,
+                                .max_numbers = full ? 300000 : 20000000};
+    TW_TRY(tw_options_machine(&machine, o));
+    TW_TRY(the_case(&c, o, s->example, &machine));
+    if (options.row >= c.problem.seqlen_q)
+        return tw_fail(TW_EINVAL, "--row is %lld, it must be from 0 to %d: there are %d query rows",
+                       (long long)options.row, c.problem.seqlen_q - 1, c.problem.seqlen_q);
+    if (s->example)
+        return tw_trace_record(trace, c.schedule, &c.problem, &c.tiling, &machine, example_q, example_k,
+                               example_v, &options);
+    return record_random(trace, &c, &machine, o->seed, &options);
+}
+
+/* ---- the walk as text ----------------------------------------------------------------------------------- */
+
+/* The stop of a tile that the walk has. */
+static size_t stop_of(const tw_trace *t, int64_t tile)
+{
+    size_t at = 0;
+    while (at + 1 < t->num_stops && t->stops[at].tile != tile)
+        at++;
+    return at;
+}
+
+/* Asks where to go from `at`; false at the end of the input or of the walk. */
+static bool ask(const tw_trace *t, size_t *at)
+{
+    char line[64];
+    for (;;) {
+        fputs("\nEnter: on; p: back; number: to that tile; q: end > ", stdout);
+        fflush(stdout);
+        if (!fgets(line, sizeof line, stdin)) {
+            putchar('\n');
+            ++*at;
+            return false;
+        }
+        int64_t tile = strtol(line, NULL, 10);
+        if (line[0] == 'q')
+            *at = t->num_stops;
+        else if (line[0] == 'p')
+            *at -= *at > 0;
+        else if (tile > 0 && tile <= t->num_tiles)
+            *at = stop_of(t, tile);
+        else if (line[0] == '\n')
+            ++*at;
+        else
+            continue;
+        return true;
+    }
+}
+
+static void walk(const tw_trace *t, size_t end)
+{
+    tw_step_baselines baselines = tw_step_baselines_of(t);
+    bool asks = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    tw_step_print_head(stdout, t);
+    for (size_t at = 0; at < end && !ferror(stdout);) {
+        tw_step_print_stop(stdout, t, at, &baselines);
+        if (asks && at + 1 < end)
+            asks = ask(t, &at);
+        else
+            at++;
+    }
+}
+
+static tw_status show(const tw_trace *t, const step_options *s)
+{
+    if (s->to != UINT64_MAX && (s->to < 1 || s->to > (uint64_t)t->num_tiles))
+        return tw_fail(TW_EINVAL, "--to is %llu, it must be from 1 to %lld: that many tiles are visited",
+                       (unsigned long long)s->to, (long long)t->num_tiles);
+    size_t end = s->to == UINT64_MAX ? t->num_stops : stop_of(t, (int64_t)s->to) + 1;
+    if (s->html)
+        TW_TRY(tw_step_page_write(s->html, t, s->to == UINT64_MAX ? 0 : end - 1));
+    if (s->plain || !s->html)
+        walk(t, end);
+    return TW_OK;
+}
+
+static tw_status step(tw_options *o, const step_options *s)
+{
+    tw_trace trace = {.schedule = NULL};
+    if (s->html && strcmp(s->html, "-") == 0 && s->plain)
+        return tw_fail(TW_EINVAL, "--html - and --plain both write to stdout: give --html a file");
+    TW_TRY(record(&trace, o, s));
+    tw_status status = show(&trace, s);
+    tw_trace_free(&trace);
+    return status;
+}
+
+int tw_cmd_step(int argc, char **argv)
+{
+    tw_options options = tw_options_default();
+    step_options own = {.row = UINT64_MAX, .to = UINT64_MAX};
+    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
+                      TW_GROUP_MACHINE | TW_GROUP_SEED;
+    tw_option_set sets[2] = {{.rows = rows, .count = (int)(sizeof rows / sizeof rows[0]), .into = &own},
+                             tw_options_shared(&options, groups)};
+    bool help;
+    tw_status status = tw_options_read(&help, "tilewise step", summary, sets, 2, argc, argv);
+    if (status == TW_OK && !help)
+        status = step(&options, &own);
+    tw_options_free(sets, 2);
+    return tw_exit_code(status);
+}

@@ -1,0 +1,32 @@
+/**
+ * @file kernels.h
+ * @brief What gpu/kernels.def says of each GPU kernel: which schedule and tiles it claims to be. No CUDA.
+ */
+#ifndef TW_KERNELS_H
+#define TW_KERNELS_H
+
+#include "tiling.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A row of gpu/kernels.def. */
+typedef struct tw_kernel_claim {
+    const char *name;     /**< "20_flash2" */
+    const char *schedule; /**< name in the registry */
+    tw_tiling tiling;     /**< used where none is named; fetch and unit hold for all of its tilings */
+    const char *idea;     /**< one line */
+} tw_kernel_claim;
+
+/** The i-th kernel; NULL if there is none. */
+const tw_kernel_claim *tw_kernel_at(int i);
+
+/** The kernel of that name; NULL if it is not in the list (somebody's plugin). */
+const tw_kernel_claim *tw_kernel_find(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,307 @@
+/* Measurements read from CSV files, and joined. */
+#include "measured.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+enum { MAX_FIELDS = 64, MAX_LINE = 8192 };
+
+/* The columns that say what was measured, in their order; every file must have them. */
+enum {
+    ALGORITHM,
+    MACHINE,
+    BATCH,
+    NUM_HEADS,
+    NUM_HEADS_KV,
+    SEQLEN_Q,
+    SEQLEN_K,
+    HEAD_DIM,
+    DTYPE,
+    CAUSAL,
+    BLOCK_M,
+    BLOCK_N,
+    KERNEL,
+    NUM_KEYS
+};
+static const char *const keys[NUM_KEYS] = {"algorithm", "machine",  "batch",    "num_heads", "num_heads_kv",
+                                           "seqlen_q",  "seqlen_k", "head_dim", "dtype",     "causal",
+                                           "block_m",   "block_n",  "kernel"};
+
+static const struct {
+    const char *name;
+    size_t offset;
+} values[] = {
+#define VALUE(column) {#column, offsetof(tw_measured, column)},
+    TW_MEASURED_VALUES(VALUE)
+#undef VALUE
+};
+
+static double *value_of(tw_measured *row, int value)
+{
+    return (double *)(void *)((char *)row + values[value].offset);
+}
+
+/* A file being read. */
+typedef struct reader {
+    const char *path;
+    FILE *file;
+    int line; /* number of the line in `text` */
+    char text[MAX_LINE];
+    char *fields[MAX_FIELDS];
+    int num_fields;
+    int num_columns;                                /* of the header; 0 before it */
+    int value_at[sizeof values / sizeof values[0]]; /* column of each value; −1 if there is none */
+} reader;
+
+static tw_status refuse(const reader *r, const char *format, ...) TW_PRINTF(2, 3);
+
+static tw_status refuse(const reader *r, const char *format, ...)
+{
+    char what[320];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    return tw_fail(TW_EFORMAT, "%s, line %d: %s", r->path, r->line, what);
+}
+
+/* The next line that is neither empty nor a comment, cut at its commas. False at the end of the file. */
+static tw_status next_line(reader *r, bool *there)
+{
+    *there = false;
+    while (fgets(r->text, sizeof r->text, r->file)) {
+        r->line++;
+        size_t length = strcspn(r->text, "\r\n");
+        if (r->text[length] == '\0' && !feof(r->file))
+            return refuse(r, "is longer than %d bytes or has a NUL in it, it must be a line of CSV",
+                          MAX_LINE - 2);
+        r->text[length] = '\0';
+        if (length == 0 || r->text[0] == '#')
+            continue;
+        r->num_fields = 0;
+        for (char *c = r->text; c; r->num_fields++) {
+            if (r->num_fields == MAX_FIELDS)
+                return refuse(r, "has more than %d fields", MAX_FIELDS);
+            r->fields[r->num_fields] = c;
+            c = strchr(c, ',');
+            if (c)
+                *c++ = '\0';
+        }
+        *there = true;
+        return TW_OK;
+    }
+    return ferror(r->file) ? tw_fail(TW_EIO, "%s: cannot be read (%s)", r->path, strerror(errno)) : TW_OK;
+}
+
+static tw_status read_header(reader *r)
+{
+    for (int i = 0; i < NUM_KEYS; i++) {
+        if (i >= r->num_fields || strcmp(r->fields[i], keys[i]) != 0)
+            return refuse(
+                r,
+                "column %d is '%s', it must be '%s'; the columns are those of `tilewise io` up to block_n, "
+                "then kernel",
+                i + 1, i < r->num_fields ? tw_quote(r->fields[i]).text : "missing", keys[i]);
+    }
+    bool any = false;
+    for (int v = 0; v < COUNT(values); v++) {
+        r->value_at[v] = -1;
+        for (int i = NUM_KEYS; i < r->num_fields; i++) {
+            if (strcmp(r->fields[i], values[v].name) != 0)
+                continue;
+            if (r->value_at[v] >= 0)
+                return refuse(r, "column %s is there twice", values[v].name);
+            r->value_at[v] = i;
+            any = true;
+        }
+    }
+    if (!any)
+        return refuse(
+            r, "there is no measured column behind kernel, it must have time_us, fill_bytes or others");
+    r->num_columns = r->num_fields;
+    return TW_OK;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------------------- */
+
+static tw_status read_size(const reader *r, int column, int *value)
+{
+    const char *text = r->fields[column];
+    if (!isdigit((unsigned char)*text) || tw_parse_int(value, keys[column], text) != TW_OK)
+        return refuse(r, "%s is '%s', it must be a positive whole number", keys[column], tw_quote(text).text);
+    return TW_OK;
+}
+
+static tw_status read_shape(const reader *r, tw_measured *row)
+{
+    tw_problem *p = &row->c.problem;
+    const struct {
+        int column;
+        int *value;
+    } sizes[] = {{BATCH, &p->batch},
+                 {NUM_HEADS, &p->num_heads},
+                 {NUM_HEADS_KV, &p->num_heads_kv},
+                 {SEQLEN_Q, &p->seqlen_q},
+                 {SEQLEN_K, &p->seqlen_k},
+                 {HEAD_DIM, &p->head_dim},
+                 {BLOCK_M, &row->c.tiling.block_m},
+                 {BLOCK_N, &row->c.tiling.block_n}};
+    for (int i = 0; i < COUNT(sizes); i++)
+        TW_TRY(read_size(r, sizes[i].column, sizes[i].value));
+    if (tw_parse_dtype(&p->dtype, "dtype", r->fields[DTYPE]) != TW_OK)
+        return refuse(r, "dtype is '%s', it must be one of fp16, bf16, fp32",
+                      tw_quote(r->fields[DTYPE]).text);
+    const char *causal = r->fields[CAUSAL];
+    if (strcmp(causal, "0") != 0 && strcmp(causal, "1") != 0)
+        return refuse(r, "causal is '%s', it must be 0 or 1", tw_quote(causal).text);
+    p->causal = *causal == '1';
+    if (tw_problem_check(p) != TW_OK) {
+        char why[200];
+        snprintf(why, sizeof why, "%.199s", tw_error_message());
+        return refuse(r, "%s", why);
+    }
+    return TW_OK;
+}
+
+static tw_status read_name(const reader *r, int column, char out[64])
+{
+    size_t length = strlen(r->fields[column]);
+    if (length == 0 || length > 63)
+        return refuse(r, "%s is '%s', it must have 1 to 63 characters", keys[column],
+                      tw_quote(r->fields[column]).text);
+    memcpy(out, r->fields[column], length + 1);
+    return TW_OK;
+}
+
+static tw_status read_key(const reader *r, tw_measured *row)
+{
+    TW_TRY(read_name(r, MACHINE, row->machine));
+    TW_TRY(read_name(r, KERNEL, row->kernel));
+    if (tw_schedule_find(&row->c.schedule, r->fields[ALGORITHM]) != TW_OK)
+        return refuse(r, "algorithm is '%s', which is none of `tilewise list algorithms`",
+                      tw_quote(r->fields[ALGORITHM]).text);
+    TW_TRY(read_shape(r, row));
+    const tw_kernel_claim *claim = tw_kernel_find(row->kernel);
+    if (claim && strcmp(claim->schedule, row->c.schedule->name) != 0)
+        return refuse(r, "kernel %s is %s by gpu/kernels.def, the row says %s", row->kernel, claim->schedule,
+                      row->c.schedule->name);
+    row->c.tiling.fetch = claim ? claim->tiling.fetch : TW_FETCH_ROWS;
+    row->c.tiling.unit = claim                             ? claim->tiling.unit
+                         : row->c.problem.dtype == TW_FP32 ? TW_UNIT_FMA
+                                                           : TW_UNIT_TENSOR;
+    row->c.wanted = row->c.tiling;
+    return TW_OK;
+}
+
+static bool same_key(const tw_measured *a, const tw_measured *b)
+{
+    const tw_problem *p = &a->c.problem, *q = &b->c.problem;
+    return strcmp(a->kernel, b->kernel) == 0 && strcmp(a->machine, b->machine) == 0 &&
+           a->c.schedule == b->c.schedule && p->batch == q->batch && p->num_heads == q->num_heads &&
+           p->num_heads_kv == q->num_heads_kv && p->seqlen_q == q->seqlen_q && p->seqlen_k == q->seqlen_k &&
+           p->head_dim == q->head_dim && p->dtype == q->dtype && p->causal == q->causal &&
+           a->c.tiling.block_m == b->c.tiling.block_m && a->c.tiling.block_n == b->c.tiling.block_n;
+}
+
+/* The row of this key: the one that is there, or a new one of which nothing is measured yet. */
+static tw_status row_for(tw_measured_list *list, const reader *r, const tw_measured *key, tw_measured **row)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (same_key(&list->rows[i], key)) {
+            *row = &list->rows[i];
+            return TW_OK;
+        }
+    }
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 64;
+        tw_measured *rows = realloc(list->rows, capacity * sizeof *rows);
+        if (!rows)
+            return tw_fail(TW_ENOMEM, "%s: no memory for %zu rows", r->path, capacity);
+        list->rows = rows;
+        list->capacity = capacity;
+    }
+    *row = &list->rows[list->count++];
+    **row = *key;
+    for (int v = 0; v < COUNT(values); v++)
+        *value_of(*row, v) = NAN;
+    snprintf((*row)->file, sizeof(*row)->file, "%.127s", r->path);
+    (*row)->line = r->line;
+    return TW_OK;
+}
+
+/* One measured value; an empty field means that it was not measured. */
+static tw_status read_value(const reader *r, int v, double *value)
+{
+    const char *text = r->fields[r->value_at[v]];
+    char *end;
+    if (*text == '\0')
+        return TW_OK;
+    double x = strtod(text, &end);
+    if (end == text || *end != '\0' || isspace((unsigned char)*text) || !isfinite(x) || x < 0)
+        return refuse(r, "%s is '%s', it must be a number that is not negative", values[v].name,
+                      tw_quote(text).text);
+    if (!isnan(*value))
+        return refuse(r, "%s of this kernel and shape was given before", values[v].name);
+    *value = x;
+    return TW_OK;
+}
+
+static tw_status read_row(tw_measured_list *list, const reader *r)
+{
+    tw_measured key = {.line = 0}, *row = NULL;
+    if (r->num_fields != r->num_columns)
+        return refuse(r, "has %d fields, the header has %d", r->num_fields, r->num_columns);
+    TW_TRY(read_key(r, &key));
+    TW_TRY(row_for(list, r, &key, &row));
+    for (int v = 0; v < COUNT(values); v++)
+        if (r->value_at[v] >= 0)
+            TW_TRY(read_value(r, v, value_of(row, v)));
+    return TW_OK;
+}
+
+static tw_status read_rows(tw_measured_list *list, reader *r)
+{
+    bool there;
+    int rows = 0;
+    TW_TRY(next_line(r, &there));
+    if (!there)
+        return tw_fail(TW_EFORMAT, "%s: is empty, it must have a header line and rows of measurements",
+                       r->path);
+    TW_TRY(read_header(r));
+    for (;; rows++) {
+        TW_TRY(next_line(r, &there));
+        if (!there)
+            break;
+        TW_TRY(read_row(list, r));
+    }
+    return rows > 0 ? TW_OK : tw_fail(TW_EFORMAT, "%s: has no rows behind its header", r->path);
+}
+
+tw_status tw_measured_read(tw_measured_list *list, const char *path)
+{
+    struct stat info;
+    reader r = {.path = path, .file = fopen(path, "r")};
+    if (!r.file)
+        return tw_fail(TW_EIO, "%s: cannot be opened (%s), it must be a CSV file of measurements", path,
+                       strerror(errno));
+    bool folder = fstat(fileno(r.file), &info) == 0 && S_ISDIR(info.st_mode);
+    tw_status status = folder
+                           ? tw_fail(TW_EIO, "%s: is a folder, it must be a CSV file of measurements", path)
+                           : read_rows(list, &r);
+    fclose(r.file);
+    return status;
+}
+
+void tw_measured_free(tw_measured_list *list)
+{
+    free(list->rows);
+    *list = (tw_measured_list){.rows = NULL};
+}

@@ -1,0 +1,65 @@
+/**
+ * @file measured.h
+ * @brief Measurements read from CSV files, and joined: what each kernel did on each shape.
+ *
+ * Columns: those of `tilewise io` from algorithm to block_n, then kernel, then measured values by the names below in
+ * any order; others are passed over. Lines that begin with '#' are comments. A file that is not like that is refused
+ * with the number of the line and what is wrong there.
+ */
+#ifndef TW_MEASURED_H
+#define TW_MEASURED_H
+
+#include "kernels.h"
+#include "options.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Values that may be measured: X(column). Units are in the names. */
+#define TW_MEASURED_VALUES(X)                                                                                \
+    X(time_us)                                                                                               \
+    X(time_min_us)                                                                                           \
+    X(time_max_us)                                                                                           \
+    X(fill_bytes)                                                                                            \
+    X(drain_bytes)                                                                                           \
+    X(l2_request_bytes)                                                                                      \
+    X(hbm_read_bytes)                                                                                        \
+    X(hbm_write_bytes)                                                                                       \
+    X(sm_cycles)                                                                                             \
+    X(gpu_time_us)
+
+#define TW_MEASURED_FIELD_(column) double column;
+/** One kernel on one shape. Values are NaN where nobody measured them. */
+typedef struct tw_measured {
+    tw_case c; /**< schedule, shape and tiling; fetch and unit as gpu/kernels.def says, or by the dtype */
+    char machine[64], kernel[64];
+    TW_MEASURED_VALUES(TW_MEASURED_FIELD_)
+    char file[128]; /**< where it was first named, and on which line */
+    int line;
+} tw_measured;
+#undef TW_MEASURED_FIELD_
+
+/** All of them; {0} is an empty list. */
+typedef struct tw_measured_list {
+    tw_measured *rows; /**< owned */
+    size_t count, capacity;
+} tw_measured_list;
+
+/**
+ * @brief Adds a file to a list. Rows of the same kernel, shape, tiles and machine become one.
+ * @param[in,out] list  may hold some of the file's rows on error
+ * @return TW_OK; TW_EIO (not there, a folder, unreadable); TW_EFORMAT (a missing column, a row with too few or too
+ *         many fields, not a number, an unknown algorithm or dtype, a shape without meaning, a value given twice, a
+ *         kernel under another algorithm than its own, no rows at all); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_measured_read(tw_measured_list *list, const char *path);
+
+/** Frees the rows. */
+void tw_measured_free(tw_measured_list *list);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,215 @@
+/* tilewise compare: predictions are recomputed from the shape, errors are predicted / measured - 1, and a CSV that is
+ * not what it should be is refused with its line. */
+#include "check_tilewise.h"
+#include "support_process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEYS                                                                                                 \
+    "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_"  \
+    "n,kernel"
+#define SHAPE "h100,1,16,16,16384,16384,128,fp16,0,128,128,"
+
+typedef struct file {
+    const char *folder;
+    char path[700];
+} file;
+
+static file csv(const char *text)
+{
+    file f = {.folder = tw_new_folder()};
+    snprintf(f.path, sizeof f.path, "%s/m.csv", f.folder);
+    tw_write_text(f.path, text);
+    return f;
+}
+
+/* ---- what is read --------------------------------------------------------------------------------------- */
+
+/* Fill is 17,246,978,048 and drain 68,157,440 by the count; what was "measured" here is off by known shares. */
+static const char good[] = "# gpu, driver\n" KEYS ",time_us,fill_bytes,drain_bytes,reps\n"
+                           "flash2," SHAPE "mine,5000,34493956096,68157440,20\n"
+                           "standard_tiled," SHAPE "plain,20000,,,20\n";
+
+START_TEST(test_errors)
+{
+    file f = csv(good);
+    tw_process p = tw_tilewise_f("compare --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    static const char *const says[] = {"-50.0%", "+0.000%", "time, roofline",
+                                       "mine",   "plain",   "16384 x 16384, d 128"};
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++)
+        ck_assert_msg(strstr(p.out, says[i]) != NULL, "'%s' is not in: %s", says[i], p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Median 0, mean of absolute values 1/3 + 1 over 3, worst +100 % where half was measured. */
+START_TEST(test_median_mean_worst)
+{
+    file f = csv(KEYS ",fill_bytes\n"
+                      "flash2,h100,1,1,1,128,128,64,fp16,0,128,128,k,49152\n"
+                      "flash2,h100,2,1,1,128,128,64,fp16,0,128,128,k,49152\n"
+                      "flash2,h100,3,1,1,128,128,64,fp16,0,128,128,k,196608\n");
+    tw_process p = tw_tilewise_f("compare --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_msg(strstr(p.out, "+0.0%") && strstr(p.out, "41.7%") && strstr(p.out, "+100.0%") &&
+                      strstr(p.out, "batch 2"),
+                  "%s", p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+START_TEST(test_summary)
+{
+    file f = csv(good);
+    tw_process p = tw_tilewise_f("compare --summary --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    static const char *const says[] = {
+        "head_dim 128, no mask", "16384", "17.315", "34.562", "4.00x", "standard", "tiled"};
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++)
+        ck_assert_msg(strstr(p.out, says[i]) != NULL, "'%s' is not in: %s", says[i], p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+START_TEST(test_csv)
+{
+    file f = csv(good);
+    tw_process p = tw_tilewise_f("compare --csv - --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_int_eq(strncmp(p.out, "# tilewise compare, commit ", 27), 0);
+    ck_assert_ptr_nonnull(strstr(p.out, "\n" KEYS ",flops,predicted_fill_bytes,"));
+    ck_assert_ptr_nonnull(
+        strstr(p.out, "\nflash2," SHAPE "mine,2199023255552,17246978048,68157440,201326592,68157440,"));
+    ck_assert_ptr_nonnull(strstr(p.out, ",34493956096,68157440,,,,5000.000,,,\n"));
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Times of one file and counters of another are one row. */
+START_TEST(test_joins)
+{
+    file f = csv(KEYS ",time_us\nflash2," SHAPE "mine,5000\n");
+    char other[700];
+    snprintf(other, sizeof other, "%s/n.csv", f.folder);
+    tw_write_text(other, KEYS ",fill_bytes\r\nflash2," SHAPE "mine,17246978048\r\n");
+    tw_process p = tw_tilewise_f("compare --measured %s --measured %s --csv -", f.path, other);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_ptr_nonnull(strstr(p.out, ",17246978048,,,,,5000.000,,,\n"));
+    int lines = 0;
+    for (const char *c = p.out; (c = strchr(c, '\n')); c++)
+        lines++;
+    ck_assert_int_eq(lines, 3 + 1 + 1);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* What was measured on another machine is predicted for that machine. */
+START_TEST(test_machines)
+{
+    file f = csv(KEYS ",time_us\nflash2,t4,1,1,1,1024,1024,64,fp16,0,64,64,mine,5000\n");
+    tw_process p = tw_tilewise_f("compare --csv - --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    const char *limit = strstr(p.out,
+                               ",mine,268435456,"); /* 4 * 1024 * 1024 * 64 FLOPs at 65 TFLOP/s: 4.130 us */
+    ck_assert_msg(limit && strstr(limit, ",4.130,tensor cores,"), "%s", p.out);
+    tw_process_free(&p);
+    p = tw_tilewise_f("compare --machine paper --measured %s", f.path); /* no rates: bytes alone */
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* ---- what is refused ------------------------------------------------------------------------------------ */
+
+#define ROW "flash2," SHAPE "mine,"
+
+static const struct {
+    const char *text, *words;
+} refused[] = {
+    {"", "is empty"},
+    {"# only a comment\n", "is empty"},
+    {KEYS ",time_us\n", "no rows"},
+    {"algorithm,machine\nflash2,h100\n", "line 1|column 3|batch"},
+    {"machine,algorithm\nflash2,h100\n", "line 1|column 1|algorithm"},
+    {KEYS "\n", "line 1|no measured column"},
+    {KEYS ",reps\nflash2," SHAPE "mine,20\n", "line 1|no measured column"},
+    {KEYS ",time_us,time_us\n" ROW "1,2\n", "line 1|time_us is there twice"},
+    {KEYS ",time_us\n" ROW "1,2\n", "line 2|15 fields|14"},
+    {KEYS ",time_us\nflash2," SHAPE "mine\n", "line 2|13 fields|14"},
+    {"# c\n" KEYS ",time_us\n# c\n" ROW "fast\n", "line 4|time_us|'fast'|number"},
+    {KEYS ",time_us\n" ROW "-1\n", "line 2|time_us|'-1'"},
+    {KEYS ",time_us\n" ROW "nan\n", "line 2|time_us|'nan'"},
+    {KEYS ",time_us\n" ROW "1e999\n", "line 2|time_us"},
+    {KEYS ",time_us\n" ROW "1 \n", "line 2|time_us"},
+    {KEYS ",time_us\nflash9," SHAPE "mine,1\n", "line 2|'flash9'"},
+    {KEYS ",time_us\nflash2,h100,0,16,16,8,8,64,fp16,0,8,8,mine,1\n", "line 2|batch is '0'"},
+    {KEYS ",time_us\nflash2,h100,1,16,3,8,8,64,fp16,0,8,8,mine,1\n", "line 2|3|divide"},
+    {KEYS ",time_us\nflash2,h100,1,16,16,x,8,64,fp16,0,8,8,mine,1\n", "line 2|seqlen_q is 'x'"},
+    {KEYS ",time_us\nflash2,h100,1,16,16,8,8,64,fp8,0,8,8,mine,1\n", "line 2|dtype is 'fp8'"},
+    {KEYS ",time_us\nflash2,h100,1,16,16,8,8,64,fp16,yes,8,8,mine,1\n", "line 2|causal is 'yes'|0 or 1"},
+    {KEYS ",time_us\nflash2,h100,1,16,16,8,8,64,fp16,0,0,8,mine,1\n", "line 2|block_m is '0'"},
+    {KEYS ",time_us\nflash2,h100,1,16,16,8,8,64,fp16,0,8,8,,1\n", "line 2|kernel"},
+    {KEYS ",time_us\nflash2,cray,1,16,16,8,8,64,fp16,0,8,8,mine,1\n", "line 2|'cray'|--machine"},
+    {KEYS ",time_us\nflash2,h100,1,1,1,4096,4096,64,fp16,0,4096,8,mine,1\n", "line 2|too many"},
+    {KEYS ",time_us\n" ROW "1\n" ROW "2\n", "line 3|time_us|before"},
+    {"\x89PNG\r\n\x1a\n", "line 1"},
+};
+
+START_TEST(test_refused)
+{
+    char line[1000];
+    file f = csv(refused[_i].text);
+    snprintf(line, sizeof line, "compare --csv %s/out.csv --measured %s", f.folder, f.path);
+    tw_expect_refusal(line, refused[_i].words);
+    ck_assert_int_eq(tw_files_in(f.folder), 1);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+START_TEST(test_long_line)
+{
+    static char text[20001], line[1000];
+    memset(text, 'a', sizeof text - 1);
+    file f = csv(text);
+    snprintf(line, sizeof line, "compare --measured %s", f.path);
+    tw_expect_refusal(line, "line 1|longer");
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+START_TEST(test_summary_needs_both)
+{
+    char line[1000];
+    file f = csv(KEYS ",time_us\n" ROW "1\n");
+    snprintf(line, sizeof line, "compare --summary --measured %s", f.path);
+    tw_expect_refusal(line, "standard|tiled");
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+Suite *tw_suite_cli_compare(void)
+{
+    Suite *s = suite_create("cli_compare");
+    TCase *core = tcase_create("core"), *errors = tcase_create("errors");
+    tcase_add_test(core, test_errors);
+    tcase_add_test(core, test_median_mean_worst);
+    tcase_add_test(core, test_summary);
+    tcase_add_test(core, test_csv);
+    tcase_add_test(core, test_joins);
+    tcase_add_test(core, test_machines);
+    tcase_add_loop_test(errors, test_refused, 0, sizeof refused / sizeof refused[0]);
+    tcase_add_test(errors, test_long_line);
+    tcase_add_test(errors, test_summary_needs_both);
+    suite_add_tcase(s, core);
+    suite_add_tcase(s, errors);
+    return s;
+}

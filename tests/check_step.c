@@ -1,0 +1,267 @@
+/* tilewise step: the example by hand, a terminal, the page, refusals. */
+#define _XOPEN_SOURCE 700 /* posix_openpt() */
+#include "check_tilewise.h"
+#include "step_example.h"
+#include "support_process.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* The last program that was run. */
+static tw_process result;
+
+static const char *run(const char *line)
+{
+    tw_process_free(&result);
+    result = tw_tilewise(line);
+    return result.out;
+}
+
+/* ---- the example, by hand ------------------------------------------------------------------------------- */
+
+START_TEST(test_plain_is_the_example_by_hand)
+{
+    char line[160], command[128];
+    for (int row = 0; row < 4; row++) {
+        snprintf(command, sizeof command, "step --plain --example --row %d", row);
+        const char *at = run(command);
+        ck_assert_int_eq(result.exit_code, 0);
+        for (int i = 0; i < NUM_STEPS; i++) {
+            if (row < steps[i].row0 || row > steps[i].row0 + 1)
+                continue;
+            row_by_hand(line, sizeof line, row, steps[i].keys);
+            at = strstr(at, line);
+            ck_assert_msg(at != NULL, "no line '%s' in %s", line, result.out);
+        }
+    }
+}
+END_TEST
+
+/* The bytes of the README's table: flash2 moves Q 16, twice K 16 and V 16 in; O 16 and LSE 16 out. */
+START_TEST(test_plain_bytes_of_the_example)
+{
+    const char *out = run("step --example --machine paper"), *last = NULL;
+    for (const char *at = out; (at = strstr(at, "SRAM fill")) != NULL; at++)
+        last = at;
+    ck_assert_ptr_nonnull(last);
+    long long fill, standard, tiled, drain;
+    ck_assert_int_eq(
+        sscanf(last, "SRAM fill %lld %lld %lld SRAM drain %lld", &fill, &standard, &tiled, &drain), 4);
+    ck_assert_int_eq(fill, 16 + 2 * (16 + 16));
+    ck_assert_int_eq(drain, 16 + 16);
+    ck_assert_int_eq(standard, 16 + 16 + 32 + 32 + 16);
+}
+END_TEST
+
+START_TEST(test_plain_grid_and_end)
+{
+    const char *out = run("step --seqlen 12 --causal --to 3");
+    ck_assert_ptr_nonnull(strstr(out, "tile 1 of 6: rows 0-3, keys 0-3"));
+    ck_assert_ptr_nonnull(strstr(out, "  scores   # - -\n           # @ -\n           . . .\n"));
+    ck_assert_ptr_nonnull(strstr(out, "tile 3 of 6"));
+    ck_assert_ptr_null(strstr(out, "tile 4 of 6"));
+    out = run("step --seqlen-q 80 --seqlen-k 160 --to 40");
+    ck_assert_ptr_nonnull(strstr(out, "tiles 0-15 of 20 down, 8-39 of 40 across"));
+}
+END_TEST
+
+START_TEST(test_other_rows)
+{
+    const char *out = run("step --seqlen-q 6 --seqlen-k 2 --causal --row 5");
+    ck_assert_ptr_nonnull(strstr(out, "row 5: not in this tile"));
+    ck_assert_ptr_nonnull(strstr(out, "            -inf           0")); /* rows 0-3 see no key */
+    out = run("step --algorithm standard");
+    ck_assert_ptr_nonnull(strstr(out, "neither m, l nor O is on chip"));
+    out = run("step --seqlen 40 --block-m 40 --block-n 8");
+    ck_assert_ptr_nonnull(strstr(out, "and 24 rows more"));
+}
+END_TEST
+
+/* ---- on a terminal -------------------------------------------------------------------------------------- */
+
+/* Types `keys` at the prompts of the example's walk. */
+static const char *type(const char *keys)
+{
+    static char said[1 << 16];
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(terminal, 0);
+    ck_assert_int_eq(grantpt(terminal), 0);
+    ck_assert_int_eq(unlockpt(terminal), 0);
+    int inside = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(inside, 0);
+    ck_assert_int_eq(write(terminal, keys, strlen(keys)), (ssize_t)strlen(keys));
+    char program[512];
+    snprintf(program, sizeof program, "%s/tilewise", tw_build_folder());
+    char *argv[] = {program, (char[]){"step"}, (char[]){"--example"}, NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    ck_assert_int_eq(posix_spawn_file_actions_init(&actions), 0);
+    for (int stream = 0; stream < 3; stream++)
+        posix_spawn_file_actions_adddup2(&actions, inside, stream);
+    ck_assert_int_eq(posix_spawn(&pid, program, &actions, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(inside);
+    size_t used = 0;
+    for (ssize_t n;
+         (n = read(terminal, said + used, sizeof said - 1 - used)) > 0;) /* fails when nobody is inside */
+        used += (size_t)n;
+    said[used] = '\0';
+    close(terminal);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return said;
+}
+
+START_TEST(test_on_a_terminal)
+{
+    const char *out = type("q\n");
+    ck_assert_ptr_nonnull(strstr(out, "tile 1 of 4"));
+    ck_assert_ptr_nonnull(strstr(out, "Enter: on"));
+    ck_assert_ptr_null(strstr(out, "tile 2 of 4"));
+    out = type("4\nq\n");
+    ck_assert_ptr_nonnull(strstr(out, "tile 4 of 4"));
+    ck_assert_ptr_null(strstr(out, "tile 2 of 4"));
+    out = type("\np\nq\n");
+    const char *second = strstr(out, "tile 2 of 4");
+    ck_assert_ptr_nonnull(second);
+    ck_assert_ptr_nonnull(strstr(second, "tile 1 of 4"));
+}
+END_TEST
+
+/* ---- the page ------------------------------------------------------------------------------------------- */
+
+static const char *in_build(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", tw_build_folder(), name);
+    return path;
+}
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+START_TEST(test_page_needs_nothing_else)
+{
+    static const char *const fetches[] = {"src=",   "href=\"http",    "@import", "url(http",
+                                          "fetch(", "XMLHttpRequest", "{{walk",  "{{title"};
+    const char *page = run("step --example --html -");
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_str_eq(result.err, "");
+    ck_assert_int_eq(strncmp(page, "<!DOCTYPE html>", 15), 0);
+    ck_assert_uint_lt(strlen(page), 200000);
+    for (size_t i = 0; i < sizeof fetches / sizeof fetches[0]; i++)
+        ck_assert_msg(strstr(page, fetches[i]) == NULL, "the page has '%s'", fetches[i]);
+    ck_assert_ptr_nonnull(strstr(page, "\"algorithm\":\"flash2\""));
+    ck_assert_ptr_nonnull(strstr(page, "static void flash2_block(tw_emitter *e"));
+}
+END_TEST
+
+/* One that is refused leaves an older page as it was. */
+START_TEST(test_page_is_there_or_not)
+{
+    char command[700], path[512];
+    snprintf(path, sizeof path, "%s", in_build("step_test.html"));
+    remove(path);
+    snprintf(command, sizeof command, "step --seqlen 128 --head-dim 64 --block-m 16 --block-n 16 --html %s",
+             path);
+    run(command);
+    ck_assert_int_eq(result.exit_code, 2);
+    ck_assert_ptr_nonnull(strstr(result.err, "it must have fewer than 2000000"));
+    ck_assert(!exists(path));
+    snprintf(command, sizeof command, "step --example --html %s", path);
+    run(command);
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_str_eq(result.out, "");
+    ck_assert(exists(path));
+    remove(path);
+}
+END_TEST
+
+/* Its last line says why it was skipped, where it was. */
+START_TEST(test_page_in_a_browser)
+{
+    tw_process_free(&result);
+    result = tw_run((char *[]){(char[]){"tests/page/check_page.sh"}, NULL});
+    if (result.exit_code == 77)
+        printf("%s", result.out);
+    else
+        ck_assert_msg(result.exit_code == 0, "%s%s", result.out, result.err);
+}
+END_TEST
+
+/* ---- refusals ------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *arguments, *words;
+} refused[] = {
+    {"--algorithm flash9", "algorithm is 'flash9', it must be one of"},
+    {"--machine nowhere", "nowhere"},
+    {"--dtype fp8", "fp8"},
+    {"--seqlen 0", "--seqlen"},
+    {"--seqlen 8,16", "the options name 2 cases, step walks through one"},
+    {"--algorithm flash1,flash2", "the options name 2 cases"},
+    {"--heads 3 --heads-kv 2", "num_heads"},
+    {"--row 8", "--row is 8, it must be from 0 to 7"},
+    {"--row x", "--row"},
+    {"--to 0", "--to is 0, it must be from 1 to 4"},
+    {"--to 5", "--to is 5, it must be from 1 to 4"},
+    {"--example --seqlen 5", "--seqlen is given beside --example"},
+    {"--example --dtype fp32", "--dtype is given beside --example"},
+    {"--seqlen 1M", "more than 50000 tiles"},
+    {"--seqlen 100k --algorithm standard", "the walk: needs"},
+    {"--seqlen 4k --block-m 4k --block-n 4k --head-dim 128", "too many"},
+    {"--seqlen 512 --html no-such-page.html", "too many to step through"},
+    {"--seqlen 512 --head-dim 256 --block-m 64 --block-n 64 --html no-such-page.html", "numbers to show"},
+    {"--html /", "is a folder"},
+    {"--html /nonexistent/page.html", "cannot be written"},
+    {"--html - --plain", "both write to stdout"},
+    {"--html", "needs a value"},
+    {"--htlm x", "did you mean --html?"},
+    {"--csv x", "--csv is not known"},
+};
+enum { NUM_REFUSED = sizeof refused / sizeof refused[0] };
+
+START_TEST(test_refusals)
+{
+    char command[256];
+    snprintf(command, sizeof command, "step %s", refused[_i].arguments);
+    tw_expect_refusal(command, refused[_i].words);
+    ck_assert(!exists("no-such-page.html"));
+}
+END_TEST
+
+Suite *tw_suite_step(void)
+{
+    Suite *suite = suite_create("step");
+    TCase *core = tcase_create("core");
+    tcase_set_timeout(core, 60);
+    tcase_add_test(core, test_plain_is_the_example_by_hand);
+    tcase_add_test(core, test_plain_bytes_of_the_example);
+    tcase_add_test(core, test_plain_grid_and_end);
+    tcase_add_test(core, test_other_rows);
+    tcase_add_test(core, test_on_a_terminal);
+    tcase_add_test(core, test_page_needs_nothing_else);
+    tcase_add_test(core, test_page_is_there_or_not);
+    suite_add_tcase(suite, core);
+    TCase *browser = tcase_create("browser");
+    tcase_set_timeout(browser, 600);
+    tcase_add_test(browser, test_page_in_a_browser);
+    suite_add_tcase(suite, browser);
+    TCase *errors = tcase_create("errors");
+    tcase_add_loop_test(errors, test_refusals, 0, NUM_REFUSED);
+    suite_add_tcase(suite, errors);
+    return suite;
+}

@@ -1,0 +1,396 @@
+"""Commands and pretty-printers for gdb, to watch a schedule run tile by tile. `make gdb` loads them.
+
+    tw-step              run to the end of the next tile: one step of online softmax
+    tw-row I             m, l and the row of O of query row I now
+    tw-tile              the tile of scores, before and after its softmax, as tables
+    tw-watch-max I       stop whenever the maximum of row I changes; `tw-watch-max off` no longer does
+
+The program executes each tile operation in on_op() of sim/backend_numeric.c, so that is where the commands look.
+Numbers and words are those of `tilewise step --plain`.
+"""
+
+import gdb
+
+EXECUTES = "-source backend_numeric.c -function on_op"
+
+
+def number(x):
+    return "%.6g" % float(x)
+
+
+def name_of(enumerator, prefix):
+    return str(enumerator).replace(prefix, "")
+
+
+def dtype_name(dtype):
+    return name_of(dtype, "TW_").lower()
+
+
+def last_row(tile):
+    return int(tile["row0"]) + int(tile["rows"]) - 1
+
+
+# ---- the program's state ------------------------------------------------------------------------------------
+
+
+class Machine:
+    """The executor and the emitter of the run, found from the innermost on_op() on the stack."""
+
+    def __init__(self):
+        frame = gdb.newest_frame()
+        while frame and frame.name() not in ("on_op", "softmax_row"):
+            frame = frame.older()
+        if not frame:
+            raise gdb.GdbError("no tile operation is running here: tw-step goes to the next")
+        self.executor = frame.read_var("self" if frame.name() == "on_op" else "x")
+        self.executor = self.executor.cast(gdb.lookup_type("struct executor").pointer())
+        self.emitter = frame.read_var("e")
+        self.op = frame.read_var("op")
+
+    def info(self, slot):
+        """What the emitter knows of a slot; None if it is not live."""
+        if slot < 0 or not self.emitter["slots"][slot]["live"]:
+            return None
+        return self.emitter["slots"][slot]
+
+    def row(self, slot, row):
+        """The numbers of one query row in a slot; None if the slot does not hold it."""
+        info = self.info(slot)
+        if info is None or not info["written"] or not int(info["rows"]["row0"]) <= row <= last_row(info["rows"]):
+            return None
+        width, begin = int(info["cols"]["rows"]), row - int(info["rows"]["row0"])
+        contents = self.executor["slots"][slot]
+        return [float(contents[begin * width + column]) for column in range(width)]
+
+    def tensor(self, slot):
+        info = self.info(slot)
+        return None if info is None else name_of(info["tensor"], "TW_")
+
+
+class Walk:
+    """What is remembered between two stops: which slots belong to which tile of scores."""
+
+    def __init__(self):
+        self.forget()
+
+    def forget(self):
+        self.tile, self.before, self.statistics, self.accumulator, self.scores = 0, {}, {}, {}, -1
+
+    def see(self, machine):
+        """Takes one operation in, before it is executed; true if it ends a tile."""
+        op, kind = machine.op, name_of(machine.op["kind"], "TW_OP_")
+        dst = int(op["dst"])
+        scores = machine.tensor(dst) in ("S", "P")
+        if kind == "MATMUL_NT" or (kind == "LOAD" and scores):
+            for partners in (self.before, self.statistics, self.accumulator):
+                partners.pop(dst, None)
+        if scores and int(op["stats"]["m"]["id"]) >= 0:
+            self.statistics[dst] = (int(op["stats"]["m"]["id"]), int(op["stats"]["l"]["id"]))
+            self.before[dst] = table(machine, dst)
+            self.scores = dst
+        if kind == "MATMUL_ADD":
+            self.accumulator[int(op["a"])] = dst
+        if kind != "RELEASE" or not scores:
+            return False
+        self.tile += 1
+        self.scores = dst
+        return True
+
+
+walk = Walk()
+
+
+def table(machine, slot):
+    """A tile of scores as lines of text."""
+    info = machine.info(slot)
+    rows, cols = info["rows"], info["cols"]
+    titles = ["key %d" % (int(cols["row0"]) + j) for j in range(int(cols["rows"]))]
+    lines = ["%-8s" % machine.tensor(slot) + "".join("%12s" % title for title in titles)]
+    for row in range(int(rows["row0"]), last_row(rows) + 1):
+        lines.append("row %-4d" % row + "".join("%12s" % number(x) for x in machine.row(slot, row)))
+    return lines
+
+
+def row_line(machine, row):
+    """As print_row() of sim/step_text.c."""
+    info = machine.info(walk.scores)
+    if info is None:
+        raise gdb.GdbError("no tile of scores is on chip: tw-step goes to the next")
+    if not int(info["rows"]["row0"]) <= row <= last_row(info["rows"]):
+        return "row %d: not in this tile" % row
+    m_slot, l_slot = walk.statistics.get(walk.scores, (-1, -1))
+    o_slot = walk.accumulator.get(walk.scores, -1)
+    m, l, o = machine.row(m_slot, row), machine.row(l_slot, row), machine.row(o_slot, row)
+    parts = []
+    if m:
+        parts.append("m " + number(m[0]))
+    if l:
+        parts.append("l " + number(l[0]))
+    if o:
+        parts.append("O " + " ".join(number(x) for x in o))
+        parts.append("divided by l" if machine.info(o_slot)["normalized"] else "still to be divided by l")
+    return "row %d: " % row + (", ".join(parts) if parts else "neither m, l nor O is on chip")
+
+
+# ---- stops --------------------------------------------------------------------------------------------------
+
+
+class TileEnd(gdb.Breakpoint):
+    """Every tile operation passes here; stops where a tile of scores leaves the chip."""
+
+    def __init__(self):
+        super().__init__(EXECUTES, internal=True)
+        self.silent = True
+
+    def stop(self):
+        return walk.see(Machine())
+
+
+class MaxChange(gdb.Breakpoint):
+    """Stops in the recurrence, where alpha = e^(m - m') is taken, if m' of one row is not m."""
+
+    def __init__(self, row):
+        super().__init__("tw_online_rescale_factor", internal=True)
+        self.silent = True
+        self.row = row
+        ALL_MAX_CHANGES.append(self)
+
+    def stop(self):
+        frame = gdb.newest_frame()
+        caller = frame.older()
+        if not caller or caller.name() != "softmax_row":
+            return False
+        machine = Machine()
+        row = int(machine.info(int(machine.op["dst"]))["rows"]["row0"]) + int(caller.read_var("r"))
+        m, m_new = float(frame.read_var("m")), float(frame.read_var("m_new"))
+        if row != self.row or m == m_new:
+            return False
+        print("row %d: the maximum goes from %s to %s" % (row, number(m), number(m_new)))
+        return True
+
+
+ALL_TILE_ENDS, ALL_MAX_CHANGES = [], []
+
+
+def watch_tiles():
+    """The breakpoint that all commands live on."""
+    if not ALL_TILE_ENDS:
+        ALL_TILE_ENDS.append(TileEnd())
+
+
+def is_running():
+    return gdb.selected_inferior().pid != 0
+
+
+def go():
+    """To the next stop, showing nothing of it but what MaxChange says."""
+    watch_tiles()
+    said = gdb.execute("continue" if is_running() else "run", to_string=True)
+    for line in said.splitlines():
+        if line.startswith("row "):
+            print(line)
+
+
+def select_schedule():
+    """Makes the schedule's own function the selected frame, so that its variables can be printed."""
+    frame = gdb.newest_frame()
+    while frame:
+        symtab = frame.find_sal().symtab
+        if symtab and "schedules/" in symtab.filename and symtab.filename.endswith(".c"):
+            frame.select()
+            return frame
+        frame = frame.older()
+    return None
+
+
+def say_where(machine):
+    info = machine.info(walk.scores)
+    frame = select_schedule()
+    where = frame.find_sal() if frame else None
+    line = "" if where is None else " (%s, line %d)" % (where.symtab.filename.split("/")[-1], where.line)
+    rows, cols = info["rows"], info["cols"]
+    print("tile %d: rows %d-%d, keys %d-%d%s" % (walk.tile, int(rows["row0"]), last_row(rows), int(cols["row0"]),
+                                               last_row(cols), line))
+
+
+# ---- commands -----------------------------------------------------------------------------------------------
+
+
+class Step(gdb.Command):
+    """Run to the end of the next tile: one step of online softmax. Starts the program if need be."""
+
+    def __init__(self):
+        super().__init__("tw-step", gdb.COMMAND_RUNNING)
+
+    def invoke(self, argument, from_tty):
+        before = walk.tile if is_running() else 0
+        go()
+        if not is_running():
+            print("the walk is over: tw-step begins again")
+        elif walk.tile > before:
+            say_where(Machine())
+
+
+class Row(gdb.Command):
+    """tw-row I: m, l and the row of O of query row I now."""
+
+    def __init__(self):
+        super().__init__("tw-row", gdb.COMMAND_DATA)
+
+    def invoke(self, argument, from_tty):
+        if not argument:
+            raise gdb.GdbError("tw-row needs a query row, as in: tw-row 0")
+        print(row_line(running(), int(gdb.parse_and_eval(argument))))
+
+
+class Tile(gdb.Command):
+    """The tile of scores: S before its softmax, and what it is now."""
+
+    def __init__(self):
+        super().__init__("tw-tile", gdb.COMMAND_DATA)
+
+    def invoke(self, argument, from_tty):
+        machine = running()
+        if machine.info(walk.scores) is None:
+            raise gdb.GdbError("no tile of scores is on chip: tw-step goes to the next")
+        for lines in (walk.before.get(walk.scores, []), table(machine, walk.scores)):
+            for line in lines:
+                print(line)
+
+
+class WatchMax(gdb.Command):
+    """tw-watch-max I: stop in the recurrence whenever the maximum of row I changes; tw-step goes on.
+tw-watch-max off: no longer."""
+
+    def __init__(self):
+        super().__init__("tw-watch-max", gdb.COMMAND_BREAKPOINTS)
+
+    def invoke(self, argument, from_tty):
+        if not argument:
+            raise gdb.GdbError("tw-watch-max needs a query row, or off, as in: tw-watch-max 3")
+        if argument.strip() == "off":
+            while ALL_MAX_CHANGES:
+                ALL_MAX_CHANGES.pop().delete()
+            return
+        watch_tiles()
+        watched = MaxChange(int(gdb.parse_and_eval(argument)))
+        print("stops whenever the maximum of row %d changes" % watched.row)
+
+
+def running():
+    if not is_running():
+        raise gdb.GdbError("nothing is running: tw-step starts it")
+    return Machine()
+
+
+# ---- pretty-printers ----------------------------------------------------------------------------------------
+
+
+def tile_text(tile):
+    return "rows %d-%d" % (int(tile["row0"]), last_row(tile))
+
+
+class SlotInfo:
+    """tw_slot_info: K 2 x 4 fp16 in shared memory, rows 0-1, 16 bytes"""
+
+    def __init__(self, value):
+        self.value = value
+
+    def to_string(self):
+        v = self.value
+        if not v["live"]:
+            return "free"
+        place = "shared memory" if name_of(v["place"], "TW_PLACE_") == "SMEM" else "registers"
+        return "%s %d x %d %s in %s, %s, %d bytes" % (name_of(v["tensor"], "TW_"), int(v["rows"]["rows"]),
+            int(v["cols"]["rows"]), dtype_name(v["dtype"]), place, tile_text(v["rows"]), int(v["bytes"]))
+
+
+class Slot:
+    """tw_slot: the same, with its numbers row by row, while a tile operation runs."""
+
+    def __init__(self, value):
+        self.id = int(value["id"])
+
+    def to_string(self):
+        try:
+            machine = Machine()
+            info = machine.info(self.id)
+        except gdb.error:
+            info = None
+        if info is None:
+            return "slot %d, not live" % self.id
+        text = "slot %d: %s" % (self.id, SlotInfo(info).to_string())
+        for row in range(int(info["rows"]["row0"]), last_row(info["rows"]) + 1):
+            numbers = machine.row(self.id, row)
+            text += "\n  row %d: %s" % (row, " ".join(number(x) for x in numbers) if numbers else "not written yet")
+        return text
+
+
+class RowStats:
+    """tw_row_stats: a line of m, l and alpha for each row."""
+
+    def __init__(self, value):
+        self.ids = [int(value[field]["id"]) for field in ("m", "l", "alpha")]
+
+    def to_string(self):
+        try:
+            machine = Machine()
+            info = machine.info(self.ids[0])
+        except gdb.error:
+            info = None
+        if info is None:
+            return "row state, not live"
+        lines = ["row state"]
+        for row in range(int(info["rows"]["row0"]), last_row(info["rows"]) + 1):
+            texts = []
+            for name, slot in zip(("m", "l", "alpha"), self.ids):
+                numbers = machine.row(slot, row)
+                texts.append("%s %s" % (name, number(numbers[0]) if numbers else "-"))
+            lines.append("  row %d: %s" % (row, ", ".join(texts)))
+        return "\n".join(lines)
+
+
+class TensorShape:
+    """tw_tensor_shape: 8 x 4, 2 heads, fp16"""
+
+    def __init__(self, value):
+        self.value = value
+
+    def to_string(self):
+        v = self.value
+        return "%d x %d, %d heads, %s" % (int(v["rows"]), int(v["cols"]), int(v["heads"]), dtype_name(v["dtype"]))
+
+
+class TileRows:
+    """tw_tile: rows 4-7"""
+
+    def __init__(self, value):
+        self.value = value
+
+    def to_string(self):
+        return tile_text(self.value)
+
+
+class Op:
+    """tw_op: matmul_nt, line 24"""
+
+    def __init__(self, value):
+        self.value = value
+
+    def to_string(self):
+        return "%s, line %d" % (name_of(self.value["kind"], "TW_OP_").lower(), int(self.value["line"]))
+
+
+PRINTERS = {"tw_slot_info": SlotInfo, "tw_slot": Slot, "tw_row_stats": RowStats, "tw_tensor_shape": TensorShape,
+            "tw_tile": TileRows, "tw_op": Op}
+
+
+def printer_of(value):
+    name = value.type.unqualified().strip_typedefs().name
+    return PRINTERS[name](value) if name in PRINTERS else None
+
+
+gdb.pretty_printers.append(printer_of)
+gdb.events.exited.connect(lambda event: walk.forget())
+for command in (Step, Row, Tile, WatchMax):
+    command()

@@ -1,0 +1,86 @@
+// Goes behind everything else in a page under test: walks through it as a reader would, by keyboard, and leaves what it
+// saw in <pre id="report">, in the words of `tilewise step --plain`. "complaint:" begins what should not be.
+'use strict';
+(function () {
+    const report = [], text = selector => document.querySelector(selector).textContent;
+    const press = key => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+    const expect = (what, is, should) => {
+        if (is !== should)
+            complaints.push(`${what} is ${is}, it should be ${should}`);
+    };
+    const place = () => text('#now').replace(/^operation (\d+) of.*$/, '$1');
+    const panels = () => document.querySelector('main').textContent;
+
+    // "row 0: m 1, l 1.36788, O 1 0.367879, still to be divided by l"
+    function rowLine() {
+        const lines = Array.from(document.querySelectorAll('#row-state tbody tr'));
+        const number = line => line.querySelector('td').textContent, name = line => line.querySelector('th').textContent;
+        if (!lines.length)
+            return `row ${text('#row-state').match(/\d+/)[0]}: nothing`;
+        const parts = lines.filter(line => !name(line).startsWith('O[')).map(line => `${name(line)} ${number(line)}`);
+        const o = lines.filter(line => name(line).startsWith('O[')).map(number);
+        if (o.length)
+            parts.push('O ' + o.join(' '), text('#row-state p').replace(/^O is (.*)\.$/, '$1'));
+        return `${text('#row-state thead th')}: ${parts.join(', ')}`;
+    }
+
+    function bytesLines() {
+        return Array.from(document.querySelectorAll('#bytes tbody tr'), line =>
+            Array.from(line.querySelectorAll('th, td:not(.wide)'), cell => cell.textContent).join(' '));
+    }
+
+    function tell() {
+        report.push(text('#now').replace(/^operation \d+ of \d+, /, '').replace(/\. Line .*/, ''), rowLine(), ...bytesLines());
+    }
+
+    const total = Number(text('#now').match(/of (\d+),/)[1]);
+    press('Home');
+    for (let before = ''; before !== place();) { // by tiles, to the end
+        before = place();
+        press('PageDown');
+        if (place() !== before && !(document.getElementById('on-tile').disabled && text('#now').includes('release')))
+            tell();
+    }
+    press('End');
+    expect('the last operation', place(), String(total));
+
+    // One operation at a time: back over all of them, and on again, shows the same each time.
+    const seen = [];
+    for (let i = total; i > 1; i--) {
+        seen.push(panels());
+        expect('the slider', document.getElementById('slider').value, String(i - 1));
+        press('ArrowLeft');
+    }
+    expect('the first operation', place(), '1');
+    for (let i = 2; i <= total; i++) {
+        press('ArrowRight');
+        expect(`operation ${i} on the way back`, panels(), seen.pop());
+        expect('lines marked in the source', document.querySelectorAll('#source [aria-current]').length, 1);
+    }
+
+    document.getElementById('slider').value = 2;
+    document.getElementById('slider').dispatchEvent(new Event('input'));
+    expect('the place that the slider goes to', place(), '3');
+    document.getElementById('first').click();
+    expect('the place that the first button goes to', place(), '1');
+    const unnamed = Array.from(document.querySelectorAll('button, input, select, svg, .scroll')).filter(control =>
+        !control.getAttribute('aria-label') && !control.closest('label'));
+    expect('controls without a name', unnamed.length, 0);
+    if (document.documentElement.scrollWidth > window.innerWidth)
+        complaints.push(`the page is ${document.documentElement.scrollWidth} wide in a window of ${window.innerWidth}`);
+
+    // The address follows when the reader rests, and leads back.
+    const later = (milliseconds, what) => setTimeout(what, milliseconds);
+    later(1000, () => {
+        expect('the address', location.hash.split('&')[0], '#op=1');
+        location.hash = '#tile=last&row=1';
+        later(1000, () => {
+            expect('the row of the address', document.getElementById('row').value, '1');
+            expect('the tile of the address', /tile (\d+) of \1:/.test(text('#now')), true);
+            const pre = document.createElement('pre');
+            pre.id = 'report';
+            pre.textContent = '\n' + report.concat(complaints.map(complaint => 'complaint: ' + complaint)).join('\n') + '\n';
+            document.body.append('\n', pre);
+        });
+    });
+})();
