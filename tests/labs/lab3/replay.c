@@ -71,7 +71,8 @@ static void hide(void *self, const tw_emitter *e, const tw_op *op, double *const
 
 static tw_slot slot_of(const player *x, int64_t number)
 {
-    return number < 0 ? (tw_slot){-1} : x->slots[number];
+    const tw_slot none = {-1};
+    return number < 0 ? none : x->slots[number];
 }
 
 static void play_stats(player *x, tw_emitter *e, const lab3_record *r)
