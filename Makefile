@@ -43,7 +43,7 @@ submake  := $(MAKE) --no-print-directory
 # Programs started by a recipe find what was built here, whatever $(build) is.
 export TW_BUILD = $(build)
 
-include cpu_ref/module.mk sim/module.mk gpu/module.mk tests/module.mk notebooks_data/module.mk docs/module.mk
+include cpu_ref/module.mk sim/module.mk gpu/module.mk tests/module.mk notebooks_data/module.mk docs/module.mk docs/labs/module.mk
 
 # One rule compiles all C. The flags file makes a change of flags rebuild everything.
 $(build)/flags: FORCE
@@ -81,6 +81,7 @@ help: ## this list
 	@echo '  CC=clang  OPENMP=0  SANITIZE=address,undefined  CFLAGS=…  CUDA_ARCH=90  NVCC=…'
 	@echo '  DEPS=no            install nothing, only say what is missing'
 	@echo '  GPU=1              make report: measure here first instead of reading the recorded CSV files'
+	@echo '  LAB=1              handout, grade, grade-all, gradescope: which lab'
 	@echo '  FUZZ_SECONDS=20    make fuzz: how long each fuzzer runs'
 
 clean: ## remove build/
@@ -88,13 +89,13 @@ clean: ## remove build/
 
 # --- quality -------------------------------------------------------------------------------------------------
 
-c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c)
-c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h)
+c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c) $(lab_sources)
+c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h) $(lab_headers)
 cuda_sources := $(wildcard gpu/*.cu gpu/*.cuh gpu/kernels/*.cu gpu/kernels/*.cuh gpu/kernels/*.h)
 
 format: ## rewrite all C and CUDA C as .clang-format says
 	@$(deps) format
-	clang-format -i $(c_sources) $(c_headers) $(cuda_sources)
+	clang-format -i $(c_sources) $(c_headers) $(cuda_sources) $(lab_submissions)
 
 lint: ## clang-format, cppcheck and clang-tidy find nothing
 	@$(deps) lint
@@ -102,18 +103,18 @@ lint: ## clang-format, cppcheck and clang-tidy find nothing
 
 lint-format: ## the first part of lint: is everything formatted?
 	@$(deps) lint-format
-	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources)
+	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources) $(lab_submissions)
 
-lint-cppcheck: $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the second part: cppcheck
+lint-cppcheck: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the second part: cppcheck
 	@$(deps) lint-cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
-	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen \
-	    $(filter-out gpu/%,$(c_sources))
+	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen -I$(build)/labs/lab3 \
+	    -DLAB_SOLUTIONS='""' $(filter-out gpu/%,$(c_sources))
 
-lint-tidy: $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
+lint-tidy: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
 	@$(deps) lint-tidy
 	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/%,$(c_sources)) -- \
-	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -Wno-unknown-pragmas
+	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -I$(build)/labs/lab3 -DLAB_SOLUTIONS='""' -Wno-unknown-pragmas
 
 coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
 	@$(deps) coverage

@@ -16,7 +16,9 @@ CC=${CC:-gcc} OPENMP=${OPENMP:-1} DEPS=${DEPS:-yes}
 parts_of() { # make target -> parts
     case $1 in
     report) echo cc openmp popt inih jansson gnuplot ;;
-    test) echo cc openmp popt inih jansson check ;;
+    test) echo cc openmp popt inih jansson check bubblewrap zip unzip ;;
+    handout | grade) echo cc openmp popt inih jansson bubblewrap ;;
+    gradescope) echo cc openmp popt inih jansson zip ;;
     plots) echo cc openmp popt inih jansson gnuplot ;;
     docs) echo doxygen ;;
     format) echo clang-format ;;
@@ -58,6 +60,8 @@ purpose_of() {
     inih) echo "reads machine files" ;;
     jansson) echo "writes the page of tilewise step --html" ;;
     check) echo "runs the test suites" ;;
+    bubblewrap) echo "keeps students' code apart while it is graded" ;;
+    zip | unzip) echo "packs and unpacks the autograder" ;;
     gnuplot) echo "draws the pictures" ;;
     doxygen) echo "builds the manual" ;;
     clang-format) echo "one look for all source files" ;;
@@ -88,6 +92,8 @@ have() {
     popt) links popt.h -- -lpopt ;;
     inih) links stdio.h ini.h -- -linih ;;
     jansson) links jansson.h -- -ljansson ;;
+    bubblewrap) bwrap --version >/dev/null 2>&1 ;;
+    unzip) unzip -v >/dev/null 2>&1 ;;
     check) links stdlib.h check.h -- -lcheck -lm || links stdlib.h check.h -- -lcheck -lsubunit -lrt -lm -pthread ;;
     gnuplot) [ "$(echo 'set terminal svg; set terminal pngcairo; print 42' | gnuplot 2>&1 | tail -n 1)" = 42 ] ;;
     fuzzer)

@@ -1,0 +1,6 @@
+/* Never answers. */
+__attribute__((constructor)) static void attack(void)
+{
+    for (volatile int i = 0;; i++)
+        ;
+}

@@ -1,0 +1,40 @@
+/* What a submission is awarded, item by item, and why: for a terminal, for Gradescope, for a spreadsheet. */
+#ifndef LAB_REPORT_H
+#define LAB_REPORT_H
+
+#include "../../../cpu_ref/status.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { LAB_MAX_ITEMS = 40, LAB_REASON = 700 };
+
+typedef struct lab_item {
+    char name[80];
+    int max;
+    bool lost;
+    char reason[LAB_REASON]; /* the first one; "" while nothing is wrong */
+} lab_item;
+
+typedef struct lab_report {
+    int lab;
+    char title[80];
+    char notes[LAB_REASON]; /* about the submission as a whole: seed, how it was confined */
+    int num_items;
+    lab_item items[LAB_MAX_ITEMS];
+} lab_report;
+
+/* A new item, worth max until something is found wrong. */
+lab_item *lab_report_item(lab_report *report, int max, const char *name);
+
+/* The item is lost; the first reason is kept. Control characters become spaces: a reason may quote a student. */
+void lab_lose(lab_item *item, const char *format, ...) TW_PRINTF(2, 3);
+
+int lab_item_points(const lab_item *item);
+int lab_report_points(const lab_report *report);
+int lab_report_max(const lab_report *report);
+
+/* Points and reasons, a line each; in colour if asked. */
+void lab_report_print(FILE *out, const lab_report *report, bool colour);
+
+#endif

@@ -1,0 +1,30 @@
+/* What lab 3's schedules must compute, and may move: straight from the definition, tile by tile. */
+#ifndef LAB3_EXPECT_H
+#define LAB3_EXPECT_H
+
+#include "replay.h"
+
+/* The right result, and those of usual mistakes. */
+typedef enum lab3_mistake {
+    LAB3_RIGHT,
+    LAB3_NO_MASK,
+    LAB3_NO_SINKS,
+    LAB3_LAST_TILE_MISSING,
+    LAB3_FIRST_TILE_MISSING,
+    LAB3_WINDOW_SHORT,
+    LAB3_WINDOW_LONG,
+    LAB3_NUM_MISTAKES
+} lab3_mistake;
+
+/* One row of O and its LSE, as someone who made this mistake would have it. scratch: (2 d + 1) seqlen_k numbers. */
+void lab3_expect_row(double *o, double *lse, const lab3_case *c, lab3_mistake mistake, const double *q,
+                     const double *k, const double *v, int batch, int head, int row, double *scratch);
+
+/* Bytes into and out of SRAM, over all heads and batch elements, and the most that may be on chip at once. */
+typedef struct lab3_budget {
+    int64_t fill, drain, sram;
+} lab3_budget;
+
+lab3_budget lab3_expect_traffic(const lab3_case *c);
+
+#endif

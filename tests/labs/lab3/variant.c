@@ -1,0 +1,31 @@
+/* Lab 3's tasks by seed. */
+#include "variant.h"
+#include "../grader/seed.h"
+
+const int lab_number = 3;
+const char *const lab_source = "schedule.c";
+
+lab3_case lab3_paper_case(uint64_t seed)
+{
+    lab3_case c = {
+        .task = (lab3_task)lab_seed_pick(seed, 0, 0, LAB3_NUM_TASKS - 1),
+        .window = lab_seed_pick(seed, 1, 18, 45),
+        .sinks = lab_seed_pick(seed, 2, 2, 6),
+        .t = {.block_m = 16 * lab_seed_pick(seed, 3, 1, 2), .block_n = 8 * lab_seed_pick(seed, 4, 1, 2)}};
+    int n = 32 * lab_seed_pick(seed, 5, 5, 8);
+    c.p = (tw_problem){1,  1, 1, n, n, 32 * lab_seed_pick(seed, 6, 1, 2), TW_FP16, c.task != LAB3_K_OUTER,
+                       0.0};
+    return c;
+}
+
+void lab_describe(FILE *out, uint64_t seed)
+{
+    static const char *const files[] = {"task_k_outer.md", "task_window.md", "task_sinks.md",
+                                        "task_two_tiles.md"};
+    lab3_case c = lab3_paper_case(seed);
+    fprintf(out,
+            "TASK_FILE=%s\nWINDOW=%d\nSINKS=%d\nSEQLEN=%d\nHEAD_DIM=%d\nBLOCK_M=%d\nBLOCK_N=%d\nHALF_M=%d\n",
+            files[c.task], c.window, c.sinks, c.p.seqlen_q, c.p.head_dim, c.t.block_m, c.t.block_n,
+            c.t.block_m / 2);
+    fprintf(out, "CAUSAL=%s\n", c.p.causal ? "causal" : "no mask");
+}
