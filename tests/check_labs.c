@@ -246,9 +246,10 @@ START_TEST(test_grade_all_goes_on_where_it_stopped)
     for (int i = 0; i < 4; i++)
         ck_assert_msg(lab_run("grep -q '%s' %s/grades.csv", rows[i], scratch) == 0, "no row %s", rows[i]);
     ck_assert_int_eq(
-        lab_run("sed -i 's/^\"a\",100/\"a\",42/; /^\"d\"/d' %s/grades.csv && %s %s/lab1/grade --all %s/all --csv "
-                "%s/grades.csv --seed 1 2>/dev/null && grep -q '\"a\",42' %s/grades.csv",
-                scratch, quick, lab_kit(), scratch, scratch, scratch),
+        lab_run(
+            "sed -i 's/^\"a\",100/\"a\",42/; /^\"d\"/d' %s/grades.csv && %s %s/lab1/grade --all %s/all --csv "
+            "%s/grades.csv --seed 1 2>/dev/null && grep -q '\"a\",42' %s/grades.csv",
+            scratch, quick, lab_kit(), scratch, scratch, scratch),
         0);
     lab_remove_scratch(scratch);
 }

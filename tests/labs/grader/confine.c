@@ -227,7 +227,7 @@ static void sweep(const lab_process *process)
 
 void lab_confine_wait(const lab_process *process, double seconds)
 {
-    for (double waited = 0.0; waited < seconds; waited += 0.005) {
+    for (int tries = (int)(seconds * 200.0); tries > 0; tries--) {
         siginfo_t info = {.si_pid = 0};
         if (waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOWAIT | WNOHANG) != 0 || info.si_pid)
             return;

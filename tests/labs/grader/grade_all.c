@@ -22,7 +22,7 @@ typedef struct job {
     pid_t pid;
     int pipe;
     const char *name;
-    char *row;
+    char row[MAX_ROW];
     size_t used;
 } job;
 
@@ -78,7 +78,11 @@ static void start_job(batch *b, const char *name)
         b->failed++;
         return;
     }
-    b->jobs[b->num_jobs++] = (job){.pid = pid, .pipe = ends[0], .name = name, .row = calloc(1, MAX_ROW)};
+    job *started = &b->jobs[b->num_jobs++];
+    started->pid = pid;
+    started->pipe = ends[0];
+    started->name = name;
+    started->used = 0;
 }
 
 static void end_job(batch *b, int i)
@@ -93,7 +97,6 @@ static void end_job(batch *b, int i)
                 lab_grades_append(&b->grades, done.row, done.used) && lab_grades_save(&b->grades);
     b->failed += !good;
     b->graded += good;
-    free(done.row);
     fprintf(stderr, "%4d of %d  %s%s\n", b->graded + b->failed, b->num_names, done.name,
             good ? "" : ": not graded");
 }
@@ -110,7 +113,7 @@ static void attend(batch *b)
         job *j = &b->jobs[i];
         if (!ends[i].revents)
             continue;
-        ssize_t n = j->row && j->used < MAX_ROW ? read(j->pipe, j->row + j->used, MAX_ROW - j->used) : 0;
+        ssize_t n = j->used < MAX_ROW ? read(j->pipe, j->row + j->used, MAX_ROW - j->used) : 0;
         if (n > 0)
             j->used += (size_t)n;
         else
@@ -132,7 +135,9 @@ static int is_submission(const struct dirent *entry)
 
 int lab_grade_all(const lab_course *course, const char *folder, const char *csv, int jobs)
 {
-    batch b = {.course = course, .folder = folder};
+    static batch b; /* large, and there is one */
+    b.course = course;
+    b.folder = folder;
     if (!lab_grades_load(&b.grades, csv)) {
         fprintf(stderr, "grade-all: %s cannot be read, or is not a list of grades: %s\n", csv,
                 strerror(errno));

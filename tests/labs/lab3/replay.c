@@ -18,7 +18,7 @@ typedef struct player {
     const int64_t *ints;
     size_t num_ints, *starts; /* of each block, in ints */
     tw_slot *slots;
-    int64_t broken_op, broken_line;
+    int64_t *broken_op; /* what broke a rule first */
 } player;
 
 bool lab3_visible(const lab3_case *c, int64_t row, int64_t key)
@@ -75,7 +75,7 @@ static tw_slot slot_of(const player *x, int64_t number)
     return number < 0 ? none : x->slots[number];
 }
 
-static void play_stats(player *x, tw_emitter *e, const lab3_record *r)
+static void play_stats(const player *x, tw_emitter *e, const lab3_record *r)
 {
     tw_slot s = slot_of(x, r->a);
     tw_row_stats st = {slot_of(x, r->b), slot_of(x, r->c), slot_of(x, r->d)};
@@ -113,7 +113,7 @@ static tw_tile tile_of(const lab3_record *r)
 }
 
 /* Plays one record; the slots that it makes get the next numbers. */
-static void play(player *x, tw_emitter *e, const lab3_record *r, tw_block b, int64_t *made)
+static void play(const player *x, tw_emitter *e, const lab3_record *r, tw_block b, int64_t *made)
 {
     tw_slot *slots = x->slots;
     tw_row_stats st;
@@ -145,8 +145,7 @@ static void play(player *x, tw_emitter *e, const lab3_record *r, tw_block b, int
     case LAB3_OP_MASK:
         mask(e, x->c, slot_of(x, r->a));
         break;
-    case LAB3_OP_CONVERT:
-        tw_convert_for_unit(e, slot_of(x, r->a));
+    case LAB3_OP_CONVERT: /* emits nothing: the lab's machine has no tensor cores */
         break;
     case LAB3_OP_RELEASE:
         tw_release(e, slot_of(x, r->a));
@@ -160,7 +159,7 @@ static void play(player *x, tw_emitter *e, const lab3_record *r, tw_block b, int
 static void play_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block b)
 {
     (void)t;
-    player *x = (player *)(void *)(uintptr_t)e->schedule;
+    const player *x = (const player *)(const void *)e->schedule;
     int64_t tiles = x->c->task == LAB3_K_OUTER ? 1 : (p->seqlen_q + x->c->t.block_m - 1) / x->c->t.block_m;
     size_t number = (size_t)(((int64_t)b.batch * p->num_heads + b.head) * tiles + b.i.index);
     int64_t made = 0;
@@ -175,12 +174,10 @@ static void play_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, t
         }
         e->line = (int)r.line;
         play(x, e, &r, b, &made);
-        if (e->status != TW_OK && !x->broken_op) {
-            x->broken_op = r.op;
-            x->broken_line = r.line;
-        }
-        if (e->status != TW_OK)
+        if (e->status != TW_OK) {
+            *x->broken_op = r.op;
             return;
+        }
     }
 }
 
@@ -189,16 +186,17 @@ static const char *advice(const player *x)
 {
     const char *line = tw_error_message();
     bool unread = strstr(line, "nobody has read") != NULL, live = strstr(line, "not live") != NULL;
-    bool online = x->broken_op == LAB3_OP_ONLINE_SOFTMAX || x->broken_op == LAB3_OP_ONLINE_SOFTMAX_NORMALIZED;
+    bool online = *x->broken_op == LAB3_OP_ONLINE_SOFTMAX ||
+                  *x->broken_op == LAB3_OP_ONLINE_SOFTMAX_NORMALIZED;
     if (online && unread)
         return " Is the rescale missing? Every step of online softmax leaves an alpha behind, by which O "
                "must be scaled "
                "before anything is added to it.";
-    if (x->broken_op == LAB3_OP_RELEASE && unread)
+    if (*x->broken_op == LAB3_OP_RELEASE && unread)
         return " What was loaded or computed here is never used.";
-    if (x->broken_op == LAB3_OP_STORE && strstr(line, "normalised"))
+    if (*x->broken_op == LAB3_OP_STORE && strstr(line, "normalised"))
         return " Is the normalize missing?";
-    if (x->broken_op == LAB3_OP_RESCALE && strstr(line, "before it is written"))
+    if (*x->broken_op == LAB3_OP_RESCALE && strstr(line, "before it is written"))
         return " Only a step of online_softmax leaves an alpha to rescale by; softmax takes a row that is on "
                "chip as a whole.";
     if (strstr(line, "not released"))
@@ -224,11 +222,17 @@ bool lab3_replay(lab3_outcome *outcome, double *o, double *lse, const int64_t *i
                  size_t size)
 {
     const tw_machine machine = {.name = "the lab's", .kind = TW_MACHINE_PAPER, .smem_bytes = 1e15};
-    tw_numeric_observer observer = {hide, (void *)(uintptr_t)c};
+    lab3_case masked = *c;
+    int64_t broken_op = -1;
+    tw_numeric_observer observer = {hide, &masked};
     tw_numeric_options options = {.rounding = TW_ROUND_NEVER, .observer = &observer};
     tw_numeric_stats stats = {0};
     tw_count_result counted;
-    player x = {.schedule = lab3_schedule(c->task, play_block), .c = c, .ints = ints, .num_ints = num_ints};
+    player x = {.schedule = lab3_schedule(c->task, play_block),
+                .c = c,
+                .ints = ints,
+                .num_ints = num_ints,
+                .broken_op = &broken_op};
     tw_status status = find_starts(&x) ? TW_OK : tw_fail(TW_ENOMEM, "the grader ran out of memory");
     if (status == TW_OK)
         status = tw_count(&counted, &x.schedule, &c->p, &c->t, &machine);
