@@ -38,6 +38,23 @@ tw_status tw_check_writable(const char *path)
     return status;
 }
 
+tw_status tw_open_to_read(FILE **file, const char *path, const char *what)
+{
+    struct stat info = {0};
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return tw_fail(TW_EIO, "%s: cannot be opened (%s), it must be %s", path, strerror(errno), what);
+    bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    *file = regular ? fdopen(fd, "r") : NULL;
+    if (*file)
+        return TW_OK;
+    close(fd);
+    if (regular)
+        return tw_fail(TW_ENOMEM, "%s: no memory to read it", path);
+    return tw_fail(TW_EIO, "%s: is %s, it must be %s", path,
+                   S_ISDIR(info.st_mode) ? "a folder" : "not a regular file", what);
+}
+
 /* A device or a pipe has no content to protect, and must not be renamed over. */
 static tw_status open_device(tw_csv *csv, const char *path)
 {

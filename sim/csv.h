@@ -22,6 +22,13 @@ extern "C" {
  */
 TW_MUST_CHECK tw_status tw_check_writable(const char *path);
 
+/**
+ * @brief Opens a file to read. A folder, a device or a pipe, which may never end, is refused and not waited for.
+ * @param[in] what  "a CSV file", for the message
+ * @return TW_OK; TW_EIO; TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_open_to_read(FILE **file, const char *path, const char *what);
+
 /** A CSV file being written. */
 typedef struct tw_csv {
     FILE *file;      /**< print rows here; NULL if there is none */

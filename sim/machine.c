@@ -1,6 +1,8 @@
 /* Machines are data: .ini files, compiled in by the build or read from the user's disk. */
 #include "machine.h"
 
+#include "csv.h"
+
 #include <ini.h>
 
 #include <errno.h>
@@ -10,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 static const struct {
     const char *name, *text;
@@ -155,13 +156,8 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
 static tw_status read_file(tw_machine *machine, const char *path)
 {
     reading r = {.failed = false};
-    struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* a pipe or a device may never end */
-        return tw_fail(TW_EIO, "machine file '%s' is %s, it must be a file", path,
-                       S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return tw_fail(TW_EIO, "machine file '%s' cannot be opened: %s", path, strerror(errno));
+    FILE *file;
+    TW_TRY(tw_open_to_read(&file, path, "a machine file"));
     int parsed = ini_parse_file(file, on_line, &r);
     fclose(file);
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define KEYS                                                                                                 \
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_"  \
@@ -186,6 +187,21 @@ START_TEST(test_long_line)
 }
 END_TEST
 
+/* Nobody writes into the pipe: it must be refused, not waited for. */
+START_TEST(test_pipe)
+{
+    char path[700], line[1000];
+    const char *folder = tw_new_folder();
+    snprintf(path, sizeof path, "%s/m.ini", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    snprintf(line, sizeof line, "compare --measured %s", path);
+    tw_expect_refusal(line, "m.ini|not a regular file|CSV");
+    snprintf(line, sizeof line, "io --machine %s", path);
+    tw_expect_refusal(line, "m.ini|not a regular file|machine file");
+    tw_remove_folder(folder);
+}
+END_TEST
+
 START_TEST(test_summary_needs_both)
 {
     char line[1000];
@@ -208,6 +224,7 @@ Suite *tw_suite_cli_compare(void)
     tcase_add_test(core, test_machines);
     tcase_add_loop_test(errors, test_refused, 0, sizeof refused / sizeof refused[0]);
     tcase_add_test(errors, test_long_line);
+    tcase_add_test(errors, test_pipe);
     tcase_add_test(errors, test_summary_needs_both);
     suite_add_tcase(s, core);
     suite_add_tcase(s, errors);

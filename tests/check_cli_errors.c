@@ -68,7 +68,7 @@ static const struct {
     {"io --machine no/such.ini", "no/such.ini|No such file"},
     {"io --machine sim/machines/", "sim/machines/|folder"},
     {"io --machine /dev/zero", "/dev/zero|not a regular file"},
-    {"compare --measured /dev/zero", "/dev/zero, line 1"},
+    {"compare --measured /dev/zero", "/dev/zero|not a regular file"},
     {"io --dtype fp8", "--dtype|'fp8'|fp16, bf16, fp32"},
     {"io --dtype fp64", "--dtype|'fp64'|fp16, bf16, fp32"},
     {"io --unit kilo", "--unit|'kilo'|bytes|elements"},
