@@ -78,6 +78,81 @@ START_TEST(test_summary)
 }
 END_TEST
 
+/* Shapes in order, counters alone left out, and kernels compared only with those on the same unit. */
+START_TEST(test_summary_in_order)
+{
+#define AT(seqlen, tail) "h100,1,4,2," #seqlen "," #seqlen ",64,fp16,0,64,64," tail "\n"
+    file f = csv(
+        KEYS
+        ",time_us,fill_bytes\n"
+        "flash2," AT(4096, "30_flash2_mma,400,") "standard_tiled," AT(
+            4096, "01_standard_cublas,"
+                  "800,") "flash2," AT(512, "30_flash2_mma,10,") "standard_tiled," AT(512,
+                                                                                      "01_standard_cublas,"
+                                                                                      "30,") "flash2," AT(512,
+                                                                                                          "20"
+                                                                                                          "_f"
+                                                                                                          "la"
+                                                                                                          "sh"
+                                                                                                          "2,"
+                                                                                                          "10"
+                                                                                                          "0"
+                                                                                                          ",") "standard_tiled," AT(512,
+                                                                                                                                    "00_standard,700,") "flash2," AT(512,
+                                                                                                                                                                     "26_cp_async,,"
+                                                                                                                                                                     "5") "flash2"
+                                                                                                                                                                          "," AT(
+                                                                                                                                                                              1000,
+                                                                                                                                                                              "20"
+                                                                                                                                                                              "_f"
+                                                                                                                                                                              "la"
+                                                                                                                                                                              "sh"
+                                                                                                                                                                              "2,"
+                                                                                                                                                                              ","
+                                                                                                                                                                              "7") "s"
+                                                                                                                                                                                   "t"
+                                                                                                                                                                                   "a"
+                                                                                                                                                                                   "n"
+                                                                                                                                                                                   "d"
+                                                                                                                                                                                   "a"
+                                                                                                                                                                                   "r"
+                                                                                                                                                                                   "d"
+                                                                                                                                                                                   "_"
+                                                                                                                                                                                   "t"
+                                                                                                                                                                                   "i"
+                                                                                                                                                                                   "l"
+                                                                                                                                                                                   "e"
+                                                                                                                                                                                   "d"
+                                                                                                                                                                                   "," AT(
+                                                                                                                                                                                       1000,
+                                                                                                                                                                                       "00_standard,,7"));
+    tw_process p = tw_tilewise_f("compare --summary --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    const char *tensor = strstr(p.out, "on tensor cores"), *fma = strstr(p.out, "on plain FMA");
+    ck_assert_msg(tensor && fma && tensor < fma, "%s", p.out);
+    const char *at_512 = strstr(tensor, "\n   512 "), *at_4k = strstr(tensor, "\n  4096 ");
+    ck_assert_msg(at_512 && at_4k && at_512 < at_4k && at_4k < fma, "%s", p.out);
+    ck_assert_msg(strstr(at_512, "4 on 2") && strstr(at_512, "3.00x"), "%s", p.out);
+    ck_assert_msg(strstr(fma, "20_flash2") && strstr(fma, "7.00x"), "%s", p.out);
+    ck_assert_ptr_null(strstr(p.out, "26_cp_async"));
+    ck_assert_ptr_null(strstr(p.out, "1000 "));
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Where nothing was timed, there are still predictions. */
+START_TEST(test_summary_of_counters_alone)
+{
+    file f = csv(KEYS ",fill_bytes\nflash2," SHAPE "mine,17246978048\nstandard_tiled," SHAPE "plain,1\n");
+    tw_process p = tw_tilewise_f("compare --summary --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "16384") && strstr(p.out, "60.198"), "%s%s", p.err,
+                  p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
 START_TEST(test_csv)
 {
     file f = csv(good);
@@ -219,6 +294,8 @@ Suite *tw_suite_cli_compare(void)
     tcase_add_test(core, test_errors);
     tcase_add_test(core, test_median_mean_worst);
     tcase_add_test(core, test_summary);
+    tcase_add_test(core, test_summary_in_order);
+    tcase_add_test(core, test_summary_of_counters_alone);
     tcase_add_test(core, test_csv);
     tcase_add_test(core, test_joins);
     tcase_add_test(core, test_machines);
