@@ -223,6 +223,22 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
     return all_agree ? TW_OK : TW_EMISMATCH;
 }
 
+/* No output may take another's place, nor an input's. */
+static tw_status check_paths(const run_options *o)
+{
+    const struct {
+        const char *name, *path;
+    } inputs[] = {{"q", o->q}, {"k", o->k}, {"v", o->v}}, outputs[] = {{"o", o->o}, {"lse", o->lse}};
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 3; j++)
+            if (outputs[i].path && inputs[j].path && tw_same_file(outputs[i].path, inputs[j].path))
+                return tw_fail(TW_EINVAL, "--%s is %s, the file of --%s: it must be another, or that is lost",
+                               outputs[i].name, outputs[i].path, inputs[j].name);
+    if (o->o && o->lse && tw_same_file(o->o, o->lse))
+        return tw_fail(TW_EINVAL, "--o and --lse are both %s, they must be two files", o->o);
+    return TW_OK;
+}
+
 /* What would fail after the work is asked before it. */
 static tw_status check_results(const tw_case *cases, size_t count, const run_options *o)
 {
@@ -292,6 +308,7 @@ static tw_status run(const run_options *o)
     tw_inputs given = {.q = NULL};
     tw_options shape = o->shared;
     bool files = o->q || o->k || o->v;
+    TW_TRY(check_paths(o));
     tw_status status = files ? read_given(&given, &shape, o) : TW_OK;
     if (status == TW_OK)
         status = run_cases_of(&shape, files ? &given : NULL, o);

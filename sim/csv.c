@@ -38,6 +38,35 @@ tw_status tw_check_writable(const char *path)
     return status;
 }
 
+/* The folder that a path's file is in; false if that is not there. */
+static bool stat_folder(struct stat *info, const char *path)
+{
+    char folder[4096] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash && (size_t)(slash - path) + 2 > sizeof folder)
+        return false;
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    return stat(folder, info) == 0;
+}
+
+bool tw_same_file(const char *a, const char *b)
+{
+    struct stat at_a, at_b;
+    bool a_exists = stat(a, &at_a) == 0, b_exists = stat(b, &at_b) == 0;
+    if (strcmp(a, b) == 0)
+        return true;
+    if (a_exists != b_exists)
+        return false;
+    if (!a_exists) {
+        const char *a_slash = strrchr(a, '/'), *b_slash = strrchr(b, '/');
+        if (strcmp(a_slash ? a_slash + 1 : a, b_slash ? b_slash + 1 : b) != 0 || !stat_folder(&at_a, a) ||
+            !stat_folder(&at_b, b))
+            return false;
+    }
+    return at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino;
+}
+
 tw_status tw_open_to_read(FILE **file, const char *path, const char *what)
 {
     struct stat info = {0};

@@ -10,6 +10,7 @@
 
 #include "../cpu_ref/status.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #ifdef __cplusplus
@@ -21,6 +22,9 @@ extern "C" {
  * @return TW_OK; TW_EIO (a folder; its folder is not there or may not be written to); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_check_writable(const char *path);
+
+/** Do two paths name one file: by the file they lead to, or, where it is not there yet, by folder and name? */
+bool tw_same_file(const char *a, const char *b);
 
 /**
  * @brief Opens a file to read. A folder, a device or a pipe, which may never end, is refused and not waited for.
