@@ -3,6 +3,8 @@
 #include "check_tilewise.h"
 #include "support_process.h"
 
+#include "../sim/machine.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,6 +247,22 @@ START_TEST(test_bad_machine_files)
 }
 END_TEST
 
+/* The name of a machine is a field of CSV files. */
+static const char *const bad_names[] = {"a,b.ini", "a\"b.ini", "a\tb.ini", "a\x7f.ini"};
+
+START_TEST(test_bad_machine_names)
+{
+    char path[700];
+    const char *folder = tw_new_folder();
+    tw_machine machine;
+    snprintf(path, sizeof path, "%s/%s", folder, bad_names[_i]);
+    tw_write_text(path, "[machine]\nkind = paper\ndescription = x\nsmem_bytes = 1 | 2026-01-01 | x\n");
+    ck_assert_int_eq(tw_machine_find(&machine, path), TW_EINVAL);
+    ck_assert_msg(strstr(tw_error_message(), "comma") != NULL, "%s", tw_error_message());
+    tw_remove_folder(folder);
+}
+END_TEST
+
 Suite *tw_suite_cli_errors(void)
 {
     Suite *s = suite_create("cli_errors");
@@ -257,6 +275,7 @@ Suite *tw_suite_cli_errors(void)
     tcase_add_test(core, test_older_file_is_kept);
     tcase_add_test(core, test_unwritable_file);
     tcase_add_loop_test(core, test_bad_machine_files, 0, sizeof machines / sizeof machines[0]);
+    tcase_add_loop_test(core, test_bad_machine_names, 0, sizeof bad_names / sizeof bad_names[0]);
     suite_add_tcase(s, core);
     return s;
 }
