@@ -78,7 +78,8 @@ static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, co
     claim.lse_dtype = o->exact ? TW_FP64 : TW_FP32;
     tw_variant right = tw_variant_of(&judged);
     tw_row_sample sample = tw_row_sample_for(&judged, o->shared.seed, 0.25);
-    return tw_verify(&x->verdict, &claim, &right, &sample);
+    TW_TRY(tw_verify(&x->verdict, &claim, &right, &sample));
+    return tw_check_exact(&x->verdict, &judged);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------ */
@@ -309,6 +310,7 @@ static tw_status run(const run_options *o)
     tw_options shape = o->shared;
     bool files = o->q || o->k || o->v;
     TW_TRY(check_paths(o));
+    TW_TRY(tw_check_softmax_scale(o->softmax_scale));
     tw_status status = files ? read_given(&given, &shape, o) : TW_OK;
     if (status == TW_OK)
         status = run_cases_of(&shape, files ? &given : NULL, o);
