@@ -86,46 +86,65 @@ START_TEST(test_summary_in_order)
         KEYS
         ",time_us,fill_bytes\n"
         "flash2," AT(4096, "30_flash2_mma,400,") "standard_tiled," AT(
-            4096, "01_standard_cublas,"
-                  "800,") "flash2," AT(512, "30_flash2_mma,10,") "standard_tiled," AT(512,
-                                                                                      "01_standard_cublas,"
-                                                                                      "30,") "flash2," AT(512,
-                                                                                                          "20"
-                                                                                                          "_f"
-                                                                                                          "la"
-                                                                                                          "sh"
-                                                                                                          "2,"
-                                                                                                          "10"
-                                                                                                          "0"
-                                                                                                          ",") "standard_tiled," AT(512,
-                                                                                                                                    "00_standard,700,") "flash2," AT(512,
-                                                                                                                                                                     "26_cp_async,,"
-                                                                                                                                                                     "5") "flash2"
-                                                                                                                                                                          "," AT(
-                                                                                                                                                                              1000,
-                                                                                                                                                                              "20"
-                                                                                                                                                                              "_f"
-                                                                                                                                                                              "la"
-                                                                                                                                                                              "sh"
-                                                                                                                                                                              "2,"
-                                                                                                                                                                              ","
-                                                                                                                                                                              "7") "s"
-                                                                                                                                                                                   "t"
-                                                                                                                                                                                   "a"
-                                                                                                                                                                                   "n"
-                                                                                                                                                                                   "d"
-                                                                                                                                                                                   "a"
-                                                                                                                                                                                   "r"
-                                                                                                                                                                                   "d"
-                                                                                                                                                                                   "_"
-                                                                                                                                                                                   "t"
-                                                                                                                                                                                   "i"
-                                                                                                                                                                                   "l"
-                                                                                                                                                                                   "e"
-                                                                                                                                                                                   "d"
-                                                                                                                                                                                   "," AT(
-                                                                                                                                                                                       1000,
-                                                                                                                                                                                       "00_standard,,7"));
+            4096,
+            "01_standard_cublas,"
+            "800,") "flash2," AT(512,
+                                 "30_flash2_mma,10,") "standard_tiled," AT(512,
+                                                                           "01_standard_cublas,"
+                                                                           "30,") "flash2," AT(512,
+                                                                                               "20"
+                                                                                               "_f"
+                                                                                               "la"
+                                                                                               "sh"
+                                                                                               "2,"
+                                                                                               "10"
+                                                                                               "0"
+                                                                                               ",") "standard"
+                                                                                                    "_tiled"
+                                                                                                    "," AT(512,
+                                                                                                           "0"
+                                                                                                           "0"
+                                                                                                           "_"
+                                                                                                           "s"
+                                                                                                           "t"
+                                                                                                           "a"
+                                                                                                           "n"
+                                                                                                           "d"
+                                                                                                           "a"
+                                                                                                           "r"
+                                                                                                           "d"
+                                                                                                           ","
+                                                                                                           "7"
+                                                                                                           "0"
+                                                                                                           "0"
+                                                                                                           ",") "flash2," AT(512,
+                                                                                                                             "26_cp_async,,"
+                                                                                                                             "5") "flash2"
+                                                                                                                                  "," AT(
+                                                                                                                                      1000,
+                                                                                                                                      "20"
+                                                                                                                                      "_f"
+                                                                                                                                      "la"
+                                                                                                                                      "sh"
+                                                                                                                                      "2,"
+                                                                                                                                      ","
+                                                                                                                                      "7") "s"
+                                                                                                                                           "t"
+                                                                                                                                           "a"
+                                                                                                                                           "n"
+                                                                                                                                           "d"
+                                                                                                                                           "a"
+                                                                                                                                           "r"
+                                                                                                                                           "d"
+                                                                                                                                           "_"
+                                                                                                                                           "t"
+                                                                                                                                           "i"
+                                                                                                                                           "l"
+                                                                                                                                           "e"
+                                                                                                                                           "d"
+                                                                                                                                           "," AT(
+                                                                                                                                               1000,
+                                                                                                                                               "00_standard,,7"));
     tw_process p = tw_tilewise_f("compare --summary --measured %s", f.path);
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
     const char *tensor = strstr(p.out, "on tensor cores"), *fma = strstr(p.out, "on plain FMA");
@@ -199,6 +218,26 @@ START_TEST(test_machines)
     tw_process_free(&p);
     p = tw_tilewise_f("compare --machine paper --measured %s", f.path); /* no rates: bytes alone */
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* 81,920 bytes of tiles are too many for a T4's 65,536: that row alone is left out, and it is said. */
+START_TEST(test_tiles_that_do_not_fit)
+{
+#define FITS "flash2,h100,1,1,1,1024,1024,64,fp16,0,64,64,small,5000\n"
+    file f = csv(KEYS ",time_us\nstandard_tiled,h100,1,1,1,1024,1024,64,fp16,0,256,128,large,5000\n" FITS);
+    tw_process p = tw_tilewise_f("compare --machine t4 --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_msg(strstr(p.out, "small") && !strstr(p.out, "large  "), "%s", p.out);
+    ck_assert_msg(strstr(p.out, "\n1 of 2 rows left out") && strstr(p.out, "line 2: ") &&
+                      strstr(p.out, "t4 has 65536: 16384 too many"),
+                  "%s", p.out);
+    tw_process_free(&p);
+    p = tw_tilewise_f("compare --machine t4 --csv - --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "\n# 1 of 2 rows left out") && strstr(p.out, ",small,"),
+                  "%s%s", p.out, p.err);
     tw_process_free(&p);
     tw_remove_folder(f.folder);
 }
@@ -299,6 +338,7 @@ Suite *tw_suite_cli_compare(void)
     tcase_add_test(core, test_csv);
     tcase_add_test(core, test_joins);
     tcase_add_test(core, test_machines);
+    tcase_add_test(core, test_tiles_that_do_not_fit);
     tcase_add_loop_test(errors, test_refused, 0, sizeof refused / sizeof refused[0]);
     tcase_add_test(errors, test_long_line);
     tcase_add_test(errors, test_pipe);
