@@ -190,6 +190,12 @@ static tw_status report(const tw_measured_list *list, const compare_options *o, 
     if (!p.rows)
         return tw_fail(TW_ENOMEM, "no memory for %zu predictions", list->count);
     tw_status status = predict(&p, list, &o->shared);
+    if (status == TW_OK && !alone && !o->summary && !tw_compare_any_error(p.rows, p.count))
+        status = tw_fail(TW_EFORMAT,
+                         "%s: no row has a measured value to set beside its prediction: time_us (of a "
+                         "machine with rates), "
+                         "fill_bytes, drain_bytes, or HBM bytes where over 100 MB are predicted",
+                         list->rows[0].file);
     if (status == TW_OK)
         status = write_csv(&p, csv, argc, argv);
     if (status == TW_OK && !alone)

@@ -101,50 +101,51 @@ START_TEST(test_summary_in_order)
                                                                                                "0"
                                                                                                ",") "standard"
                                                                                                     "_tiled"
-                                                                                                    "," AT(512,
-                                                                                                           "0"
-                                                                                                           "0"
-                                                                                                           "_"
-                                                                                                           "s"
-                                                                                                           "t"
-                                                                                                           "a"
-                                                                                                           "n"
-                                                                                                           "d"
-                                                                                                           "a"
-                                                                                                           "r"
-                                                                                                           "d"
-                                                                                                           ","
-                                                                                                           "7"
-                                                                                                           "0"
-                                                                                                           "0"
-                                                                                                           ",") "flash2," AT(512,
-                                                                                                                             "26_cp_async,,"
-                                                                                                                             "5") "flash2"
-                                                                                                                                  "," AT(
-                                                                                                                                      1000,
-                                                                                                                                      "20"
-                                                                                                                                      "_f"
-                                                                                                                                      "la"
-                                                                                                                                      "sh"
-                                                                                                                                      "2,"
-                                                                                                                                      ","
-                                                                                                                                      "7") "s"
-                                                                                                                                           "t"
-                                                                                                                                           "a"
-                                                                                                                                           "n"
-                                                                                                                                           "d"
-                                                                                                                                           "a"
-                                                                                                                                           "r"
-                                                                                                                                           "d"
-                                                                                                                                           "_"
-                                                                                                                                           "t"
-                                                                                                                                           "i"
-                                                                                                                                           "l"
-                                                                                                                                           "e"
-                                                                                                                                           "d"
-                                                                                                                                           "," AT(
-                                                                                                                                               1000,
-                                                                                                                                               "00_standard,,7"));
+                                                                                                    "," AT(
+                                                                                                        512,
+                                                                                                        "0"
+                                                                                                        "0"
+                                                                                                        "_"
+                                                                                                        "s"
+                                                                                                        "t"
+                                                                                                        "a"
+                                                                                                        "n"
+                                                                                                        "d"
+                                                                                                        "a"
+                                                                                                        "r"
+                                                                                                        "d"
+                                                                                                        ","
+                                                                                                        "7"
+                                                                                                        "0"
+                                                                                                        "0"
+                                                                                                        ",") "flash2," AT(512,
+                                                                                                                          "26_cp_async,,"
+                                                                                                                          "5") "flash2"
+                                                                                                                               "," AT(
+                                                                                                                                   1000,
+                                                                                                                                   "20"
+                                                                                                                                   "_f"
+                                                                                                                                   "la"
+                                                                                                                                   "sh"
+                                                                                                                                   "2,"
+                                                                                                                                   ","
+                                                                                                                                   "7") "s"
+                                                                                                                                        "t"
+                                                                                                                                        "a"
+                                                                                                                                        "n"
+                                                                                                                                        "d"
+                                                                                                                                        "a"
+                                                                                                                                        "r"
+                                                                                                                                        "d"
+                                                                                                                                        "_"
+                                                                                                                                        "t"
+                                                                                                                                        "i"
+                                                                                                                                        "l"
+                                                                                                                                        "e"
+                                                                                                                                        "d"
+                                                                                                                                        "," AT(
+                                                                                                                                            1000,
+                                                                                                                                            "00_standard,,7"));
     tw_process p = tw_tilewise_f("compare --summary --measured %s", f.path);
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
     const char *tensor = strstr(p.out, "on tensor cores"), *fma = strstr(p.out, "on plain FMA");
@@ -209,7 +210,7 @@ END_TEST
 /* What was measured on another machine is predicted for that machine. */
 START_TEST(test_machines)
 {
-    file f = csv(KEYS ",time_us\nflash2,t4,1,1,1,1024,1024,64,fp16,0,64,64,mine,5000\n");
+    file f = csv(KEYS ",time_us,fill_bytes\nflash2,t4,1,1,1,1024,1024,64,fp16,0,64,64,mine,5000,1\n");
     tw_process p = tw_tilewise_f("compare --csv - --measured %s", f.path);
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
     const char *limit = strstr(p.out,
@@ -217,7 +218,38 @@ START_TEST(test_machines)
     ck_assert_msg(limit && strstr(limit, ",4.130,tensor cores,"), "%s", p.out);
     tw_process_free(&p);
     p = tw_tilewise_f("compare --machine paper --measured %s", f.path); /* no rates: bytes alone */
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "fill") && !strstr(p.out, "time, r"), "%s%s", p.out,
+                  p.err);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Of HBM bytes, those that an L2 could have held are not compared: here 17 MB beside 201 MB. */
+START_TEST(test_hbm_in_the_l2)
+{
+    file f = csv(KEYS ",hbm_read_bytes,hbm_write_bytes\nflash2," SHAPE "mine,201326592,3\n"
+                      "flash2,h100,1,1,1,4096,4096,128,fp16,0,128,128,mine,5,\n");
+    tw_process p = tw_tilewise_f("compare --measured %s", f.path);
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_msg(strstr(p.out, "HBM read*      1  +0.000%") && !strstr(p.out, "HBM write*") &&
+                      strstr(p.out, "the 1 of 3 measured values"),
+                  "%s", p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Measured columns without values: predictions for a CSV or a summary, but no errors. */
+START_TEST(test_nothing_to_compare)
+{
+    char line[1000];
+    file f = csv(KEYS ",time_us,fill_bytes\nflash2," SHAPE "mine,,\nflash2," SHAPE "other,,0\n");
+    snprintf(line, sizeof line, "compare --csv %s/out.csv --measured %s", f.folder, f.path);
+    tw_expect_refusal(line, "m.csv|no row|time_us");
+    ck_assert_int_eq(tw_files_in(f.folder), 1);
+    snprintf(line, sizeof line, "compare --csv - --measured %s", f.path);
+    tw_process p = tw_expect_exit(0, line);
     tw_process_free(&p);
     tw_remove_folder(f.folder);
 }
@@ -338,6 +370,8 @@ Suite *tw_suite_cli_compare(void)
     tcase_add_test(core, test_csv);
     tcase_add_test(core, test_joins);
     tcase_add_test(core, test_machines);
+    tcase_add_test(core, test_hbm_in_the_l2);
+    tcase_add_test(core, test_nothing_to_compare);
     tcase_add_test(core, test_tiles_that_do_not_fit);
     tcase_add_loop_test(errors, test_refused, 0, sizeof refused / sizeof refused[0]);
     tcase_add_test(errors, test_long_line);

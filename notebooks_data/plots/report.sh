@@ -20,7 +20,11 @@ for file in "${files[@]}"; do
     arguments+=(--measured "$file")
 done
 "$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt"
-"$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
+if [ "$recorded" -gt 0 ]; then
+    "$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
+else
+    echo "Nothing was measured, so there are no errors." >"$out/errors.txt"
+fi
 
 escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
 
