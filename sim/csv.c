@@ -136,12 +136,11 @@ tw_status tw_csv_open(tw_csv *csv, const char *path)
     struct stat info;
     TW_TRY(tw_check_writable(path));
     bool exists = stat(path, &info) == 0;
-    if (exists && !S_ISREG(info.st_mode))
-        return open_device(csv, path);
-    csv->path = exists ? realpath(path, NULL) : strdup(path); /* of a link, what it points to is replaced */
+    bool device = exists && !S_ISREG(info.st_mode);
+    csv->path = exists && !device ? realpath(path, NULL) : strdup(path); /* of a link, what it points to */
     if (!csv->path)
         return tw_fail(TW_ENOMEM, "%s: no memory for a file name", path);
-    tw_status status = open_temporary(csv, path);
+    tw_status status = device ? open_device(csv, path) : open_temporary(csv, path);
     if (status != TW_OK)
         tw_csv_discard(csv);
     return status;
@@ -171,10 +170,9 @@ tw_status tw_csv_commit(tw_csv *csv)
     }
     failed = fclose(csv->file) != 0 || failed;
     csv->file = NULL;
-    const char *name = csv->path ? csv->path : "the CSV file";
-    tw_status status = failed ? cannot_write(name) : TW_OK;
+    tw_status status = failed ? cannot_write(csv->path) : TW_OK;
     if (status == TW_OK && csv->temporary && rename(csv->temporary, csv->path) != 0)
-        status = cannot_write(name);
+        status = cannot_write(csv->path);
     if (status == TW_OK) {
         free(csv->temporary);
         csv->temporary = NULL;

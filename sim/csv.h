@@ -36,7 +36,7 @@ TW_MUST_CHECK tw_status tw_open_to_read(FILE **file, const char *path, const cha
 /** A CSV file being written. */
 typedef struct tw_csv {
     FILE *file;      /**< print rows here; NULL if there is none */
-    char *path;      /**< private: the target, links followed */
+    char *path;      /**< private: the target, links followed; of a device, its name */
     char *temporary; /**< private: what is written meanwhile; NULL if `file` is the target itself */
 } tw_csv;
 

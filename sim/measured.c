@@ -104,6 +104,8 @@ static tw_status next_line(reader *r, bool *there)
 
 static tw_status read_header(reader *r)
 {
+    if (strncmp(r->text, "\xef\xbb\xbf", 3) == 0)
+        return refuse(r, "begins with a byte-order mark, it must be saved as UTF-8 without one");
     for (int i = 0; i < NUM_KEYS; i++) {
         if (i >= r->num_fields || strcmp(r->fields[i], keys[i]) != 0)
             return refuse(

@@ -308,6 +308,8 @@ static const struct {
     {KEYS ",time_us\nflash2,cray,1,16,16,8,8,64,fp16,0,8,8,mine,1\n", "line 2|'cray'|--machine"},
     {KEYS ",time_us\nflash2,h100,1,1,1,4096,4096,64,fp16,0,4096,8,mine,1\n", "line 2|too many"},
     {KEYS ",time_us\n" ROW "1\n" ROW "2\n", "line 3|time_us|before"},
+    {"\xef\xbb\xbf" KEYS ",time_us\n" ROW "1\n", "line 1|begins with a byte-order mark|without"},
+    {"\xef\xbb\xbf# c\n" KEYS ",time_us\n" ROW "1\n", "line 1|begins with a byte-order mark"},
     {"\x89PNG\r\n\x1a\n", "line 1"},
 };
 

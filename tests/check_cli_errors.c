@@ -83,6 +83,7 @@ static const struct {
     {"run --algorithm flash2 --block-n 4k --seqlen 4k", "too many"},
     /* files that cannot be written */
     {"io --csv .", "folder"},
+    {"io --seqlen 8 --csv /dev/full", "/dev/full|cannot be written|space"},
     {"io --csv no/such/folder/x.csv", "no/such/folder/x.csv|cannot be written"},
     {"io --csv README.md/x.csv", "cannot be written"},
     {"run --seqlen 4 --heads 1 --algorithm flash2 --o .", "folder"},
