@@ -266,6 +266,9 @@ static tw_status check_given(const run_options *o)
     if (tw_options_shape_given(&o->shared))
         return tw_fail(TW_EINVAL,
                        "the shape is that of --q, --k and --v, leave --seqlen, --heads and their like out");
+    if (o->shared.dtype_given)
+        return tw_fail(TW_EINVAL, "--dtype is %s, but the type is that of --q, --k and --v: leave it out",
+                       tw_dtype_name(o->shared.dtype));
     return TW_OK;
 }
 

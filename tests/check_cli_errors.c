@@ -107,6 +107,8 @@ static const struct {
     {"run --q q.npy", "--k is missing"},
     {"run --k q.npy", "--q is missing"},
     {"run --q a --k b --v c --seqlen 8", "the shape is"},
+    {"run --q a --k b --v c --dtype bf16", "--dtype is bf16|leave it out"},
+    {"run --q a --k b --v c --dtype fp16", "--dtype is fp16|leave it out"},
     {"run --q no.npy --k no.npy --v no.npy", "no.npy|No such file"},
     {"run --q . --k . --v .", "folder"},
     {"run --layout hsbd", "--layout|bshd|bhsd"},
