@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char summary[] = "compares an attention output in .npy files with exact attention";
 
@@ -57,7 +58,27 @@ typedef struct files {
     tw_inputs inputs;
     double *o, *lse;
     tw_dtype lse_dtype;
+    bool o_swapped;    /* O has heads and sequence the other way round than Q, and was read that way */
+    char refusal[400]; /* what is said if it does not agree even so */
 } files;
+
+/* O in Q's layout; failing that, in the other one: whether that explains it is seen later. */
+static tw_status read_output(files *f, tw_dtype *dtype, const char *path, tw_layout layout)
+{
+    const tw_problem *p = &f->inputs.problem;
+    tw_layout other = layout == TW_LAYOUT_BSHD ? TW_LAYOUT_BHSD : TW_LAYOUT_BSHD;
+    tw_status status = tw_output_read(&f->o, dtype, path, p, layout);
+    if (status != TW_EFORMAT)
+        return status;
+    snprintf(f->refusal, sizeof f->refusal, "%.300s", tw_error_message());
+    f->o_swapped = tw_output_read(&f->o, dtype, path, p, other) == TW_OK;
+    if (!f->o_swapped)
+        return tw_fail(status, "%s", f->refusal);
+    size_t used = strlen(f->refusal);
+    snprintf(f->refusal + used, sizeof f->refusal - used, "; it is in the order of --layout %s, Q is not",
+             tw_layout_name(other));
+    return TW_OK;
+}
 
 static tw_status read_files(files *f, const check_options *o)
 {
@@ -68,7 +89,7 @@ static tw_status read_files(files *f, const check_options *o)
     TW_TRY(check_finite(f->inputs.q, tw_problem_q_elements(p), o->q));
     TW_TRY(check_finite(f->inputs.k, tw_problem_k_elements(p), o->k));
     TW_TRY(check_finite(f->inputs.v, tw_problem_k_elements(p), o->v));
-    TW_TRY(tw_output_read(&f->o, &o_dtype, o->o, p, layout));
+    TW_TRY(read_output(f, &o_dtype, o->o, layout));
     if (o->lse)
         TW_TRY(tw_lse_read(&f->lse, &f->lse_dtype, o->lse, p));
     p->dtype = tw_coarser(p->dtype, o_dtype);
@@ -77,12 +98,23 @@ static tw_status read_files(files *f, const check_options *o)
     return TW_OK;
 }
 
+static void print_headline(const tw_claim *claim, const tw_verdict *verdict)
+{
+    if (verdict->o_not_finite > 0) {
+        printf("does not agree: O is not finite at ");
+        tw_place_print(stdout, &claim->problem, verdict->o_first_not_finite);
+        printf(" (%g)\n", claim->o[verdict->o_first_not_finite]);
+    } else {
+        printf("does not agree: %s\n", verdict->o_agrees ? "O does, LSE does not" : "O is too far off");
+    }
+}
+
 static tw_status explain(const tw_claim *claim, const tw_verdict *verdict, const check_options *o)
 {
     char mistake[256] = "";
     bool base2 = false;
-    printf("does not agree: %s\n", verdict->o_agrees ? "O does, LSE does not" : "O is too far off");
-    if (!verdict->o_agrees && verdict->o_nans == 0)
+    print_headline(claim, verdict);
+    if (!verdict->o_agrees && verdict->o_not_finite == 0)
         TW_TRY(tw_diagnose(mistake, sizeof mistake, claim, o->shared.seed));
     if (claim->lse && !verdict->lse_agrees && verdict->lse_nans == 0)
         TW_TRY(tw_lse_is_base2(&base2, claim, o->shared.seed));
@@ -92,10 +124,22 @@ static tw_status explain(const tw_claim *claim, const tw_verdict *verdict, const
         printf("this would explain LSE: it is in base 2; multiplied by ln 2 it agrees\n");
     if (verdict->o_nans + verdict->lse_nans > 0)
         printf("NaN is never right: a fully masked row has O = 0 and LSE = -inf\n");
+    else if (verdict->o_not_finite > 0)
+        printf("infinity is never right in O: its rows are weighted means of rows of V\n");
     else if (!*mistake && !base2)
         printf(
             "none of the usual mistakes fits (mask, scale, LSE in base 2, last tile, K/V heads, layout)\n");
     return TW_EMISMATCH;
+}
+
+/* O agrees once its axes are changed about, which is a mistake all the same. */
+static tw_status explain_swapped(const tw_claim *claim, const tw_verdict *verdict, const check_options *o)
+{
+    printf(
+        "does not agree: O has another shape than Q\n"
+        "this would explain it: the layout of O is swapped: heads and sequence are the other way round in it "
+        "than in Q; read that way it agrees\n");
+    return claim->lse && !verdict->lse_agrees ? explain(claim, verdict, o) : TW_EMISMATCH;
 }
 
 static tw_status compare_with_exact(const files *f, const check_options *o)
@@ -111,9 +155,14 @@ static tw_status compare_with_exact(const files *f, const check_options *o)
     tw_variant right = tw_variant_of(&claim.problem);
     tw_verdict verdict;
     TW_TRY(tw_verify(&verdict, &claim, &right, &sample));
+    TW_TRY(tw_check_exact(&verdict, &claim.problem));
+    if (f->o_swapped && !verdict.o_agrees)
+        return tw_fail(TW_EFORMAT, "%s", f->refusal);
     printf("%s (%s) against exact attention\n  ", o->o, tw_layout_name((tw_layout)o->layout));
     tw_problem_print(stdout, &claim.problem);
     tw_verdict_print(stdout, &verdict, &claim);
+    if (f->o_swapped)
+        return explain_swapped(&claim, &verdict, o);
     if (!verdict.o_agrees || !verdict.lse_agrees)
         return explain(&claim, &verdict, o);
     printf("agrees\n");
@@ -124,6 +173,7 @@ static tw_status check(const check_options *o)
 {
     files f = {.o = NULL};
     TW_TRY(require(o));
+    TW_TRY(tw_check_softmax_scale(o->softmax_scale));
     tw_status status = read_files(&f, o);
     if (status == TW_OK)
         status = compare_with_exact(&f, o);

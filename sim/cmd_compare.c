@@ -79,19 +79,41 @@ static tw_status predict_row(tw_compared *row, tw_machine *machine, const tw_opt
     return TW_OK;
 }
 
-static tw_status predict(tw_compared *rows, const tw_measured_list *list, const tw_options *o)
+/* What is predicted; rows whose tiles do not fit the machine are not among it. */
+typedef struct predictions {
+    tw_compared *rows;
+    size_t count, left_out;
+    char why[512]; /* of the first row left out: where it is and by how much its tiles are too large */
+} predictions;
+
+static tw_status predict(predictions *p, const tw_measured_list *list, const tw_options *o)
 {
     tw_machine machine = {.name = ""};
     for (size_t i = 0; i < list->count; i++) {
-        rows[i].measured = &list->rows[i];
-        tw_status status = predict_row(&rows[i], &machine, o);
-        if (status != TW_OK) {
-            char why[380];
-            snprintf(why, sizeof why, "%.379s", tw_error_message());
-            return tw_fail(status, "%s, line %d: %s", list->rows[i].file, list->rows[i].line, why);
+        tw_compared *row = &p->rows[p->count];
+        row->measured = &list->rows[i];
+        tw_status status = predict_row(row, &machine, o);
+        if (status == TW_OK) {
+            p->count++;
+            continue;
         }
+        char line[512];
+        snprintf(line, sizeof line, "%s, line %d: %.350s", list->rows[i].file, list->rows[i].line,
+                 tw_error_message());
+        if (status != TW_ESRAM)
+            return tw_fail(status, "%s", line);
+        if (p->left_out++ == 0)
+            memcpy(p->why, line, sizeof line);
     }
-    return TW_OK;
+    return p->count > 0 ? TW_OK : tw_fail(TW_ESRAM, "%s", p->why);
+}
+
+/* "7 of 40 rows are left out, …"; nothing if none is. */
+static void note_left_out(FILE *out, const predictions *p, const char *before)
+{
+    if (p->left_out > 0)
+        fprintf(out, "%s%zu of %zu rows left out, their tiles do not fit the machine; the first: %s\n",
+                before, p->left_out, p->left_out + p->count, p->why);
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------------------ */
@@ -136,32 +158,49 @@ static void csv_row(FILE *out, const tw_compared *row)
     fputc('\n', out);
 }
 
-static tw_status write_csv(const tw_compared *rows, size_t count, const char *path, int argc, char **argv)
+static tw_status write_csv(const predictions *p, const char *path, int argc, char **argv)
 {
     tw_csv csv;
     TW_TRY(tw_csv_open(&csv, path));
     if (!csv.file)
         return TW_OK;
     tw_csv_header(&csv, "tilewise compare", argc, argv);
-    fprintf(csv.file, "# predicted time: roofline; predicted hbm: compulsory\n%s\n", columns);
-    for (size_t i = 0; i < count; i++)
-        csv_row(csv.file, &rows[i]);
+    fprintf(csv.file, "# predicted time: roofline; predicted hbm: compulsory\n");
+    note_left_out(csv.file, p, "# ");
+    fprintf(csv.file, "%s\n", columns);
+    for (size_t i = 0; i < p->count; i++)
+        csv_row(csv.file, &p->rows[i]);
     return tw_csv_commit(&csv);
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------- */
 
+static tw_status print(const predictions *p, bool summary_wanted)
+{
+    TW_TRY((summary_wanted ? tw_compare_print_summary : tw_compare_print_errors)(stdout, p->rows, p->count));
+    note_left_out(stdout, p, "\n");
+    return TW_OK;
+}
+
 static tw_status report(const tw_measured_list *list, const compare_options *o, int argc, char **argv)
 {
-    tw_compared *rows = list->count > 0 ? calloc(list->count, sizeof *rows) : NULL;
-    if (!rows)
+    const char *csv = o->shared.csv;
+    bool alone = csv && strcmp(csv, "-") == 0;
+    predictions p = {.rows = list->count > 0 ? calloc(list->count, sizeof *p.rows) : NULL};
+    if (!p.rows)
         return tw_fail(TW_ENOMEM, "no memory for %zu predictions", list->count);
-    tw_status status = predict(rows, list, &o->shared);
+    tw_status status = predict(&p, list, &o->shared);
+    if (status == TW_OK && !alone && !o->summary && !tw_compare_any_error(p.rows, p.count))
+        status = tw_fail(TW_EFORMAT,
+                         "%s: no row has a measured value to set beside its prediction: time_us (of a "
+                         "machine with rates), "
+                         "fill_bytes, drain_bytes, or HBM bytes where over 100 MB are predicted",
+                         list->rows[0].file);
     if (status == TW_OK)
-        status = write_csv(rows, list->count, o->shared.csv, argc, argv);
-    if (status == TW_OK && !(o->shared.csv && strcmp(o->shared.csv, "-") == 0))
-        status = (o->summary ? tw_compare_print_summary : tw_compare_print_errors)(stdout, rows, list->count);
-    free(rows);
+        status = write_csv(&p, csv, argc, argv);
+    if (status == TW_OK && !alone)
+        status = print(&p, o->summary);
+    free(p.rows);
     return status;
 }
 

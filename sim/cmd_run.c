@@ -78,7 +78,8 @@ static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, co
     claim.lse_dtype = o->exact ? TW_FP64 : TW_FP32;
     tw_variant right = tw_variant_of(&judged);
     tw_row_sample sample = tw_row_sample_for(&judged, o->shared.seed, 0.25);
-    return tw_verify(&x->verdict, &claim, &right, &sample);
+    TW_TRY(tw_verify(&x->verdict, &claim, &right, &sample));
+    return tw_check_exact(&x->verdict, &judged);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------ */
@@ -223,6 +224,22 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
     return all_agree ? TW_OK : TW_EMISMATCH;
 }
 
+/* No output may take another's place, nor an input's. */
+static tw_status check_paths(const run_options *o)
+{
+    const struct {
+        const char *name, *path;
+    } inputs[] = {{"q", o->q}, {"k", o->k}, {"v", o->v}}, outputs[] = {{"o", o->o}, {"lse", o->lse}};
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 3; j++)
+            if (outputs[i].path && inputs[j].path && tw_same_file(outputs[i].path, inputs[j].path))
+                return tw_fail(TW_EINVAL, "--%s is %s, the file of --%s: it must be another, or that is lost",
+                               outputs[i].name, outputs[i].path, inputs[j].name);
+    if (o->o && o->lse && tw_same_file(o->o, o->lse))
+        return tw_fail(TW_EINVAL, "--o and --lse are both %s, they must be two files", o->o);
+    return TW_OK;
+}
+
 /* What would fail after the work is asked before it. */
 static tw_status check_results(const tw_case *cases, size_t count, const run_options *o)
 {
@@ -249,6 +266,9 @@ static tw_status check_given(const run_options *o)
     if (tw_options_shape_given(&o->shared))
         return tw_fail(TW_EINVAL,
                        "the shape is that of --q, --k and --v, leave --seqlen, --heads and their like out");
+    if (o->shared.dtype_given)
+        return tw_fail(TW_EINVAL, "--dtype is %s, but the type is that of --q, --k and --v: leave it out",
+                       tw_dtype_name(o->shared.dtype));
     return TW_OK;
 }
 
@@ -292,6 +312,8 @@ static tw_status run(const run_options *o)
     tw_inputs given = {.q = NULL};
     tw_options shape = o->shared;
     bool files = o->q || o->k || o->v;
+    TW_TRY(check_paths(o));
+    TW_TRY(tw_check_softmax_scale(o->softmax_scale));
     tw_status status = files ? read_given(&given, &shape, o) : TW_OK;
     if (status == TW_OK)
         status = run_cases_of(&shape, files ? &given : NULL, o);

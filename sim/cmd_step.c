@@ -11,8 +11,7 @@
 
 static const char summary[] =
     "walks through a schedule tile by tile: what is on chip, m, l and O, the bytes so far\n"
-    "Defaults here: --algorithm flash2 --seqlen 8 --head-dim 4 --heads 1 --block-m 4 --block-n 4; one case, "
-    "no lists.\n"
+    "It walks through one case: each option has one value.\n"
     "On a terminal, Enter goes on, p goes back, a number goes to that tile, q ends.";
 
 /* The example of README.md, which can be followed by hand: fp16, softmax_scale 1, tiles of 2 x 2. */
@@ -38,6 +37,43 @@ static const tw_option rows[] = {
     {"example", NULL, TW_OPTION_FLAG, offsetof(step_options, example), 0,
      "the 4 x 2 example of README.md, which can be followed by hand"},
 };
+
+/* What is said of shared options whose defaults are others here: the_case() has them. */
+static const struct {
+    const char *name, *argument, *help;
+} differing[] = {
+    {"algorithm", "NAME", "what to look at; `tilewise list algorithms` names them (default: flash2)"},
+    {"seqlen", "NUMBER", "rows of Q and of K, V (default: 8)"},
+    {"seqlen-q", "NUMBER", "rows of Q alone"},
+    {"seqlen-k", "NUMBER", "rows of K and V alone"},
+    {"head-dim", "NUMBER", "columns of a head (default: 4)"},
+    {"heads", "NUMBER", "query heads (default: 1)"},
+    {"heads-kv", "NUMBER", "key/value heads; must divide the query heads (default: as many)"},
+    {"batch", "NUMBER", "sequences (default: 1)"},
+    {"block-m", "NUMBER", "query rows of a tile (default: 4)"},
+    {"block-n", "NUMBER", "key rows of a tile (default: 4)"},
+    {"br", "NUMBER", "--block-m by the papers' name"},
+    {"bc", "NUMBER", "--block-n by the papers' name"},
+    {"machine", "NAME|FILE.ini", "`tilewise list machines` names them (default: h100)"},
+};
+
+/* The shared table with those in place. */
+static tw_option_set shared_here(tw_option *copy, int capacity, tw_options *options, unsigned groups)
+{
+    tw_option_set set = tw_options_shared(options, groups);
+    if (set.count > capacity)
+        return set;
+    for (int i = 0; i < set.count; i++) {
+        copy[i] = set.rows[i];
+        for (size_t d = 0; d < sizeof differing / sizeof differing[0]; d++)
+            if (strcmp(copy[i].name, differing[d].name) == 0) {
+                copy[i].argument = differing[d].argument;
+                copy[i].help = differing[d].help;
+            }
+    }
+    set.rows = copy;
+    return set;
+}
 
 /* ---- what is walked ------------------------------------------------------------------------------------- */
 
@@ -204,8 +240,9 @@ int tw_cmd_step(int argc, char **argv)
     step_options own = {.row = UINT64_MAX, .to = UINT64_MAX};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
                       TW_GROUP_MACHINE | TW_GROUP_SEED;
+    tw_option shared[48];
     tw_option_set sets[2] = {{.rows = rows, .count = (int)(sizeof rows / sizeof rows[0]), .into = &own},
-                             tw_options_shared(&options, groups)};
+                             shared_here(shared, (int)(sizeof shared / sizeof shared[0]), &options, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise step", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)

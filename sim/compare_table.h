@@ -24,18 +24,24 @@ typedef struct tw_compared {
 /** Time in microseconds as measured: the benchmark's median; NaN if there is none. */
 double tw_compared_time_us(const tw_compared *row);
 
+/** Is there a measured value that can be set beside its prediction? Otherwise the table of errors is empty. */
+bool tw_compare_any_error(const tw_compared *rows, size_t count);
+
 /**
  * @brief For each kernel and quantity: median, mean and worst error over all shapes, and where the worst is.
  *
- * An error is predicted / measured − 1.
+ * An error is predicted / measured − 1. HBM bytes count only where more than 100 MB are predicted.
  * @return TW_OK; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_compare_print_errors(FILE *out, const tw_compared *rows, size_t count);
 
 /**
- * @brief For each head_dim and mask, by sequence length: bytes and time of the fastest standard and the fastest tiled
- *        kernel, predicted and measured, their errors, and the speedup.
- * @return TW_OK; TW_ENOMEM; TW_EINVAL (there is not one standard and one tiled kernel on the same shape)
+ * @brief For each head_dim, mask and unit, by sequence length: bytes and time of the fastest standard and the fastest
+ *        tiled kernel, predicted and measured, their errors, and the speedup.
+ *
+ * Shapes that were not timed with both are left out, unless no row at all was timed: then kernels are ranked by what
+ * is predicted.
+ * @return TW_OK; TW_ENOMEM; TW_EINVAL (there is not one standard and one tiled kernel on the same shape and unit)
  */
 TW_MUST_CHECK tw_status tw_compare_print_summary(FILE *out, const tw_compared *rows, size_t count);
 

@@ -38,6 +38,52 @@ tw_status tw_check_writable(const char *path)
     return status;
 }
 
+/* The folder that a path's file is in; false if that is not there. */
+static bool stat_folder(struct stat *info, const char *path)
+{
+    char folder[4096] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash && (size_t)(slash - path) + 2 > sizeof folder)
+        return false;
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    return stat(folder, info) == 0;
+}
+
+bool tw_same_file(const char *a, const char *b)
+{
+    struct stat at_a, at_b;
+    bool a_exists = stat(a, &at_a) == 0, b_exists = stat(b, &at_b) == 0;
+    if (strcmp(a, b) == 0)
+        return true;
+    if (a_exists != b_exists)
+        return false;
+    if (!a_exists) {
+        const char *a_slash = strrchr(a, '/'), *b_slash = strrchr(b, '/');
+        if (strcmp(a_slash ? a_slash + 1 : a, b_slash ? b_slash + 1 : b) != 0 || !stat_folder(&at_a, a) ||
+            !stat_folder(&at_b, b))
+            return false;
+    }
+    return at_a.st_dev == at_b.st_dev && at_a.st_ino == at_b.st_ino;
+}
+
+tw_status tw_open_to_read(FILE **file, const char *path, const char *what)
+{
+    struct stat info = {0};
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return tw_fail(TW_EIO, "%s: cannot be opened (%s), it must be %s", path, strerror(errno), what);
+    bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    *file = regular ? fdopen(fd, "r") : NULL;
+    if (*file)
+        return TW_OK;
+    close(fd);
+    if (regular)
+        return tw_fail(TW_ENOMEM, "%s: no memory to read it", path);
+    return tw_fail(TW_EIO, "%s: is %s, it must be %s", path,
+                   S_ISDIR(info.st_mode) ? "a folder" : "not a regular file", what);
+}
+
 /* A device or a pipe has no content to protect, and must not be renamed over. */
 static tw_status open_device(tw_csv *csv, const char *path)
 {
@@ -90,12 +136,11 @@ tw_status tw_csv_open(tw_csv *csv, const char *path)
     struct stat info;
     TW_TRY(tw_check_writable(path));
     bool exists = stat(path, &info) == 0;
-    if (exists && !S_ISREG(info.st_mode))
-        return open_device(csv, path);
-    csv->path = exists ? realpath(path, NULL) : strdup(path); /* of a link, what it points to is replaced */
+    bool device = exists && !S_ISREG(info.st_mode);
+    csv->path = exists && !device ? realpath(path, NULL) : strdup(path); /* of a link, what it points to */
     if (!csv->path)
         return tw_fail(TW_ENOMEM, "%s: no memory for a file name", path);
-    tw_status status = open_temporary(csv, path);
+    tw_status status = device ? open_device(csv, path) : open_temporary(csv, path);
     if (status != TW_OK)
         tw_csv_discard(csv);
     return status;
@@ -125,10 +170,9 @@ tw_status tw_csv_commit(tw_csv *csv)
     }
     failed = fclose(csv->file) != 0 || failed;
     csv->file = NULL;
-    const char *name = csv->path ? csv->path : "the CSV file";
-    tw_status status = failed ? cannot_write(name) : TW_OK;
+    tw_status status = failed ? cannot_write(csv->path) : TW_OK;
     if (status == TW_OK && csv->temporary && rename(csv->temporary, csv->path) != 0)
-        status = cannot_write(name);
+        status = cannot_write(csv->path);
     if (status == TW_OK) {
         free(csv->temporary);
         csv->temporary = NULL;

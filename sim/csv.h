@@ -10,6 +10,7 @@
 
 #include "../cpu_ref/status.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #ifdef __cplusplus
@@ -22,10 +23,20 @@ extern "C" {
  */
 TW_MUST_CHECK tw_status tw_check_writable(const char *path);
 
+/** Do two paths name one file: by the file they lead to, or, where it is not there yet, by folder and name? */
+bool tw_same_file(const char *a, const char *b);
+
+/**
+ * @brief Opens a file to read. A folder, a device or a pipe, which may never end, is refused and not waited for.
+ * @param[in] what  "a CSV file", for the message
+ * @return TW_OK; TW_EIO; TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_open_to_read(FILE **file, const char *path, const char *what);
+
 /** A CSV file being written. */
 typedef struct tw_csv {
     FILE *file;      /**< print rows here; NULL if there is none */
-    char *path;      /**< private: the target, links followed */
+    char *path;      /**< private: the target, links followed; of a device, its name */
     char *temporary; /**< private: what is written meanwhile; NULL if `file` is the target itself */
 } tw_csv;
 

@@ -1,8 +1,12 @@
 /* Machines are data: .ini files, compiled in by the build or read from the user's disk. */
 #include "machine.h"
 
+#include "csv.h"
+#include "parse.h"
+
 #include <ini.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
@@ -10,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 static const struct {
     const char *name, *text;
@@ -152,22 +155,32 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
     return TW_OK;
 }
 
+/* A machine is named after its file. The name is a field of CSV files, so it has nothing that ends one. */
+static tw_status name_after(char *name, size_t size, const char *path)
+{
+    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    size_t length = strlen(base);
+    for (const char *c = base; *c != '\0'; c++)
+        if (*c == ',' || *c == '"' || iscntrl((unsigned char)*c))
+            return tw_fail(
+                TW_EINVAL,
+                "machine file '%s' has a comma, a quote or a control character in its name, it must be "
+                "called otherwise: the name becomes a field of CSV files",
+                tw_quote(base).text);
+    if (length > 4 && strcmp(base + length - 4, ".ini") == 0)
+        length -= 4;
+    snprintf(name, size, "%.*s", (int)length, base);
+    return TW_OK;
+}
+
 static tw_status read_file(tw_machine *machine, const char *path)
 {
     reading r = {.failed = false};
-    struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* a pipe or a device may never end */
-        return tw_fail(TW_EIO, "machine file '%s' is %s, it must be a file", path,
-                       S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return tw_fail(TW_EIO, "machine file '%s' cannot be opened: %s", path, strerror(errno));
+    FILE *file;
+    TW_TRY(name_after(r.machine.name, sizeof r.machine.name, path));
+    TW_TRY(tw_open_to_read(&file, path, "a machine file"));
     int parsed = ini_parse_file(file, on_line, &r);
     fclose(file);
-    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    size_t length = strlen(base) > 4 && strcmp(base + strlen(base) - 4, ".ini") == 0 ? strlen(base) - 4
-                                                                                     : strlen(base);
-    snprintf(r.machine.name, sizeof r.machine.name, "%.*s", (int)length, base);
     return finish(machine, &r, parsed, path);
 }
 

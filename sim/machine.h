@@ -73,7 +73,7 @@ typedef struct tw_machine {
 /**
  * @brief Finds a machine by the name of a built-in file, or reads one if the name has a '/' or ends in ".ini".
  * @param[out] machine  untouched on error
- * @return TW_OK; TW_EINVAL (no such name; the line lists those there are); TW_EIO; TW_EFORMAT (an unknown
+ * @return TW_OK; TW_EINVAL (no such name; the line lists those there are; a file name that would break a CSV file); TW_EIO; TW_EFORMAT (an unknown
  *         key, a value that is not a number, negative or without source and date; smem_bytes missing; the
  *         line gives the file's line number)
  */

@@ -1,6 +1,8 @@
 /* Measurements read from CSV files, and joined. */
 #include "measured.h"
 
+#include "csv.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -103,6 +104,8 @@ static tw_status next_line(reader *r, bool *there)
 
 static tw_status read_header(reader *r)
 {
+    if (strncmp(r->text, "\xef\xbb\xbf", 3) == 0)
+        return refuse(r, "begins with a byte-order mark, it must be saved as UTF-8 without one");
     for (int i = 0; i < NUM_KEYS; i++) {
         if (i >= r->num_fields || strcmp(r->fields[i], keys[i]) != 0)
             return refuse(
@@ -287,15 +290,9 @@ static tw_status read_rows(tw_measured_list *list, reader *r)
 
 tw_status tw_measured_read(tw_measured_list *list, const char *path)
 {
-    struct stat info;
-    reader r = {.path = path, .file = fopen(path, "r")};
-    if (!r.file)
-        return tw_fail(TW_EIO, "%s: cannot be opened (%s), it must be a CSV file of measurements", path,
-                       strerror(errno));
-    bool folder = fstat(fileno(r.file), &info) == 0 && S_ISDIR(info.st_mode);
-    tw_status status = folder
-                           ? tw_fail(TW_EIO, "%s: is a folder, it must be a CSV file of measurements", path)
-                           : read_rows(list, &r);
+    reader r = {.path = path};
+    TW_TRY(tw_open_to_read(&r.file, path, "a CSV file of measurements"));
+    tw_status status = read_rows(list, &r);
     fclose(r.file);
     return status;
 }

@@ -49,7 +49,7 @@ typedef struct tw_measured_list {
 /**
  * @brief Adds a file to a list. Rows of the same kernel, shape, tiles and machine become one.
  * @param[in,out] list  may hold some of the file's rows on error
- * @return TW_OK; TW_EIO (not there, a folder, unreadable); TW_EFORMAT (a missing column, a row with too few or too
+ * @return TW_OK; TW_EIO (not there, a folder, a device or a pipe, unreadable); TW_EFORMAT (a missing column, a row with too few or too
  *         many fields, not a number, an unknown algorithm or dtype, a shape without meaning, a value given twice, a
  *         kernel under another algorithm than its own, no rows at all); TW_ENOMEM
  */

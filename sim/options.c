@@ -228,6 +228,13 @@ static tw_status explain(poptContext context, const popt_table *table, const cha
     return tw_fail(TW_EINVAL, "option %s: %s", tw_quote(option).text, poptStrerror(code));
 }
 
+/* Every dtype has a meaning, so that none of them can stand for "not given". */
+static void note_given(const tw_option *row, void *field)
+{
+    if (row->kind == TW_OPTION_DTYPE && row->group == TW_GROUP_SHAPE) /* a row of the shared table */
+        ((tw_options *)(void *)((char *)field - row->offset))->dtype_given = true;
+}
+
 static tw_status read_all(bool *help, poptContext context, const popt_table *table, const char *command,
                           tw_option_set *sets, int num_sets)
 {
@@ -244,6 +251,7 @@ static tw_status read_all(bool *help, poptContext context, const popt_table *tab
         free(text);
         if (status != TW_OK)
             return status;
+        note_given(row, field);
     }
     if (code < -1)
         return explain(context, table, command, code);

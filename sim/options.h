@@ -89,6 +89,7 @@ typedef struct tw_options {
     int tokens, hidden; /**< 0: not given; else batch = tokens / seqlen_q, heads = hidden / head_dim */
     tw_int_list block_m, block_n;
     tw_dtype dtype;
+    bool dtype_given; /**< set by tw_options_read() */
     bool causal;
     char *machine;
     int64_t sram_bytes; /**< 0: as the machine has it */

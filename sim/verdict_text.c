@@ -12,8 +12,7 @@ void tw_problem_print(FILE *out, const tw_problem *p)
             p->head_dim, p->causal ? "causal" : "no mask", tw_problem_scale(p));
 }
 
-/* Where an element of O is. */
-static void print_place(FILE *out, const tw_problem *p, size_t index)
+void tw_place_print(FILE *out, const tw_problem *p, size_t index)
 {
     size_t d = (size_t)p->head_dim, heads = (size_t)p->num_heads, rows = (size_t)p->seqlen_q;
     fprintf(out, "batch %zu, head %zu, row %zu, column %zu", index / d / heads / rows, index / d % heads,
@@ -23,7 +22,7 @@ static void print_place(FILE *out, const tw_problem *p, size_t index)
 static void print_o(FILE *out, const tw_verdict *v, const tw_claim *c)
 {
     fprintf(out, "  O    maximum error  %.3e  at ", v->o.max_abs_error);
-    print_place(out, &c->problem, v->o.worst_index);
+    tw_place_print(out, &c->problem, v->o.worst_index);
     fprintf(out, ": %.6g, exact %.6g\n", v->worst_o, v->worst_o_exact);
     fprintf(out, "       RMS error      %.3e\n", v->o.rms_error);
     fprintf(out, "       relative error %.3e\n", v->o.relative_error);
@@ -33,9 +32,10 @@ static void print_o(FILE *out, const tw_verdict *v, const tw_claim *c)
     if (v->o_nans > 0)
         fprintf(out, "       NaN            %zu of %zu numbers\n", v->o_nans,
                 tw_problem_q_elements(&c->problem));
-    if (v->o.num_nan > 0) {
-        fprintf(out, "       not finite     %zu in the rows compared, the first at ", v->o.num_nan);
-        print_place(out, &c->problem, v->o.first_nan_index);
+    if (v->o_not_finite > 0) {
+        fprintf(out, "       not finite     %zu of %zu numbers, the first at ", v->o_not_finite,
+                tw_problem_q_elements(&c->problem));
+        tw_place_print(out, &c->problem, v->o_first_not_finite);
         fputc('\n', out);
     }
 }

@@ -16,6 +16,9 @@ extern "C" {
 /** Prints errors, where they are worst, and what was allowed; a line each. */
 void tw_verdict_print(FILE *out, const tw_verdict *verdict, const tw_claim *claim);
 
+/** Prints where an element of O is: "batch 0, head 3, row 17, column 2". */
+void tw_place_print(FILE *out, const tw_problem *problem, size_t index);
+
 /** Prints the shape in a line: "fp16, batch 1, 16 heads on 4, 300 x 300, head_dim 64, causal, scale 0.125". */
 void tw_problem_print(FILE *out, const tw_problem *problem);
 

@@ -199,6 +199,7 @@ static void compute_chunk(rows_buffer *b, const tw_claim *c, const tw_variant *v
 typedef struct gathered {
     tw_error_metrics o, lse, plain_o, plain_lse;
     double largest_o, largest_lse;
+    size_t exact_not_finite;
 } gathered;
 
 static void add_chunk(gathered *g, const rows_buffer *b, const tw_claim *c, const tw_row_sample *s,
@@ -215,6 +216,7 @@ static void add_chunk(gathered *g, const rows_buffer *b, const tw_claim *c, cons
             double exact = b->exact[at * d + col];
             tw_error_add(&g->o, first + col, c->o[first + col], exact);
             tw_error_add(&g->plain_o, first + col, b->plain[at * d + col], exact);
+            g->exact_not_finite += isfinite(exact) ? 0 : 1;
             g->largest_o = fmax(g->largest_o, fabs(exact));
         }
         if (!c->lse)
@@ -232,6 +234,14 @@ static size_t count_nans(const double *x, size_t n)
     for (size_t i = 0; x && i < n; i++)
         nans += isnan(x[i]) ? 1 : 0;
     return nans;
+}
+
+static void count_not_finite(tw_verdict *verdict, const tw_claim *c)
+{
+    size_t n = tw_problem_q_elements(&c->problem);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(c->o[i]) && verdict->o_not_finite++ == 0)
+            verdict->o_first_not_finite = i;
 }
 
 /* The exact value at an element of O. */
@@ -259,8 +269,10 @@ static void judge(tw_verdict *verdict, gathered *g, const tw_claim *c)
     verdict->lse_allowed = 2.0 * g->plain_lse.max_abs_error +
                            tw_error_atol(tw_coarser(p->dtype, c->lse_dtype), g->largest_lse) + floor_lse;
     verdict->o_nans = count_nans(c->o, tw_problem_q_elements(p));
+    count_not_finite(verdict, c);
+    verdict->exact_not_finite = g->exact_not_finite;
     verdict->lse_nans = count_nans(c->lse, tw_problem_lse_elements(p));
-    verdict->o_agrees = verdict->o_nans == 0 &&
+    verdict->o_agrees = verdict->o_not_finite == 0 &&
                         tw_error_acceptable(&g->o, verdict->o_baseline, verdict->o_atol);
     verdict->lse_agrees = verdict->lse_nans == 0 && tw_error_acceptable(&g->lse, 0.0, verdict->lse_allowed);
 }
@@ -287,6 +299,26 @@ tw_status tw_verify(tw_verdict *verdict, const tw_claim *claim, const tw_variant
     free(b.plain);
     free(b.scratch);
     return status;
+}
+
+tw_status tw_check_softmax_scale(double scale)
+{
+    if (fabs(scale) <= TW_SOFTMAX_SCALE_MAX)
+        return TW_OK;
+    return tw_fail(TW_EINVAL,
+                   "--softmax-scale is %g, it must be at most %.3g, or scores are no numbers in fp32", scale,
+                   TW_SOFTMAX_SCALE_MAX);
+}
+
+tw_status tw_check_exact(const tw_verdict *verdict, const tw_problem *problem)
+{
+    if (verdict->exact_not_finite == 0)
+        return TW_OK;
+    return tw_fail(
+        TW_EINVAL,
+        "exact attention with scale %g is not finite in %zu numbers, nothing can be compared with that: "
+        "Q, K, V or the scale must be smaller",
+        tw_problem_scale(problem), verdict->exact_not_finite);
 }
 
 tw_status tw_lse_is_base2(bool *yes, const tw_claim *claim, uint64_t seed)

@@ -7,6 +7,8 @@
 
 #include "../cpu_ref/attention.h"
 
+#include <float.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -61,19 +63,31 @@ typedef struct tw_verdict {
     double o_baseline; /**< largest error of standard attention in problem.dtype on the same rows */
     double o_atol, lse_allowed;
     size_t o_nans, lse_nans; /**< in the whole tensors */
+    size_t o_not_finite;     /**< NaN and infinities in the whole O */
+    size_t o_first_not_finite;
+    size_t exact_not_finite; /**< numbers of exact O in the sampled rows: if there are any, it says nothing */
     bool o_agrees, lse_agrees;
 } tw_verdict;
 
 /**
  * @brief Compares a claim with exact rows of a variant.
  *
- * O agrees if it has no NaN and its error is at most twice that of a standard attention in problem.dtype (S, P, O
+ * O agrees if all of it is finite and its error is at most twice that of a standard attention in problem.dtype (S, P, O
  * rounded to it; for fp32 every sum too) plus FlashAttention's atol; for fp64, plus 1e-9 of the largest |O|.
  * LSE agrees if its error is at most what rounding S to problem.dtype may do to it, or what the sums of fp32 do.
  * @return TW_OK, whatever the verdict; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_verify(tw_verdict *verdict, const tw_claim *claim, const tw_variant *variant,
                                   const tw_row_sample *sample);
+
+/** The largest softmax_scale with which the scores of inputs up to 10^4 are still numbers in fp32. */
+#define TW_SOFTMAX_SCALE_MAX (FLT_MAX / 1e4)
+
+/** TW_OK, or TW_EINVAL if |scale| is above TW_SOFTMAX_SCALE_MAX. 0 stands for the default. */
+TW_MUST_CHECK tw_status tw_check_softmax_scale(double scale);
+
+/** TW_OK, or TW_EINVAL if the verdict's exact attention is not finite: nothing can be compared with that. */
+TW_MUST_CHECK tw_status tw_check_exact(const tw_verdict *verdict, const tw_problem *problem);
 
 /**
  * @brief Tries the usual mistakes on a claim that does not agree.

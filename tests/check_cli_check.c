@@ -293,6 +293,53 @@ START_TEST(test_layouts)
 }
 END_TEST
 
+/* O as a file of the other layout's shape: a mistake with a name if it agrees when read that way. */
+START_TEST(test_swapped_shape)
+{
+    const char *folder = tw_new_folder();
+    tw_problem shape = {1, 6, 3, 40, 50, 32, TW_FP16, false, 0};
+    tensors t = make(&shape, &(variant){.mask = NONE});
+    write_files(folder, &t, false);
+    swap_axes(t.o, 1, 40, 6, 32);
+    write_file(folder, "o", t.o, TW_FP16, 1, 6, 40, 32);
+    tw_process p = check_lse(folder, "");
+    expect(&p, 1,
+           "does not agree: O has another shape than Q\nthis would explain it: the layout of O is swapped");
+    write_file(folder, "o", t.q, TW_FP16, 1, 6, 40, 32);
+    p = check_lse(folder, "");
+    ck_assert_int_eq(p.exit_code, 2);
+    ck_assert_str_eq(p.out, "");
+    ck_assert_msg(strstr(p.err, "(1, 6, 40, 32), it must be (1, 40, 6, 32)") &&
+                      strstr(p.err, "--layout bhsd"),
+                  "%s", p.err);
+    tw_process_free(&p);
+    free_tensors(&t);
+    tw_remove_folder(folder);
+}
+END_TEST
+
+/* Scores that are no numbers have no softmax. */
+START_TEST(test_scale_too_large)
+{
+    const char *folder = tw_new_folder();
+    tw_problem shape = {1, 2, 2, 8, 8, 16, TW_FP64, false, 0};
+    tensors t = make(&shape, &(variant){.mask = NONE});
+    char line[3000];
+    for (int big = 0; big < 2; big++) {
+        t.q[5] = big ? 1e300 : 1.0;
+        t.k[5] = big ? 1e300 : 1.0;
+        write_files(folder, &t, false);
+        snprintf(line, sizeof line, "check --q %s/q.npy --k %s/k.npy --v %s/v.npy --o %s/o.npy %s", folder,
+                 folder, folder, folder, big ? "" : "--softmax-scale 4e34");
+        tw_expect_refusal(line, big ? "not finite|smaller" : "--softmax-scale is 4e+34|3.4e+34");
+    }
+    tw_expect_refusal("run --seqlen 8 --heads 1 --algorithm flash2 --softmax-scale 1e300",
+                      "--softmax-scale is 1e+300|3.4e+34");
+    free_tensors(&t);
+    tw_remove_folder(folder);
+}
+END_TEST
+
 /* Noise is nobody's usual mistake, and NaN is never right. */
 START_TEST(test_noise_and_nan)
 {
@@ -317,7 +364,12 @@ START_TEST(test_noise_and_nan)
     t.o[5] = INFINITY;
     write_files(folder, &t, false);
     p = check(folder, "--causal");
-    expect(&p, 1, "not finite");
+    expect(&p, 1,
+           "does not agree: O is not finite at batch 0, head 0, row 0, column 5 (inf)\ninfinity is never");
+    t.o[((59 * 2) + 1) * 32 + 3] = NAN; /* the first is named */
+    write_files(folder, &t, false);
+    p = check(folder, "--causal");
+    expect(&p, 1, "O is not finite at batch 0, head 0, row 0, column 5 (inf)\nNaN is never");
     free_tensors(&t);
     tw_remove_folder(folder);
 }
@@ -484,12 +536,14 @@ Suite *tw_suite_cli_check(void)
     tcase_add_loop_test(core, test_wrong, 0, sizeof wrong / sizeof wrong[0]);
     tcase_add_test(core, test_lse_in_base_2);
     tcase_add_test(core, test_layouts);
+    tcase_add_test(core, test_swapped_shape);
     tcase_add_test(core, test_noise_and_nan);
     tcase_add_test(core, test_worst_position);
     tcase_add_test(core, test_sampling);
     tcase_add_loop_test(core, test_run, 0, sizeof runs / sizeof runs[0]);
     tcase_add_test(core, test_run_on_files);
     tcase_add_test(errors, test_bad_files);
+    tcase_add_test(errors, test_scale_too_large);
     suite_add_tcase(s, core);
     suite_add_tcase(s, errors);
     return s;

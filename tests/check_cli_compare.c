@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define KEYS                                                                                                 \
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_"  \
@@ -77,6 +78,101 @@ START_TEST(test_summary)
 }
 END_TEST
 
+/* Shapes in order, counters alone left out, and kernels compared only with those on the same unit. */
+START_TEST(test_summary_in_order)
+{
+#define AT(seqlen, tail) "h100,1,4,2," #seqlen "," #seqlen ",64,fp16,0,64,64," tail "\n"
+    file f = csv(
+        KEYS
+        ",time_us,fill_bytes\n"
+        "flash2," AT(4096, "30_flash2_mma,400,") "standard_tiled," AT(
+            4096,
+            "01_standard_cublas,"
+            "800,") "flash2," AT(512,
+                                 "30_flash2_mma,10,") "standard_tiled," AT(512,
+                                                                           "01_standard_cublas,"
+                                                                           "30,") "flash2," AT(512,
+                                                                                               "20"
+                                                                                               "_f"
+                                                                                               "la"
+                                                                                               "sh"
+                                                                                               "2,"
+                                                                                               "10"
+                                                                                               "0"
+                                                                                               ",") "standard"
+                                                                                                    "_tiled"
+                                                                                                    "," AT(
+                                                                                                        512,
+                                                                                                        "0"
+                                                                                                        "0"
+                                                                                                        "_"
+                                                                                                        "s"
+                                                                                                        "t"
+                                                                                                        "a"
+                                                                                                        "n"
+                                                                                                        "d"
+                                                                                                        "a"
+                                                                                                        "r"
+                                                                                                        "d"
+                                                                                                        ","
+                                                                                                        "7"
+                                                                                                        "0"
+                                                                                                        "0"
+                                                                                                        ",") "flash2," AT(512,
+                                                                                                                          "26_cp_async,,"
+                                                                                                                          "5") "flash2"
+                                                                                                                               "," AT(
+                                                                                                                                   1000,
+                                                                                                                                   "20"
+                                                                                                                                   "_f"
+                                                                                                                                   "la"
+                                                                                                                                   "sh"
+                                                                                                                                   "2,"
+                                                                                                                                   ","
+                                                                                                                                   "7") "s"
+                                                                                                                                        "t"
+                                                                                                                                        "a"
+                                                                                                                                        "n"
+                                                                                                                                        "d"
+                                                                                                                                        "a"
+                                                                                                                                        "r"
+                                                                                                                                        "d"
+                                                                                                                                        "_"
+                                                                                                                                        "t"
+                                                                                                                                        "i"
+                                                                                                                                        "l"
+                                                                                                                                        "e"
+                                                                                                                                        "d"
+                                                                                                                                        "," AT(
+                                                                                                                                            1000,
+                                                                                                                                            "00_standard,,7"));
+    tw_process p = tw_tilewise_f("compare --summary --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    const char *tensor = strstr(p.out, "on tensor cores"), *fma = strstr(p.out, "on plain FMA");
+    ck_assert_msg(tensor && fma && tensor < fma, "%s", p.out);
+    const char *at_512 = strstr(tensor, "\n   512 "), *at_4k = strstr(tensor, "\n  4096 ");
+    ck_assert_msg(at_512 && at_4k && at_512 < at_4k && at_4k < fma, "%s", p.out);
+    ck_assert_msg(strstr(at_512, "4 on 2") && strstr(at_512, "3.00x"), "%s", p.out);
+    ck_assert_msg(strstr(fma, "20_flash2") && strstr(fma, "7.00x"), "%s", p.out);
+    ck_assert_ptr_null(strstr(p.out, "26_cp_async"));
+    ck_assert_ptr_null(strstr(p.out, "1000 "));
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Where nothing was timed, there are still predictions. */
+START_TEST(test_summary_of_counters_alone)
+{
+    file f = csv(KEYS ",fill_bytes\nflash2," SHAPE "mine,17246978048\nstandard_tiled," SHAPE "plain,1\n");
+    tw_process p = tw_tilewise_f("compare --summary --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "16384") && strstr(p.out, "60.198"), "%s%s", p.err,
+                  p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
 START_TEST(test_csv)
 {
     file f = csv(good);
@@ -114,7 +210,7 @@ END_TEST
 /* What was measured on another machine is predicted for that machine. */
 START_TEST(test_machines)
 {
-    file f = csv(KEYS ",time_us\nflash2,t4,1,1,1,1024,1024,64,fp16,0,64,64,mine,5000\n");
+    file f = csv(KEYS ",time_us,fill_bytes\nflash2,t4,1,1,1,1024,1024,64,fp16,0,64,64,mine,5000,1\n");
     tw_process p = tw_tilewise_f("compare --csv - --measured %s", f.path);
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
     const char *limit = strstr(p.out,
@@ -122,7 +218,58 @@ START_TEST(test_machines)
     ck_assert_msg(limit && strstr(limit, ",4.130,tensor cores,"), "%s", p.out);
     tw_process_free(&p);
     p = tw_tilewise_f("compare --machine paper --measured %s", f.path); /* no rates: bytes alone */
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "fill") && !strstr(p.out, "time, r"), "%s%s", p.out,
+                  p.err);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Of HBM bytes, those that an L2 could have held are not compared: here 17 MB beside 201 MB. */
+START_TEST(test_hbm_in_the_l2)
+{
+    file f = csv(KEYS ",hbm_read_bytes,hbm_write_bytes\nflash2," SHAPE "mine,201326592,3\n"
+                      "flash2,h100,1,1,1,4096,4096,128,fp16,0,128,128,mine,5,\n");
+    tw_process p = tw_tilewise_f("compare --measured %s", f.path);
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_msg(strstr(p.out, "HBM read*      1  +0.000%") && !strstr(p.out, "HBM write*") &&
+                      strstr(p.out, "the 1 of 3 measured values"),
+                  "%s", p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Measured columns without values: predictions for a CSV or a summary, but no errors. */
+START_TEST(test_nothing_to_compare)
+{
+    char line[1000];
+    file f = csv(KEYS ",time_us,fill_bytes\nflash2," SHAPE "mine,,\nflash2," SHAPE "other,,0\n");
+    snprintf(line, sizeof line, "compare --csv %s/out.csv --measured %s", f.folder, f.path);
+    tw_expect_refusal(line, "m.csv|no row|time_us");
+    ck_assert_int_eq(tw_files_in(f.folder), 1);
+    snprintf(line, sizeof line, "compare --csv - --measured %s", f.path);
+    tw_process p = tw_expect_exit(0, line);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* 81,920 bytes of tiles are too many for a T4's 65,536: that row alone is left out, and it is said. */
+START_TEST(test_tiles_that_do_not_fit)
+{
+#define FITS "flash2,h100,1,1,1,1024,1024,64,fp16,0,64,64,small,5000\n"
+    file f = csv(KEYS ",time_us\nstandard_tiled,h100,1,1,1,1024,1024,64,fp16,0,256,128,large,5000\n" FITS);
+    tw_process p = tw_tilewise_f("compare --machine t4 --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_msg(strstr(p.out, "small") && !strstr(p.out, "large  "), "%s", p.out);
+    ck_assert_msg(strstr(p.out, "\n1 of 2 rows left out") && strstr(p.out, "line 2: ") &&
+                      strstr(p.out, "t4 has 65536: 16384 too many"),
+                  "%s", p.out);
+    tw_process_free(&p);
+    p = tw_tilewise_f("compare --machine t4 --csv - --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "\n# 1 of 2 rows left out") && strstr(p.out, ",small,"),
+                  "%s%s", p.out, p.err);
     tw_process_free(&p);
     tw_remove_folder(f.folder);
 }
@@ -161,6 +308,8 @@ static const struct {
     {KEYS ",time_us\nflash2,cray,1,16,16,8,8,64,fp16,0,8,8,mine,1\n", "line 2|'cray'|--machine"},
     {KEYS ",time_us\nflash2,h100,1,1,1,4096,4096,64,fp16,0,4096,8,mine,1\n", "line 2|too many"},
     {KEYS ",time_us\n" ROW "1\n" ROW "2\n", "line 3|time_us|before"},
+    {"\xef\xbb\xbf" KEYS ",time_us\n" ROW "1\n", "line 1|begins with a byte-order mark|without"},
+    {"\xef\xbb\xbf# c\n" KEYS ",time_us\n" ROW "1\n", "line 1|begins with a byte-order mark"},
     {"\x89PNG\r\n\x1a\n", "line 1"},
 };
 
@@ -186,6 +335,21 @@ START_TEST(test_long_line)
 }
 END_TEST
 
+/* Nobody writes into the pipe: it must be refused, not waited for. */
+START_TEST(test_pipe)
+{
+    char path[700], line[1000];
+    const char *folder = tw_new_folder();
+    snprintf(path, sizeof path, "%s/m.ini", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    snprintf(line, sizeof line, "compare --measured %s", path);
+    tw_expect_refusal(line, "m.ini|not a regular file|CSV");
+    snprintf(line, sizeof line, "io --machine %s", path);
+    tw_expect_refusal(line, "m.ini|not a regular file|machine file");
+    tw_remove_folder(folder);
+}
+END_TEST
+
 START_TEST(test_summary_needs_both)
 {
     char line[1000];
@@ -203,11 +367,17 @@ Suite *tw_suite_cli_compare(void)
     tcase_add_test(core, test_errors);
     tcase_add_test(core, test_median_mean_worst);
     tcase_add_test(core, test_summary);
+    tcase_add_test(core, test_summary_in_order);
+    tcase_add_test(core, test_summary_of_counters_alone);
     tcase_add_test(core, test_csv);
     tcase_add_test(core, test_joins);
     tcase_add_test(core, test_machines);
+    tcase_add_test(core, test_hbm_in_the_l2);
+    tcase_add_test(core, test_nothing_to_compare);
+    tcase_add_test(core, test_tiles_that_do_not_fit);
     tcase_add_loop_test(errors, test_refused, 0, sizeof refused / sizeof refused[0]);
     tcase_add_test(errors, test_long_line);
+    tcase_add_test(errors, test_pipe);
     tcase_add_test(errors, test_summary_needs_both);
     suite_add_tcase(s, core);
     suite_add_tcase(s, errors);

@@ -3,6 +3,8 @@
 #include "check_tilewise.h"
 #include "support_process.h"
 
+#include "../sim/machine.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +70,7 @@ static const struct {
     {"io --machine no/such.ini", "no/such.ini|No such file"},
     {"io --machine sim/machines/", "sim/machines/|folder"},
     {"io --machine /dev/zero", "/dev/zero|not a regular file"},
-    {"compare --measured /dev/zero", "/dev/zero, line 1"},
+    {"compare --measured /dev/zero", "/dev/zero|not a regular file"},
     {"io --dtype fp8", "--dtype|'fp8'|fp16, bf16, fp32"},
     {"io --dtype fp64", "--dtype|'fp64'|fp16, bf16, fp32"},
     {"io --unit kilo", "--unit|'kilo'|bytes|elements"},
@@ -81,6 +83,7 @@ static const struct {
     {"run --algorithm flash2 --block-n 4k --seqlen 4k", "too many"},
     /* files that cannot be written */
     {"io --csv .", "folder"},
+    {"io --seqlen 8 --csv /dev/full", "/dev/full|cannot be written|space"},
     {"io --csv no/such/folder/x.csv", "no/such/folder/x.csv|cannot be written"},
     {"io --csv README.md/x.csv", "cannot be written"},
     {"run --seqlen 4 --heads 1 --algorithm flash2 --o .", "folder"},
@@ -97,9 +100,15 @@ static const struct {
     {"run --o o.npy --seqlen 8", "--o|one case"},
     {"run --lse o.npy --seqlen 8,16 --algorithm flash2", "--lse|one case"},
     {"run --lse o.npy --seqlen 8 --algorithm standard", "--lse|standard"},
+    {"run --algorithm flash2 --seqlen 8 --o build/x.npy --lse build/x.npy", "--o and --lse|build/x.npy|two"},
+    {"run --algorithm flash2 --seqlen 8 --o build/x.npy --lse ./build/../build/x.npy", "--o and --lse|two"},
+    {"run --q q.npy --k k.npy --v v.npy --o k.npy", "--o is k.npy|--k|another"},
+    {"run --q README.md --k k.npy --v v.npy --lse ./README.md", "--lse is ./README.md|--q|another"},
     {"run --q q.npy", "--k is missing"},
     {"run --k q.npy", "--q is missing"},
     {"run --q a --k b --v c --seqlen 8", "the shape is"},
+    {"run --q a --k b --v c --dtype bf16", "--dtype is bf16|leave it out"},
+    {"run --q a --k b --v c --dtype fp16", "--dtype is fp16|leave it out"},
     {"run --q no.npy --k no.npy --v no.npy", "no.npy|No such file"},
     {"run --q . --k . --v .", "folder"},
     {"run --layout hsbd", "--layout|bshd|bhsd"},
@@ -241,6 +250,22 @@ START_TEST(test_bad_machine_files)
 }
 END_TEST
 
+/* The name of a machine is a field of CSV files. */
+static const char *const bad_names[] = {"a,b.ini", "a\"b.ini", "a\tb.ini", "a\x7f.ini"};
+
+START_TEST(test_bad_machine_names)
+{
+    char path[700];
+    const char *folder = tw_new_folder();
+    tw_machine machine;
+    snprintf(path, sizeof path, "%s/%s", folder, bad_names[_i]);
+    tw_write_text(path, "[machine]\nkind = paper\ndescription = x\nsmem_bytes = 1 | 2026-01-01 | x\n");
+    ck_assert_int_eq(tw_machine_find(&machine, path), TW_EINVAL);
+    ck_assert_msg(strstr(tw_error_message(), "comma") != NULL, "%s", tw_error_message());
+    tw_remove_folder(folder);
+}
+END_TEST
+
 Suite *tw_suite_cli_errors(void)
 {
     Suite *s = suite_create("cli_errors");
@@ -253,6 +278,7 @@ Suite *tw_suite_cli_errors(void)
     tcase_add_test(core, test_older_file_is_kept);
     tcase_add_test(core, test_unwritable_file);
     tcase_add_loop_test(core, test_bad_machine_files, 0, sizeof machines / sizeof machines[0]);
+    tcase_add_loop_test(core, test_bad_machine_names, 0, sizeof bad_names / sizeof bad_names[0]);
     suite_add_tcase(s, core);
     return s;
 }

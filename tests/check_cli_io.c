@@ -268,6 +268,12 @@ START_TEST(test_list)
     for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++)
         ck_assert_msg(strstr(p.out, kernels[i]) != NULL, "%s is not listed", kernels[i]);
     tw_process_free(&p);
+    p = tw_expect_exit(0, "step --help");
+    ck_assert_msg(strstr(p.out, "(default: flash2)") && strstr(p.out, "(default: 8)") &&
+                      !strstr(p.out, "default: 128") && !strstr(p.out, "default: all") &&
+                      !strstr(p.out, "LIST"),
+                  "%s", p.out);
+    tw_process_free(&p);
     p = tw_expect_exit(0, "list --help");
     tw_process_free(&p);
 }

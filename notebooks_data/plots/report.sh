@@ -23,7 +23,11 @@ if ! "$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt" 2>"$out
     sed 's/^tilewise: //' "$out/why.txt" >"$out/summary.txt" # a page without a table is still a page
 fi
 rm -f "$out/why.txt"
-"$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
+if [ "$recorded" -gt 0 ]; then
+    "$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
+else
+    echo "Nothing was measured, so there are no errors." >"$out/errors.txt"
+fi
 
 escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
 
