@@ -60,8 +60,8 @@ static void count_store(counter *c, const tw_emitter *e, const tw_op *op)
 /* Unmasked pairs that an operation on the scores `s` stands for. */
 static int64_t pairs_of(counter *c, const tw_emitter *e, const tw_op *op, const tw_slot_info *s)
 {
-    int64_t pairs =
-        0; /* tw_slot_pairs() covers the runs of s; the rest of `times` is heads and outer loops */
+    int64_t pairs = 0;
+    /* tw_slot_pairs() covers the runs of s; the rest of `times` is heads and outer loops. */
     add_product(c, &pairs, tw_slot_pairs(e, s), op->times / (s->rows.run * s->cols.run));
     return pairs;
 }
@@ -76,7 +76,7 @@ static void count_product(counter *c, const tw_emitter *e, const tw_op *op, cons
 static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
 {
     counter *c = self;
-    const tw_slot_info *dst = op->dst >= 0 ? &e->slots[op->dst] : NULL;
+    const tw_slot_info *dst = &e->slots[op->dst >= 0 ? op->dst : 0]; /* looked at where there is one */
     switch (op->kind) {
     case TW_OP_LOAD:
         count_load(c, e, op);

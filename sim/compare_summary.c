@@ -165,7 +165,7 @@ static size_t shapes_of(const tw_compared **shapes, const tw_compared *rows, siz
     for (size_t i = first; i < count; i++)
         if (same_table(&rows[i], &rows[first]) && is_first(rows, i, same_shape))
             shapes[n++] = &rows[i];
-    qsort(shapes, n, sizeof *shapes, by_shape);
+    qsort(shapes, n, sizeof(const tw_compared *), by_shape);
     return n;
 }
 
@@ -182,7 +182,7 @@ static tw_status print_table(FILE *out, const tw_compared *rows, size_t count, s
                              selection selected, int *printed)
 {
     tw_table t = {.num_columns = 0};
-    const tw_compared **shapes = malloc(count * sizeof *shapes);
+    const tw_compared **shapes = malloc(count * sizeof(const tw_compared *));
     if (!shapes)
         return tw_fail(TW_ENOMEM, "no memory for %zu shapes", count);
     size_t num_shapes = shapes_of(shapes, rows, count, first);

@@ -36,6 +36,7 @@ static int count_lines(const char *text)
 START_TEST(test_recorded_log)
 {
     static const char *const rows[] = {
+        /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): the first row is long */
         "\nalgorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,"
         "block_n,"
         "kernel,fill_bytes,drain_bytes,l2_request_bytes,hbm_read_bytes,hbm_write_bytes,sm_cycles,gpu_time_"

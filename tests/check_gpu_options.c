@@ -3,6 +3,7 @@
 #include "../gpu/options.h"
 #include "check_tilewise.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +14,11 @@ enum { MAX_WORDS = 32 };
 /* Reads "--a 1 --b 2" as the options of a subcommand. */
 static tw_status read_line(tw_gpu_options *options, const char *line)
 {
-    char copy[256], *words[MAX_WORDS + 1] = {(char *)(uintptr_t) "bench"};
+    char program[] = "bench", copy[256], *words[MAX_WORDS + 1] = {program};
     int count = 1;
     bool help;
     ck_assert_uint_lt(strlen(line), sizeof copy);
-    strcpy(copy, line);
+    snprintf(copy, sizeof copy, "%s", line);
     for (char *word = strtok(copy, " "); word && count < MAX_WORDS; word = strtok(NULL, " "))
         words[count++] = word;
     return tw_gpu_options_read(options, &help, "tilewise-gpu bench", "test", count, words);

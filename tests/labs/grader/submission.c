@@ -25,6 +25,7 @@ static bool refuse(const census *c, const char *name, const char *what)
 
 static bool check_folder(census *c, int fd, int depth);
 
+/* NOLINTNEXTLINE(misc-no-recursion): LAB_MAX_DEPTH bounds it */
 static bool check_entry(census *c, int folder, const char *name, int depth)
 {
     struct stat info;
@@ -45,6 +46,7 @@ static bool check_entry(census *c, int folder, const char *name, int depth)
 }
 
 /* Takes fd over. */
+/* NOLINTNEXTLINE(misc-no-recursion): LAB_MAX_DEPTH bounds it */
 static bool check_folder(census *c, int fd, int depth)
 {
     DIR *folder = fdopendir(fd);

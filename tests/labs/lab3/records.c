@@ -100,6 +100,7 @@ static bool check_record(reader *r, const lab3_record *x)
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through the reader */
 bool lab3_records_check(const int64_t *ints, size_t num_ints, const lab3_case *c, char *why, size_t size)
 {
     int64_t tiles = c->task == LAB3_K_OUTER ? 1 : (c->p.seqlen_q + c->t.block_m - 1) / c->t.block_m;
