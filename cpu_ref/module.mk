@@ -9,7 +9,7 @@ $(build)/obj/cpu_ref/random.o: object_cflags = -ffp-contract=off
 # The inner kernel of tiled attention, once for each instruction set; which one runs is decided when it runs.
 # -std=c11 alone would keep gcc from fusing a multiplication and an addition that are written as two.
 $(build)/obj/cpu_ref/tiled_kernel.o: object_cflags = -ffp-contract=fast
-ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 ref_objects += $(build)/obj/cpu_ref/tiled_kernel-avx2.o $(build)/obj/cpu_ref/tiled_kernel-avx512.o
 endif
 $(build)/obj/cpu_ref/tiled_kernel-avx2.o: object_cflags = -ffp-contract=fast -DTW_ISA=avx2 -mavx2 -mfma
