@@ -39,7 +39,7 @@ enum { NUM_SHAPES = 6 };
 
 static void make_shapes(lab_judge *judge, shape x[NUM_SHAPES])
 {
-    static const shape fixed[NUM_SHAPES] = {{4, 2, 2, 2},   {1024, 64, 64, 128},    {0, 0, 48, 80},
+    static const shape fixed[NUM_SHAPES] = {{4, 2, 2, 2},   {1024, 64, 64, 128},   {0, 0, 48, 80},
                                             {0, 0, 96, 33}, {32768, 128, 128, 64}, {1, 16, 64, 64}};
     for (int i = 0; i < NUM_SHAPES; i++) {
         x[i] = fixed[i];
