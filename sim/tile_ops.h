@@ -14,8 +14,9 @@
  *
  * Rules, checked by the emitter: a slot is written before it is read; what is written is read before it is
  * overwritten or released; every slot is released by the end of its block; a slot is what it is used as
- * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch touches only the tensors that it declares; what is
- * live at one time fits on chip. The first broken rule is remembered
+ * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch
+ * touches only the tensors that it declares; a walk is left by its end alone; what is live at one time fits on
+ * chip. The first broken rule is remembered
  * (tw_emitter_status()) and everything after it is ignored, so a schedule needs no error handling.
  */
 #ifndef TW_TILE_OPS_H
@@ -142,7 +143,8 @@ typedef enum tw_place { TW_PLACE_SMEM, TW_PLACE_REGISTERS, TW_NUM_PLACES } tw_pl
 /** A slot as the emitter keeps it. */
 typedef struct tw_slot_info {
     bool live, written, unread;
-    bool normalized;  /**< P and O: divided by the row sums; a launch may store nothing less */
+    bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
+    bool is_alpha;   /**< the factor that a step of online softmax leaves; `tensor` is then TW_L, its shape */
     tw_tensor tensor; /**< what this is a tile of; S becomes P, and M becomes LSE, by an operation */
     tw_place place;
     tw_dtype dtype;
@@ -223,6 +225,7 @@ struct tw_emitter {
     int64_t times;                                                /**< multiplicity of what is emitted now */
     int agent, line;
     int multicast;
+    int open_walks; /**< begun, and not at their end: none at the end of a block */
     tw_status status;
 };
 
@@ -250,6 +253,7 @@ typedef struct tw_walk {
     int64_t length;                     /* of the axis, in rows */
     int block;                          /* rows of a tile */
     int64_t outer_times;
+    bool open; /* begun, and not at its end */
 } tw_walk;
 
 /** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
