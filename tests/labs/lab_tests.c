@@ -72,6 +72,16 @@ void lab_remove_scratch(const char *path)
     ck_assert_int_eq(lab_run("rm -rf %s", path), 0);
 }
 
+static long read_number(const char *path)
+{
+    long number = -1;
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%ld", &number), 1);
+    fclose(file);
+    return number;
+}
+
 /* Reads results.json, and holds it to what Gradescope expects of it. */
 static void read_results(lab_grade_result *result, const char *path)
 {
@@ -104,9 +114,9 @@ lab_grade_result lab_grade_folder(const char *grader, const char *settings, cons
     lab_grade_result result = {.points = -1};
     char scratch[100], path[200];
     lab_make_scratch(scratch, sizeof scratch);
-    int status = lab_run("TMPDIR=%s/tmp %s %s --submission %s --seed %s --inputs 20 --json "
-                         "%s/out/results.json >%s/out/text 2>&1",
-                         scratch, settings, grader, folder, seed, scratch, scratch);
+    int status = lab_run("sh -c 'echo $$ >%s/out/pid; exec env TMPDIR=%s/tmp %s %s --submission %s --seed %s "
+                         "--inputs 20 --json %s/out/results.json' >%s/out/text 2>&1",
+                         scratch, scratch, settings, grader, folder, seed, scratch, scratch);
     if (status != 0)
         lab_run("cat %s/out/text", scratch);
     ck_assert_msg(status == 0, "grading %s ended with status %d", folder, status);
@@ -114,6 +124,8 @@ lab_grade_result lab_grade_folder(const char *grader, const char *settings, cons
                   "grading %s left its scratch folder behind", folder);
     snprintf(path, sizeof path, "%s/out/results.json", scratch);
     read_results(&result, path);
+    snprintf(path, sizeof path, "%s/out/pid", scratch);
+    result.pid = read_number(path);
     lab_remove_scratch(scratch);
     return result;
 }

@@ -20,6 +20,7 @@ int lab_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What a grading said. */
 typedef struct lab_grade_result {
     int points, max;
+    long pid; /* of the grader */
     char reasons[LAB_TEXT]; /* all of them, a line each */
 } lab_grade_result;
 

@@ -8,21 +8,29 @@
 typedef enum lab3_mistake {
     LAB3_RIGHT,
     LAB3_NO_MASK,
-    LAB3_NO_SINKS,
     LAB3_LAST_TILE_MISSING,
     LAB3_FIRST_TILE_MISSING,
     LAB3_WINDOW_SHORT,
     LAB3_WINDOW_LONG,
+    LAB3_NO_SINKS, /* from here on: only where there are sinks */
+    LAB3_SINKS_TWICE,
+    LAB3_SINK_TILE_MISSING,
     LAB3_NUM_MISTAKES
 } lab3_mistake;
 
-/* One row of O and its LSE, as someone who made this mistake would have it. scratch: (2 d + 1) seqlen_k numbers. */
+/* One row of O and its LSE, as someone who made this mistake would have it. scratch: (4 d + 2) seqlen_k numbers. */
 void lab3_expect_row(double *o, double *lse, const lab3_case *c, lab3_mistake mistake, const double *q,
                      const double *k, const double *v, int batch, int head, int row, double *scratch);
 
+/* One row of O where every tile is added to O before O is rescaled, and not after. */
+void lab3_expect_late_rescale(double *o, const lab3_case *c, const double *q, const double *k,
+                              const double *v, int batch, int head, int row);
+
 /* Bytes into and out of SRAM, over all heads and batch elements, and the most that may be on chip at once. */
 typedef struct lab3_budget {
-    int64_t fill, drain, sram;
+    int64_t fill[TW_NUM_TENSORS], drain[TW_NUM_TENSORS];
+    int64_t fill_bytes, drain_bytes; /* of all tensors */
+    int64_t sram;
 } lab3_budget;
 
 lab3_budget lab3_expect_traffic(const lab3_case *c);
