@@ -7,14 +7,14 @@
 /* The right result, and those of usual mistakes. */
 typedef enum lab3_mistake {
     LAB3_RIGHT,
+    LAB3_NO_SINKS, /* these three only where there are sinks */
+    LAB3_SINKS_TWICE,
+    LAB3_SINK_TILE_MISSING,
     LAB3_NO_MASK,
     LAB3_LAST_TILE_MISSING,
     LAB3_FIRST_TILE_MISSING,
     LAB3_WINDOW_SHORT,
     LAB3_WINDOW_LONG,
-    LAB3_NO_SINKS, /* from here on: only where there are sinks */
-    LAB3_SINKS_TWICE,
-    LAB3_SINK_TILE_MISSING,
     LAB3_NUM_MISTAKES
 } lab3_mistake;
 

@@ -124,7 +124,7 @@ static const char *explain(const row *r)
     };
     bool o, lse;
     for (int m = LAB3_RIGHT + 1; m < LAB3_NUM_MISTAKES; m++)
-        if (hints[m] && (m < LAB3_NO_SINKS || r->c->task == LAB3_SINKS) &&
+        if (hints[m] && (m > LAB3_SINK_TILE_MISSING || r->c->task == LAB3_SINKS) &&
             equals(r, (lab3_mistake)m, &o, &lse))
             return hints[m];
     return guess(r);
