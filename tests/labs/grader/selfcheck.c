@@ -147,19 +147,18 @@ static char *text_of(const char *path)
 }
 
 /* Is there a number for each answer? Right or wrong is not for this program to say. */
-static void check_form(lab_judge *judge)
+static void check_form(uint64_t seed)
 {
     lab_report unused = {.lab = 0};
     lab_form form = {.asked = 0};
+    lab_judge judge = {.report = &unused, .seed = seed, .form = &form};
     char *answers = text_of("answers.txt");
     if (!answers) {
         printf("answers.txt cannot be read; it is handed in, too\n");
         return;
     }
-    judge->report = &unused;
-    judge->form = &form;
-    judge->answers = answers;
-    lab_judge_answers(judge);
+    judge.answers = answers;
+    lab_judge_answers(&judge);
     free(answers);
     printf("answers.txt: %d of %d answers are there%s%s%s", form.given, form.asked,
            form.missing[0] ? "; not yet: " : "", form.missing,
@@ -183,7 +182,7 @@ static int check(uint64_t seed)
     lab_report_print_title(stdout, &report, report.colour);
     lab_judge_all(&judge);
     lab_report_print_total(stdout, &report, report.colour);
-    check_form(&judge);
+    check_form(seed);
     lab_message_free(&judge.question);
     lab_message_free(&judge.answer);
     return lab_report_points(&report) == lab_report_max(&report) ? 0 : 1;

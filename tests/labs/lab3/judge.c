@@ -110,30 +110,41 @@ static bool is_empty(const lab_message *records)
     return true;
 }
 
-/* Runs one case; what is wrong goes to the items that it concerns. */
+/* Asks for one case and replays it; false, with the reason, if it does not run. */
+static bool run(lab_judge *judge, const lab3_trial *trial, lab3_tensors *x, lab3_outcome *outcome, char *why,
+                size_t size)
+{
+    const lab3_case *c = &trial->c;
+    const lab_message *records = &judge->answer;
+    if (!ask(judge, c, why, size) || !lab3_records_check(records->ints, records->num_ints, c, why, size))
+        return false;
+    if (lab_judge_is_unwritten(judge, LAB3_RUN, is_empty(records))) {
+        snprintf(why, size, "lab3_block is not written yet.");
+        return false;
+    }
+    if (!lab3_make_tensors(x, judge, c, trial->offset)) {
+        snprintf(why, size, "memory ran out");
+        return false;
+    }
+    return lab3_replay(outcome, x->o, x->lse, records->ints, records->num_ints, c, x->q, x->k, x->v, why,
+                       size);
+}
+
+/* Judges one case; what is wrong goes to the items that it concerns. */
 static void judge_trial(lab_judge *judge, items *at, const lab3_trial *trial)
 {
     char why[600] = "";
-    const lab3_case *c = &trial->c;
     lab3_tensors x = {0};
     lab3_outcome outcome;
     lab_item *item = at->numeric[trial->kind];
-    const lab_message *records = &judge->answer;
     if (item->lost)
         return;
-    if (!ask(judge, c, why, sizeof why) ||
-        !lab3_records_check(records->ints, records->num_ints, c, why, sizeof why)) {
-        lose_to_rules(at, item, trial->name, why);
-    } else if (lab_judge_is_unwritten(judge, LAB3_RUN, is_empty(records))) {
-        lose_to_rules(at, item, trial->name, "lab3_block is not written yet.");
-    } else if (!lab3_make_tensors(&x, judge, c, trial->offset) ||
-               !lab3_replay(&outcome, x.o, x.lse, records->ints, records->num_ints, c, x.q, x.k, x.v, why,
-                            sizeof why)) {
-        lose_to_rules(at, item, trial->name, why);
+    if (run(judge, trial, &x, &outcome, why, sizeof why)) {
+        lab3_compare(&x, &trial->c, item, trial->name);
+        if (is_finished(&outcome, &trial->c, at))
+            hold(&judge->answer, &outcome, &trial->c, at);
     } else {
-        lab3_compare(&x, c, item, trial->name);
-        if (is_finished(&outcome, c, at))
-            hold(records, &outcome, c, at);
+        lose_to_rules(at, item, trial->name, why);
     }
     free(x.all);
 }
