@@ -105,41 +105,85 @@ void lab3_expect_row(double *o, double *lse, const lab3_case *c, lab3_mistake mi
                           scores);
 }
 
-void lab3_expect_late_rescale(double *o, const lab3_case *c, const double *q, const double *k,
-                              const double *v, int batch, int head, int row)
+/* The row state of one query row, and the numbers that its steps need. */
+typedef struct walker {
+    const lab3_case *c;
+    const double *q, *k, *v; /* the row of Q; its head's K and V */
+    int64_t row;
+    double m, l, *o;
+} walker;
+
+/* Where the numbers of a key begin, in K and in V. */
+static size_t key_at(const walker *w, int64_t key)
+{
+    return (size_t)key * (size_t)w->c->p.num_heads_kv * (size_t)w->c->p.head_dim;
+}
+
+static double score(const walker *w, int64_t key)
+{
+    return tw_problem_scale(&w->c->p) * dot(w->q, w->k + key_at(w, key), w->c->p.head_dim);
+}
+
+static void scale_output(const walker *w, double factor)
+{
+    for (int i = 0; i < w->c->p.head_dim; i++)
+        w->o[i] *= factor;
+}
+
+/* Adds P V for the keys begin … end - 1, relative to the maximum m; the sum of the row of P. */
+static double add_values(const walker *w, int64_t begin, int64_t end, double m)
+{
+    double sum = 0.0;
+    for (int64_t key = begin; key < end; key++) {
+        double weight = lab3_visible(w->c, w->row, key) ? exp(score(w, key) - m) : 0.0;
+        sum += weight;
+        for (int i = 0; i < w->c->p.head_dim; i++)
+            w->o[i] += weight * w->v[key_at(w, key) + (size_t)i];
+    }
+    return sum;
+}
+
+/* One step, over key tile j. */
+static void slip_over(walker *w, lab3_slip slip, int64_t j)
+{
+    int64_t begin = j * w->c->t.block_n, end = begin + rows_of(w->c->p.seqlen_k, begin, w->c->t.block_n);
+    bool kept_normalised = w->c->task == LAB3_K_OUTER;
+    double m = w->m;
+    for (int64_t key = begin; key < end; key++)
+        if (lab3_visible(w->c, w->row, key))
+            m = fmax(m, score(w, key));
+    if (m == -INFINITY)
+        return;
+    double plain = exp(w->m - m), normalised = plain * w->l;
+    if (slip == LAB3_OTHER_STEP)
+        scale_output(w, kept_normalised ? plain : normalised);
+    w->l = plain * w->l + add_values(w, begin, end, m);
+    w->m = m;
+    if (slip == LAB3_LATE_RESCALE)
+        scale_output(w, kept_normalised ? normalised : plain);
+    if (kept_normalised)
+        scale_output(w, 1.0 / w->l);
+}
+
+void lab3_expect_slip(double *o, lab3_slip slip, const lab3_case *c, const double *q, const double *k,
+                      const double *v, int batch, int head, int row)
 {
     const tw_problem *p = &c->p;
-    int head_kv = tw_problem_kv_head(p, head);
-    const double *q_row = q + tw_problem_q_row(p, batch, head, row);
-    double m = -INFINITY, l = 0.0, scale = tw_problem_scale(p);
+    size_t first_key = tw_problem_k_row(p, batch, tw_problem_kv_head(p, head), 0);
+    walker w = {.c = c,
+                .q = q + tw_problem_q_row(p, batch, head, row),
+                .k = k + first_key,
+                .v = v + first_key,
+                .row = row,
+                .m = -INFINITY,
+                .o = o};
     memset(o, 0, (size_t)p->head_dim * sizeof *o);
-    for (int64_t j = 0; j < num_key_tiles(c); j++) {
-        int begin = (int)j * c->t.block_n, end = begin + (int)rows_of(p->seqlen_k, begin, c->t.block_n);
-        double larger = m, sum = 0.0, l_before = l;
-        for (int key = begin; key < end; key++)
-            if (lab3_visible(c, row, key))
-                larger = fmax(larger,
-                              scale * dot(q_row, k + tw_problem_k_row(p, batch, head_kv, key), p->head_dim));
-        if (larger == -INFINITY)
-            continue;
-        for (int key = begin; key < end; key++) {
-            if (!lab3_visible(c, row, key))
-                continue;
-            double s = scale * dot(q_row, k + tw_problem_k_row(p, batch, head_kv, key), p->head_dim);
-            double weight = exp(s - larger);
-            const double *value = v + tw_problem_k_row(p, batch, head_kv, key);
-            sum += weight;
-            for (int i = 0; i < p->head_dim; i++)
-                o[i] += weight * value[i];
-        }
-        double alpha = exp(m - larger);
-        l = alpha * l + sum;
-        m = larger;
-        for (int i = 0; i < p->head_dim; i++)
-            o[i] *= c->task == LAB3_K_OUTER ? alpha * l_before / l : alpha;
-    }
-    for (int i = 0; i < p->head_dim && c->task != LAB3_K_OUTER; i++)
-        o[i] = l == 0.0 ? 0.0 : o[i] / l;
+    int64_t row0 = row / c->t.block_m * c->t.block_m;
+    for (int64_t j = 0; j < num_key_tiles(c); j++)
+        if (tile_seen(c, row0, row0 + c->t.block_m, j))
+            slip_over(&w, slip, j);
+    if (c->task != LAB3_K_OUTER && w.l != 0.0)
+        scale_output(&w, 1.0 / w.l);
 }
 
 /* Bytes of `rows` rows of O, or of anything like it. */

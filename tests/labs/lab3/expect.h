@@ -22,9 +22,12 @@ typedef enum lab3_mistake {
 void lab3_expect_row(double *o, double *lse, const lab3_case *c, lab3_mistake mistake, const double *q,
                      const double *k, const double *v, int batch, int head, int row, double *scratch);
 
-/* One row of O where every tile is added to O before O is rescaled, and not after. */
-void lab3_expect_late_rescale(double *o, const lab3_case *c, const double *q, const double *k,
-                              const double *v, int batch, int head, int row);
+/* Mistakes within the steps of a row: O is rescaled after a tile was added to it; or by the alpha of the other step. */
+typedef enum lab3_slip { LAB3_LATE_RESCALE, LAB3_OTHER_STEP } lab3_slip;
+
+/* One row of O where every step over the tiles that its block sees is taken with this slip. */
+void lab3_expect_slip(double *o, lab3_slip slip, const lab3_case *c, const double *q, const double *k,
+                      const double *v, int batch, int head, int row);
 
 /* Bytes into and out of SRAM, over all heads and batch elements, and the most that may be on chip at once. */
 typedef struct lab3_budget {

@@ -61,9 +61,9 @@ static bool equals(const row *r, lab3_mistake mistake, bool *o, bool *lse)
     return *o && *lse;
 }
 
-static bool is_rescaled_late(const row *r)
+static bool is_slip(const row *r, lab3_slip slip)
 {
-    lab3_expect_late_rescale(r->x->want, r->c, r->x->q, r->x->k, r->x->v, r->batch, r->head, r->row);
+    lab3_expect_slip(r->x->want, slip, r->c, r->x->q, r->x->k, r->x->v, r->batch, r->head, r->row);
     return output_equals(r, r->x->want);
 }
 
@@ -86,7 +86,10 @@ static const char *guess(const row *r)
     equals(r, LAB3_RIGHT, &o, &lse);
     if (isnan(output_of(r)[0]) || (lse_of(r) == -INFINITY && !lse))
         return "It was never stored, or computed from something that was never set.";
-    if (is_rescaled_late(r))
+    if (!o && is_slip(r, LAB3_OTHER_STEP))
+        return k_outer ? "O is kept normalised, and the step for that is online_softmax_normalized."
+                       : "O is normalised at the end alone, and the step for that is online_softmax.";
+    if (!o && is_slip(r, LAB3_LATE_RESCALE))
         return "O is rescaled after the tile was added to it: the rescale comes before matmul_add.";
     if (o && is_counted_often(r))
         return "O is right, and LSE is that of keys that are all seen more than once: is a tile visited "
