@@ -96,13 +96,23 @@ function formulas(text,    result) {
 
 # Formulas are looked for between code spans only.
 function prose(text,    parts, n, i, result) {
-    n = split(placeholders(links(text)), parts, "`")
+    n = split(placeholders(links(plain_code(text))), parts, "`")
     for (i = 1; i <= n; i++)
         result = result (i > 1 ? "`" : "") (i % 2 ? formulas(parts[i]) : parts[i])
     return result
 }
 
+# **`code`** is `code`: Doxygen does not know it bold.
+function plain_code(text,    result) {
+    while (match(text, /\*\*`[^`]+`\*\*/)) {
+        result = result substr(text, 1, RSTART - 1) substr(text, RSTART + 2, RLENGTH - 4)
+        text = substr(text, RSTART + RLENGTH)
+    }
+    return result text
+}
+
 function heading(text,    words) {
+    gsub(/`/, "", text) # Doxygen would show its own marks
     words = text
     sub(/^#+ /, "", words)
     print prose(text) (has_title ? " {#" label(page) "_" slug(words) "}" : page == "docs/index.md" ? "" : " {#" label(page) "}")
