@@ -142,15 +142,12 @@ static json_t *launches_json(const tw_schedule *schedule)
     return list;
 }
 
-/* The first line of the text, which is the setting. */
 static json_t *setting_json(const tw_trace *t)
 {
-    const tw_problem *p = &t->problem;
-    return json_sprintf(
-        "seqlen %d x %d, head_dim %d, heads %d, batch %d, %s%s, softmax_scale %s, tiles of %d x %d, on %s",
-        p->seqlen_q, p->seqlen_k, p->head_dim, p->num_heads, p->batch, tw_dtype_name(p->dtype),
-        p->causal ? ", causal" : "", tw_step_format(tw_problem_scale(p)).text, t->tiling.block_m,
-        t->tiling.block_n, t->machine.name);
+    char setting[TW_STEP_SETTING_BYTES];
+    tw_step_setting(setting, &t->problem);
+    return json_sprintf("%s, tiles of %d x %d, on %s", setting, t->tiling.block_m, t->tiling.block_n,
+                        t->machine.name);
 }
 
 static json_t *walk_json(const tw_trace *t, size_t start)

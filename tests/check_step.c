@@ -69,8 +69,23 @@ START_TEST(test_plain_grid_and_end)
     ck_assert_ptr_nonnull(strstr(out, "  scores   # - -\n           # @ -\n           . . .\n"));
     ck_assert_ptr_nonnull(strstr(out, "tile 3 of 6"));
     ck_assert_ptr_null(strstr(out, "tile 4 of 6"));
+    out = run("step --seqlen-q 12 --seqlen-k 2 --causal"); /* two blocks see no key at all */
+    ck_assert_ptr_nonnull(strstr(out, "  scores   -\n           -\n           .\n"));
     out = run("step --seqlen-q 80 --seqlen-k 160 --to 40");
     ck_assert_ptr_nonnull(strstr(out, "tiles 0-15 of 20 down, 8-39 of 40 across"));
+}
+END_TEST
+
+START_TEST(test_says_what_is_walked)
+{
+    const char *out = run("step --heads 4 --heads-kv 2 --to 1");
+    ck_assert_ptr_nonnull(
+        strstr(out, "head_dim 4, 4 heads on 2 of K and V, batch 1, fp16, softmax_scale 0.5\n"));
+    ck_assert_ptr_null(strstr(out, "take up SRAM"));
+    out = run("step --heads 2 --machine paper --to 1");
+    ck_assert_ptr_nonnull(strstr(out, "head_dim 4, 2 heads, batch 1,"));
+    ck_assert_ptr_nonnull(
+        strstr(out, "           only Q, K, V and O take up SRAM, in the input's type, as in the papers\n"));
 }
 END_TEST
 
@@ -251,6 +266,7 @@ Suite *tw_suite_step(void)
     tcase_add_test(core, test_plain_is_the_example_by_hand);
     tcase_add_test(core, test_plain_bytes_of_the_example);
     tcase_add_test(core, test_plain_grid_and_end);
+    tcase_add_test(core, test_says_what_is_walked);
     tcase_add_test(core, test_other_rows);
     tcase_add_test(core, test_on_a_terminal);
     tcase_add_test(core, test_page_needs_nothing_else);
