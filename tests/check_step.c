@@ -190,7 +190,7 @@ START_TEST(test_page_is_there_or_not)
     char command[700], path[512];
     snprintf(path, sizeof path, "%s", in_build("step_test.html"));
     remove(path);
-    snprintf(command, sizeof command, "step --seqlen 128 --head-dim 64 --block-m 16 --block-n 16 --html %s",
+    snprintf(command, sizeof command, "step --seqlen 128 --head-dim 32 --block-m 4 --block-n 8 --html %s",
              path);
     run(command);
     ck_assert_int_eq(result.exit_code, 2);
@@ -202,6 +202,16 @@ START_TEST(test_page_is_there_or_not)
     ck_assert_str_eq(result.out, "");
     ck_assert(exists(path));
     remove(path);
+}
+END_TEST
+
+/* What is on chip is written down where it changes: hundreds of tiles fit. */
+START_TEST(test_page_of_a_long_walk)
+{
+    const char *page = run("step --seqlen 100 --block-m 4 --block-n 4 --html -");
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_ptr_nonnull(strstr(page, "\"tiles\":625,"));
+    ck_assert_uint_lt(strlen(page), 2000000);
 }
 END_TEST
 
@@ -271,6 +281,7 @@ Suite *tw_suite_step(void)
     tcase_add_test(core, test_on_a_terminal);
     tcase_add_test(core, test_page_needs_nothing_else);
     tcase_add_test(core, test_page_is_there_or_not);
+    tcase_add_test(core, test_page_of_a_long_walk);
     suite_add_tcase(suite, core);
     TCase *browser = tcase_create("browser");
     tcase_set_timeout(browser, 600);
