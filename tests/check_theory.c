@@ -43,21 +43,22 @@ static double elements(const char *name, const tw_problem *p, const tw_machine *
 /* N²d/M, N²d/√M and what flash1 moves, for SRAM below, at and above d². */
 static void write_bounds_by_sram(FILE *out)
 {
-    const tw_problem p = one_head(4096, 128);
-    double n = p.seqlen_q, d = p.head_dim;
+    enum { N = 4096, D = 128 };
+    const tw_problem p = one_head(N, D);
     tw_machine machine;
     ck_assert_int_eq(tw_machine_find(&machine, "paper"), TW_OK);
-    fprintf(out, "%8s %10s %13s %13s %14s %15s\n", "M", "tiles", "flash1", "N^2 d^2 / M", "N^2 d / sqrt M",
+    fprintf(out, "%6s %11s %12s %13s %16s %17s\n", "M", "tiles", "flash1", "N^2 d^2 / M", "N^2 d / sqrt M",
             "flash1 / lesser");
-    for (double m = 1024; m <= n * d; m *= m < d * d ? 4 : 2) {
+    for (int64_t m = 1024; m <= N * D; m *= m < D * D ? 4 : 2) {
         tw_tiling tiling = {0};
         char tiles[40];
-        machine.smem_bytes = (int64_t)(2 * m);
+        double sram = (double)m;
+        machine.smem_bytes = 2 * sram;
         double moved = elements("flash1", &p, &machine, &tiling);
         snprintf(tiles, sizeof tiles, "%d x %d", tiling.block_m, tiling.block_n);
-        fprintf(out, "%8.0f %10s %13.0f %13.0f %14.0f %15.1f\n", m, tiles, moved,
-                tw_bound_dao_elements(n, d, m), n * n * d / sqrt(m),
-                moved / tw_bound_saha_ye_elements(n, d, m));
+        fprintf(out, "%6.0f %11s %12.0f %13.0f %16.0f %17.1f\n", sram, tiles, moved,
+                tw_bound_dao_elements(N, D, sram), (double)N * N * D / sqrt(sram),
+                moved / tw_bound_saha_ye_elements(N, D, sram));
     }
 }
 
@@ -74,7 +75,7 @@ static void write_bounds_on_h100(FILE *out)
     tw_machine machine;
     tw_tiling flash1 = {0}, flash2 = {.block_m = 128, .block_n = 128};
     ck_assert_int_eq(tw_machine_find(&machine, "h100"), TW_OK);
-    double sram = (double)machine.smem_bytes / 2, l2 = (double)machine.l2_bytes / 2;
+    double sram = machine.smem_bytes / 2, l2 = machine.l2_bytes / 2;
     double moved_by_flash1 = elements("flash1", &p, &machine, &flash1);
     char what[80];
     write_row(out, "M: shared memory of a block", sram);
