@@ -271,7 +271,9 @@ TW_MUST_CHECK tw_status tw_emit(const tw_schedule *schedule, const tw_problem *p
  * @{ */
 
 /**
- * @brief A loop over tiles: for (tw_walk kv = tw_walk_keys(e, b.i); tw_step(&kv);) … kv.tile …
+ * @brief A loop over tiles.
+ *
+ *     for (tw_walk kv = tw_walk_keys(e, b.i); tw_step(&kv);) … kv.tile …
  *
  * The first and the last tile are always visited by themselves; between them, a counting back end takes tiles whose
  * body is the same (whole, and not cut by the mask) together. Leave a walk only by its end.

@@ -5,5 +5,8 @@ NR == 1 {
     sub(/^.*\//, "", name)
     sub(/^\/\*\*?/, "/** @file " name "\n *")
 }
-{ print }
+{
+    gsub(/et al\. /, "et al.\\ ") # the dot does not end the first sentence
+    print
+}
 /\*\// { exit }
