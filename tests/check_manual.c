@@ -133,12 +133,12 @@ static void check_make(const char *folder, const char *command)
 /* `make handout` names a target; it need not be all that one has to say. */
 static bool is_in_make_help(const char *command)
 {
-    static char *help;
     char line[80];
-    if (help == NULL)
-        help = shell("env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s help").out;
+    tw_process help = shell("env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s help");
     snprintf(line, sizeof line, "\n  %.70s ", command);
-    return strstr(help, line) != NULL;
+    bool found = strstr(help.out, line) != NULL;
+    tw_process_free(&help);
+    return found;
 }
 
 /* The words of a command line, cut at blanks; `line` is cut up. */
