@@ -8,7 +8,7 @@ gpu_c_sources  := $(wildcard gpu/*.c)
 gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
 gpu_objects    := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(gpu_cu_sources:%.cu=$(build)/%.o)
 # What needs no CUDA, for tests on machines without it.
-gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name)
+gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,help options machine_name)
 
 $(build)/obj/gpu/%.o: object_cflags = -isystem $(cuda_home)/include
 

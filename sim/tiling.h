@@ -29,10 +29,10 @@ typedef enum tw_unit {
 
 /** Tile sizes in rows; they need not divide the sequence. */
 typedef struct tw_tiling {
-    int block_m; /**< query rows of a tile: Br in the FlashAttention papers */
-    int block_n; /**< key rows of a tile: Bc */
-    tw_fetch fetch;
-    tw_unit unit;
+    int block_m;    /**< query rows of a tile: Br in the FlashAttention papers */
+    int block_n;    /**< key rows of a tile: Bc */
+    tw_fetch fetch; /**< how tiles get on chip */
+    tw_unit unit;   /**< what multiplies them */
 } tw_tiling;
 
 #ifdef __cplusplus
