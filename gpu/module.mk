@@ -1,8 +1,10 @@
 # The GPU side: build/tilewise-gpu, and a plugin as an example. Needs nvcc; nothing on the CPU side needs this.
 
 cuda_home  := $(abspath $(dir $(NVCC))/..)
-nvcc_flags := -std=c++17 -O3 -lineinfo -gencode arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)] \
-              -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
+# Machine code for every architecture named, and of the last one PTX too, which newer GPUs compile when they load it.
+nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
+              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+nvcc_flags := -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
 
 gpu_c_sources  := $(wildcard gpu/*.c)
 gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
