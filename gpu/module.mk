@@ -7,10 +7,10 @@ nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) 
 nvcc_flags := -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
 
 gpu_c_sources  := $(wildcard gpu/*.c)
-gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
+gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/fill.cu gpu/soak_kernels.cu gpu/spin.cu
 gpu_objects    := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(gpu_cu_sources:%.cu=$(build)/%.o)
 # What needs no CUDA, for tests on machines without it.
-gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name)
+gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name checkup soak_case)
 
 $(build)/obj/gpu/%.o: object_cflags = -isystem $(cuda_home)/include
 

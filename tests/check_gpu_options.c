@@ -22,7 +22,8 @@ static tw_status read_line(tw_gpu_options *options, const char *line)
     snprintf(copy, sizeof copy, "%s", line);
     for (char *word = strtok(copy, " "); word && count < MAX_WORDS; word = strtok(NULL, " "))
         words[count++] = word;
-    return tw_gpu_options_read(options, &help, "tilewise-gpu bench", "test", count, words);
+    return tw_gpu_options_read(options, &help, TW_GPU_GROUP_ALL & ~TW_GPU_GROUP_SOAK, "tilewise-gpu bench",
+                               "test", count, words);
 }
 
 static tw_status problems_of(tw_problem **problems, size_t *count, const char *line)
