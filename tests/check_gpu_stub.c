@@ -1,5 +1,7 @@
 /* tilewise-gpu around its kernels, with CUDA's calls answered by the host: commands, files, and mistakes that are planted
  * and must be found. Built where CUDA's headers are. */
+#include "../notebooks_data/tables/ladder_rows.h"
+#include "../notebooks_data/tables/markers.h"
 #include "check_tilewise.h"
 #include "support_process.h"
 
@@ -215,6 +217,95 @@ START_TEST(test_ladder_rounds)
 }
 END_TEST
 
+/* ---- gpu/ladder.py ------------------------------------------------------------------------------------------ */
+
+static bool have_python(void)
+{
+    if (system("command -v python3 >/dev/null 2>&1") == 0)
+        return true;
+    printf("check_gpu_stub: python3 is not here, gpu/ladder.py was not run\n");
+    return false;
+}
+
+static tw_process run_words(const char *line)
+{
+    char copy[2100], *words[64];
+    int count = 0;
+    snprintf(copy, sizeof copy, "%s", line);
+    for (char *word = strtok(copy, " "); word && count < 63; word = strtok(NULL, " "))
+        words[count++] = word;
+    words[count] = NULL;
+    return tw_run(words);
+}
+
+/* Rounds in turn, without peers: what comes out is what the README's table is written from. */
+START_TEST(test_ladder_script)
+{
+    char cases[600], line[2100], csv[700], *text;
+    if (!have_python())
+        return;
+    write_cases(cases, sizeof cases, "--seqlen 32 --heads 2 --head-dim 64 --reps 2 --no-energy\n");
+    snprintf(csv, sizeof csv, "%s.csv", cases);
+    snprintf(line, sizeof line, "gpu/ladder.py --program %s --cases %s --rounds 3 --no-peers --csv %s",
+             stub(), cases, csv);
+    tw_process p = run_words(line);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    tw_process_free(&p);
+    tw_ladder ladder;
+    ck_assert_msg(tw_ladder_read(&ladder, csv) == TW_OK, "%s", tw_error_message());
+    ck_assert_int_eq(ladder.rounds, 3);
+    ck_assert_uint_eq(ladder.count, 1 + 8); /* the product and every rung */
+    ck_assert_str_eq(ladder.gpu, "Stub H100");
+    tw_ladder_free(&ladder);
+    ck_assert_int_eq(tw_text_read(&text, csv), TW_OK);
+    ck_assert_int_eq(count_of(text, "# doctor: "), 1);
+    ck_assert_int_eq(count_of(text, "# peers: left out, as was asked for"), 1);
+    free(text);
+}
+END_TEST
+
+static const struct {
+    const char *arguments, *says;
+} refused_scripts[] = {
+    {"gpu/ladder.py --rounds 3", "--csv FILE is missing"},
+    {"gpu/ladder.py --csv", "--csv needs a value"},
+    {"gpu/ladder.py --csv tests", "is a folder"},
+    {"gpu/ladder.py --csv build-x.csv --rounds 0", "--rounds is '0'"},
+    {"gpu/ladder.py --csv build-x.csv --nonsense", "'--nonsense' is not an option"},
+    {"gpu/ladder.py --csv build-x.csv --program no-such-program", "'no-such-program' is not there"},
+    {"gpu/peers.py --nonsense 1", "'--nonsense' is not an option"},
+    {"gpu/peers.py --peers", "--peers needs a value"},
+    {"gpu/peers.py --peers sdpa-flash2,nonsense", "unknown peer 'nonsense'"},
+    {"gpu/peers.py --reps none", "--reps is 'none'"},
+};
+
+START_TEST(test_refused_scripts)
+{
+    if (!have_python())
+        return;
+    tw_process p = run_words(refused_scripts[_i].arguments);
+    ck_assert_msg(p.exit_code == 2 && count_of(p.err, "\n") == 1 && strstr(p.err, refused_scripts[_i].says),
+                  "exit %d: %s", p.exit_code, p.err);
+    ck_assert_int_ne(access("build-x.csv", F_OK), 0);
+    tw_process_free(&p);
+}
+END_TEST
+
+/* What the program refuses ends the script too, with its line and its exit status. */
+START_TEST(test_ladder_script_hands_errors_on)
+{
+    char line[900];
+    if (!have_python())
+        return;
+    snprintf(line, sizeof line, "gpu/ladder.py --program %s --cases no-such-file --csv build-x.csv", stub());
+    tw_process p = run_words(line);
+    ck_assert_msg(p.exit_code == 2 && strstr(p.err, "no-such-file: cannot be opened"), "%d %s", p.exit_code,
+                  p.err);
+    ck_assert_int_ne(access("build-x.csv", F_OK), 0);
+    tw_process_free(&p);
+}
+END_TEST
+
 Suite *tw_suite_gpu_stub(void)
 {
     Suite *suite = suite_create("gpu_stub");
@@ -232,6 +323,10 @@ Suite *tw_suite_gpu_stub(void)
     tcase_add_test(core, test_list_of_cases);
     tcase_add_loop_test(core, test_bad_lists_of_cases, 0, (int)(sizeof bad_cases / sizeof bad_cases[0]));
     tcase_add_test(core, test_ladder_rounds);
+    tcase_add_test(core, test_ladder_script);
+    tcase_add_loop_test(core, test_refused_scripts, 0,
+                        (int)(sizeof refused_scripts / sizeof refused_scripts[0]));
+    tcase_add_test(core, test_ladder_script_hands_errors_on);
     suite_add_tcase(suite, core);
     return suite;
 }
