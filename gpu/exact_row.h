@@ -107,10 +107,18 @@ static __device__ inline double tw_exact_sum(double x)
     return x;
 }
 #else
-#define TW_EXACT_LANES  1
-#define tw_exact_meet() ((void)0)
-#define tw_exact_max(x) (x)
-#define tw_exact_sum(x) (x)
+#define TW_EXACT_LANES 1
+static inline void tw_exact_meet(void)
+{
+}
+static inline double tw_exact_max(double x)
+{
+    return x;
+}
+static inline double tw_exact_sum(double x)
+{
+    return x;
+}
 #endif
 
 /* ---- a row ---------------------------------------------------------------------------------------------- */

@@ -32,19 +32,12 @@ enum {
     SM_CLOCK_MHZ,
     NUM_COLUMNS
 };
-enum { MAX_LINE = 1024, MAX_ROUNDS = 64 };
-
-/* One row while the file is read: every time that was measured. */
-typedef struct gathered {
-    double times[MAX_ROUNDS];
-    int num_times;
-} gathered;
+enum { MAX_LINE = 1024 };
 
 typedef struct reader {
     const char *path;
     int line;
     tw_ladder *ladder;
-    gathered *times; /* beside ladder->rows */
     size_t capacity;
 } reader;
 
@@ -120,25 +113,23 @@ static bool same_row(const tw_ladder_row *a, const tw_ladder_row *b)
            same_problem(&a->problem, &b->problem);
 }
 
-/* Where a row's measurements go: the row that is there, or a new one. */
-static tw_status place_of(reader *r, const tw_ladder_row *row, size_t *at)
+/* Where a row's measurements go: the row that is there, or a new one; NULL if there is no memory for it. */
+static tw_ladder_row *place_of(reader *r, const tw_ladder_row *row)
 {
     tw_ladder *l = r->ladder;
-    for (*at = 0; *at < l->count; (*at)++)
-        if (same_row(&l->rows[*at], row))
-            return TW_OK;
+    for (size_t i = 0; i < l->count; i++)
+        if (same_row(&l->rows[i], row))
+            return &l->rows[i];
     if (l->count == r->capacity) {
-        r->capacity = r->capacity > 0 ? 2 * r->capacity : 64;
-        tw_ladder_row *rows = realloc(l->rows, r->capacity * sizeof *rows);
-        l->rows = rows != NULL ? rows : l->rows;
-        gathered *times = rows != NULL ? realloc(r->times, r->capacity * sizeof *times) : NULL;
-        if (times == NULL)
-            return tw_fail(TW_ENOMEM, "%s: no memory for %zu rows", r->path, r->capacity);
-        r->times = times;
+        size_t capacity = r->capacity > 0 ? 2 * r->capacity : 64;
+        tw_ladder_row *rows = realloc(l->rows, capacity * sizeof *rows);
+        if (rows == NULL)
+            return NULL;
+        l->rows = rows;
+        r->capacity = capacity;
     }
     l->rows[l->count] = *row;
-    r->times[l->count++].num_times = 0;
-    return TW_OK;
+    return &l->rows[l->count++];
 }
 
 static tw_status read_row(reader *r, char *line)
@@ -146,7 +137,6 @@ static tw_status read_row(reader *r, char *line)
     char *fields[NUM_COLUMNS];
     tw_ladder_row row = {.energy_mj = (double)NAN};
     double time_us, round;
-    size_t at;
     if (cut(line, fields) != NUM_COLUMNS)
         return refuse(r, "the number of fields is not that of the header; the first", fields[0]);
     snprintf(row.algorithm, sizeof row.algorithm, "%s", fields[ALGORITHM]);
@@ -154,12 +144,14 @@ static tw_status read_row(reader *r, char *line)
     TW_TRY(read_shape(r, fields, &row));
     TW_TRY(read_number(r, "round", fields[ROUND], &round));
     TW_TRY(read_number(r, "time_us", fields[TIME_US], &time_us));
-    r->ladder->rounds = (int)fmax(r->ladder->rounds, fmin(round, MAX_ROUNDS));
-    TW_TRY(place_of(r, &row, &at));
-    if (r->times[at].num_times < MAX_ROUNDS)
-        r->times[at].times[r->times[at].num_times++] = time_us;
+    r->ladder->rounds = (int)fmax(r->ladder->rounds, fmin(round, TW_LADDER_MAX_ROUNDS));
+    tw_ladder_row *place = place_of(r, &row);
+    if (place == NULL)
+        return tw_fail(TW_ENOMEM, "%s: no memory for row %zu", r->path, r->ladder->count + 1);
+    if (place->num_times_ < TW_LADDER_MAX_ROUNDS)
+        place->times_[place->num_times_++] = time_us;
     if (*fields[ENERGY_MJ] != '\0')
-        TW_TRY(read_number(r, "energy_mj", fields[ENERGY_MJ], &r->ladder->rows[at].energy_mj));
+        TW_TRY(read_number(r, "energy_mj", fields[ENERGY_MJ], &place->energy_mj));
     return TW_OK;
 }
 
@@ -169,14 +161,12 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void put_together(reader *r)
+/* The middle of the times, or of the two in the middle. */
+static void put_together(tw_ladder_row *row)
 {
-    for (size_t i = 0; i < r->ladder->count; i++) {
-        gathered *g = &r->times[i];
-        int n = g->num_times;
-        qsort(g->times, (size_t)n, sizeof *g->times, ascending);
-        r->ladder->rows[i].time_us = n % 2 ? g->times[n / 2] : 0.5 * (g->times[n / 2 - 1] + g->times[n / 2]);
-    }
+    const int n = row->num_times_;
+    qsort(row->times_, (size_t)n, sizeof *row->times_, ascending);
+    row->time_us = 0.5 * (row->times_[(n - 1) / 2] + row->times_[n / 2]);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------------- */
@@ -206,7 +196,8 @@ static tw_status read_lines(reader *r, FILE *file)
     }
     if (r->ladder->count == 0)
         return tw_fail(TW_EFORMAT, "%s: has no rows", r->path);
-    put_together(r);
+    for (size_t i = 0; i < r->ladder->count; i++)
+        put_together(&r->ladder->rows[i]);
     return TW_OK;
 }
 
@@ -218,7 +209,6 @@ tw_status tw_ladder_read(tw_ladder *ladder, const char *path)
     TW_TRY(tw_open_to_read(&file, path, "a CSV file of `make ladder`"));
     tw_status status = read_lines(&r, file);
     fclose(file);
-    free(r.times);
     if (status != TW_OK)
         tw_ladder_free(ladder);
     return status;

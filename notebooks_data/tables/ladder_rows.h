@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/** No file has more rounds. */
+#define TW_LADDER_MAX_ROUNDS 64
+
 /** One kernel, peer or matrix product on one shape. */
 typedef struct tw_ladder_row {
     char algorithm[32], kernel[64]; /**< "peer" and "matrix_product" are algorithms too */
@@ -17,6 +20,8 @@ typedef struct tw_ladder_row {
     int block_m, block_n;
     double time_us;   /**< median over the rounds */
     double energy_mj; /**< a launch; NAN if it was not measured */
+    int num_times_;   /**< private: times of the rounds, while the file is read */
+    double times_[TW_LADDER_MAX_ROUNDS];
 } tw_ladder_row;
 
 /** All of a file; {0} is an empty one. */

@@ -183,13 +183,13 @@ static void put_contest(FILE *out, const tw_ladder *l, const char *kernel, const
             peer, exp(c.log_sum / c.shapes), kernel, c.shapes, shortest, longest, c.least, c.most);
 }
 
-/* The highest rung, which is the one that was measured on many shapes. */
+/* The highest rung, which is the one that was measured on many shapes; "" if there is none. */
 static const char *highest_rung(const tw_ladder *l)
 {
-    const char *highest = NULL;
+    const char *highest = "";
     for (size_t i = 0; i < l->count; i++)
         if (!tw_ladder_is_peer(&l->rows[i]) && !tw_ladder_is_product(&l->rows[i]) &&
-            (highest == NULL || strcmp(l->rows[i].kernel, highest) > 0))
+            strcmp(l->rows[i].kernel, highest) > 0)
             highest = l->rows[i].kernel;
     return highest;
 }

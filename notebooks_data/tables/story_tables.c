@@ -21,8 +21,7 @@ static tw_problem grid_shape(int seqlen, int head_dim)
 
 /* What was measured and what is counted of one kernel on one shape. */
 typedef struct entry {
-    const tw_kernel_claim *kernel;
-    const tw_measured *row;
+    tw_measured row;
     tw_count_result count;
     tw_roofline roofline;
     double fill, drain, hbm, hbm_s,
@@ -31,7 +30,7 @@ typedef struct entry {
 
 static bool complete(const tw_measured *row)
 {
-    return row != NULL && !isnan(row->time_us) && !isnan(row->fill_bytes);
+    return !isnan(row->time_us) && !isnan(row->fill_bytes);
 }
 
 /* With the tiles that the kernel uses by itself, or, where those were not measured, with others that were. */
@@ -40,26 +39,27 @@ static const tw_measured *find_row(const tw_measured_list *list, const tw_kernel
 {
     const tw_tiling own = tw_kernel_tiling(kernel, p->head_dim);
     const tw_measured *row = tw_measured_find(list, kernel->name, p, own.block_m, own.block_n);
-    return complete(row) ? row : tw_measured_find(list, kernel->name, p, 0, 0);
+    return row != NULL && complete(row) ? row : tw_measured_find(list, kernel->name, p, 0, 0);
 }
 
 static tw_status find_entry(entry *e, const tw_measured_list *list, const char *name, const tw_problem *p)
 {
     tw_machine m;
-    *e = (entry){.kernel = tw_kernel_find(name)};
-    e->row = e->kernel != NULL ? find_row(list, e->kernel, p) : NULL;
-    if (!complete(e->row))
+    const tw_kernel_claim *kernel = tw_kernel_find(name);
+    const tw_measured *row = kernel != NULL ? find_row(list, kernel, p) : NULL;
+    if (row == NULL || !complete(row))
         return tw_fail(TW_EFORMAT, "%s at N = %d, head_dim %d has no time or no counters", name, p->seqlen_k,
                        p->head_dim);
-    const tw_tiling *t = &e->row->c.tiling;
-    TW_TRY(tw_count_kernel(&e->count, e->kernel, p, t->block_m, t->block_n, machine_name));
+    *e = (entry){.row = *row};
+    const tw_tiling *t = &e->row.c.tiling;
+    TW_TRY(tw_count_kernel(&e->count, kernel, p, t->block_m, t->block_n, machine_name));
     TW_TRY(tw_machine_find(&m, machine_name));
     TW_TRY(tw_roofline_time(&e->roofline, &e->count, p->dtype, t->unit, &m));
     e->fill = (double)e->count.total.sram_fill_bytes;
     e->drain = (double)e->count.total.sram_drain_bytes;
-    e->hbm = e->row->hbm_read_bytes + e->row->hbm_write_bytes;
-    e->hbm_s = e->row->hbm_read_bytes / m.hbm_read_bytes_per_s +
-               e->row->hbm_write_bytes / m.hbm_write_bytes_per_s;
+    e->hbm = e->row.hbm_read_bytes + e->row.hbm_write_bytes;
+    e->hbm_s = e->row.hbm_read_bytes / m.hbm_read_bytes_per_s +
+               e->row.hbm_write_bytes / m.hbm_write_bytes_per_s;
     for (int i = 0; i < e->roofline.num_launches; i++)
         e->flops_s += e->roofline.launch[i].flops_s;
     return TW_OK;
@@ -67,7 +67,7 @@ static tw_status find_entry(entry *e, const tw_measured_list *list, const char *
 
 static double tflops_per_s(const entry *e)
 {
-    return 1e-6 * (double)tw_problem_flops(&e->row->c.problem) / e->row->time_us;
+    return 1e-6 * (double)tw_problem_flops(&e->row.c.problem) / e->row.time_us;
 }
 
 /* ---- what each rung gained ------------------------------------------------------------------------------- */
@@ -82,13 +82,13 @@ static tw_status write_gains(FILE *out, const tw_measured_list *list)
     for (int k = 0; (kernel = tw_kernel_at(k)) != NULL; k++) {
         entry e;
         TW_TRY(find_entry(&e, list, kernel->name, &p));
-        fprintf(out, "| `%s` | %.2f ms |", kernel->name, 1e-3 * e.row->time_us);
+        fprintf(out, "| `%s` | %.2f ms |", kernel->name, 1e-3 * e.row.time_us);
         if (isnan(above_us))
             fprintf(out, " |");
         else
-            fprintf(out, " %.2f |", above_us / e.row->time_us);
-        fprintf(out, " %.1f | %.2f |\n", tflops_per_s(&e), 1e-6 * e.row->sm_cycles);
-        above_us = e.row->time_us;
+            fprintf(out, " %.2f |", above_us / e.row.time_us);
+        fprintf(out, " %.1f | %.2f |\n", tflops_per_s(&e), 1e-6 * e.row.sm_cycles);
+        above_us = e.row.time_us;
     }
     fprintf(out, "\n");
     return TW_OK;
@@ -107,8 +107,8 @@ static tw_status write_bytes(FILE *out, const tw_measured_list *list)
         entry e;
         TW_TRY(find_entry(&e, list, kernel->name, &p));
         fprintf(out, "| `%s` | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f |\n", kernel->name,
-                1e-9 * e.fill, 1e-9 * e.row->fill_bytes, 1e-9 * e.drain, 1e-9 * e.row->drain_bytes,
-                1e-9 * e.row->l2_request_bytes, 1e-9 * e.row->hbm_read_bytes, 1e-9 * e.row->hbm_write_bytes);
+                1e-9 * e.fill, 1e-9 * e.row.fill_bytes, 1e-9 * e.drain, 1e-9 * e.row.drain_bytes,
+                1e-9 * e.row.l2_request_bytes, 1e-9 * e.row.hbm_read_bytes, 1e-9 * e.row.hbm_write_bytes);
     }
     fprintf(out, "\n");
     return TW_OK;
@@ -131,8 +131,8 @@ static tw_status write_trap(FILE *out, const tw_measured_list *list)
         tw_length_name(length, sizeof length, p.seqlen_k);
         fprintf(out, "| %s | `%s` | %.2f GB | %.2f ms | %s | %.2f ms | %.2f ms | %s | %.2f ms |\n", length,
                 rungs[i % 4], 1e-9 * e.hbm, 1e3 * e.hbm_s,
-                e.row->c.tiling.unit == TW_UNIT_FMA ? "FMA units" : "tensor cores", 1e3 * e.flops_s,
-                1e3 * e.roofline.time_s, e.roofline.limit, 1e-3 * e.row->time_us);
+                e.row.c.tiling.unit == TW_UNIT_FMA ? "FMA units" : "tensor cores", 1e3 * e.flops_s,
+                1e3 * e.roofline.time_s, e.roofline.limit, 1e-3 * e.row.time_us);
     }
     fprintf(out, "\n");
     return TW_OK;
@@ -152,7 +152,7 @@ static tw_status write_ratio(FILE *out, const tw_measured_list *list, const char
 
 static double time_of(const entry *e)
 {
-    return e->row->time_us;
+    return e->row.time_us;
 }
 
 static double hbm_of(const entry *e)
@@ -162,7 +162,7 @@ static double hbm_of(const entry *e)
 
 static double fill_of(const entry *e)
 {
-    return e->row->fill_bytes;
+    return e->row.fill_bytes;
 }
 
 static tw_status write_trap_slower(FILE *out, const tw_measured_list *list)
@@ -218,8 +218,8 @@ static tw_status write_lost(FILE *out, const tw_measured_list *list)
         double products = (double)e.count.total.flops_executed / (m.num_sms * MMA_FLOPS_PER_CYCLE);
         double exps = (double)e.count.total.exps / (m.num_sms * EXPS_PER_CYCLE);
         fprintf(out, "| %d | `%s` | %.2f | %.2f | %.0f %% | %.2f | %.0f %% |\n", p.head_dim, rungs[i % 4],
-                1e-6 * e.row->sm_cycles, 1e-6 * products, 100.0 * products / e.row->sm_cycles, 1e-6 * exps,
-                100.0 * exps / e.row->sm_cycles);
+                1e-6 * e.row.sm_cycles, 1e-6 * products, 100.0 * products / e.row.sm_cycles, 1e-6 * exps,
+                100.0 * exps / e.row.sm_cycles);
     }
     fprintf(out, "\n");
     return TW_OK;
