@@ -213,7 +213,7 @@ static tw_status write_lost(FILE *out, const tw_measured_list *list)
     fprintf(out, "| ---: | --- | ---: | ---: | ---: | ---: | ---: |\n");
     for (int i = 0; i < 2 * 4; i++) {
         const tw_problem p = grid_shape(16384, head_dims[i / 4]);
-        entry e;
+        entry e = {.fill = 0.0};
         TW_TRY(find_entry(&e, list, rungs[i % 4], &p));
         double products = (double)e.count.total.flops_executed / (m.num_sms * MMA_FLOPS_PER_CYCLE);
         double exps = (double)e.count.total.exps / (m.num_sms * EXPS_PER_CYCLE);
