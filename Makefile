@@ -42,6 +42,7 @@ missing  := $(deps_env) tests/deps.sh --missing
 submake  := $(MAKE) --no-print-directory
 # Programs started by a recipe find what was built here, whatever $(build) is.
 export TW_BUILD = $(build)
+export MACHINE
 
 include cpu_ref/module.mk sim/module.mk gpu/module.mk tests/module.mk notebooks_data/module.mk docs/module.mk docs/labs/module.mk
 
@@ -81,6 +82,7 @@ help: ## this list
 	@echo '  CC=clang  OPENMP=0  SANITIZE=address,undefined  CFLAGS=…  CUDA_ARCH='80 90'  NVCC=…'
 	@echo '  DEPS=no            install nothing, only say what is missing'
 	@echo '  GPU=1              make report: measure here first instead of reading the recorded CSV files'
+	@echo '  MACHINE=h100       make report: the machine file to predict with, where the GPU has none'
 	@echo '  LAB=1              handout, grade, grade-all, gradescope: which lab'
 	@echo '  FUZZ_SECONDS=20    make fuzz: how long each fuzzer runs'
 
