@@ -1,4 +1,4 @@
-/* The debugger's commands (tests/gdb): known numbers, the same numbers as step --plain, and docs/howto/debugger.md. */
+/* The debugger's commands (tests/gdb): known numbers, the same numbers as step --plain, and the sessions of docs/howto/debugger.md. */
 #include "check_tilewise.h"
 #include "step_example.h"
 #include "support_process.h"
@@ -320,24 +320,6 @@ START_TEST(test_how_to_in_gdb)
 }
 END_TEST
 
-START_TEST(test_how_to_as_text)
-{
-    int count = 0;
-    char *at = how_to();
-    for (char *block; (block = next_block(&at, "\n```console test\n")) != NULL; count++) {
-        char command[512];
-        static const char prompt[] = "$ build/tilewise ";
-        size_t begin = strlen(prompt);
-        ck_assert_int_eq(strncmp(block, prompt, begin), 0);
-        snprintf(command, sizeof command, "%.*s", (int)strcspn(block + begin, "\n"), block + begin);
-        tw_process plain = tw_expect_exit(0, command);
-        ck_assert_str_eq(plain.out, strchr(block, '\n') + 1);
-        tw_process_free(&plain);
-    }
-    ck_assert_int_ge(count, 1);
-}
-END_TEST
-
 Suite *tw_suite_debugger(void)
 {
     Suite *suite = suite_create("debugger");
@@ -353,7 +335,6 @@ Suite *tw_suite_debugger(void)
     tcase_add_test(core, test_ends);
     tcase_add_test(core, test_says_what_is_missing);
     tcase_add_test(core, test_how_to_in_gdb);
-    tcase_add_test(core, test_how_to_as_text);
     suite_add_tcase(suite, core);
     return suite;
 }
