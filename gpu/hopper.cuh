@@ -154,7 +154,8 @@ template <int N> static __device__ __forceinline__ void take_registers()
 static __device__ __forceinline__ uint64_t tile_descriptor(uint32_t smem, int slab_bytes)
 {
     const uint64_t swizzle_128 = 1, eight_rows = 1024;
-    return (smem & 0x3ffff) >> 4 | (uint64_t)(slab_bytes >> 4) << 16 | eight_rows >> 4 << 32 | swizzle_128 << 62;
+    return (smem & 0x3ffff) >> 4 | (uint64_t)(slab_bytes >> 4) << 16 | eight_rows >> 4 << 32 |
+           swizzle_128 << 62;
 }
 
 static __host__ __device__ constexpr uint64_t descriptor_step(int bytes)

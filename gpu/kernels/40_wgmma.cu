@@ -88,8 +88,8 @@ __global__ void __launch_bounds__(WARPGROUP)
             (const void *)wgmma_attention<__nv_bfloat16, form<d, 64, bn, 2>>, WARPGROUP,                     \
             form<d, 64, bn, 2>::SMEM_BYTES                                                                   \
     }
-static const hopper_variant variants[] = {VARIANT(64, 64), VARIANT(64, 128), VARIANT(128, 64), VARIANT(128, 128),
-                                          VARIANT(256, 64), {}};
+static const hopper_variant variants[] = {VARIANT(64, 64),   VARIANT(64, 128), VARIANT(128, 64),
+                                          VARIANT(128, 128), VARIANT(256, 64), {}};
 
 extern "C" const tw_tiling tw_wgmma_tilings[] = {
     {64, 64, TW_FETCH_BOX, TW_UNIT_TENSOR}, {64, 128, TW_FETCH_BOX, TW_UNIT_TENSOR}, {}};

@@ -87,7 +87,8 @@ template <typename T, typename F>
 __global__ void __launch_bounds__(F::NUM_THREADS, 1)
     warp_specialized(const attention<T> a, const __grid_constant__ tensor_maps maps)
 {
-    const shared_map<F> smem = shared_map_init<F>(4 * F::CONSUMERS); /* a place is empty when every warp says so */
+    const shared_map<F> smem = shared_map_init<F>(
+        4 * F::CONSUMERS); /* a place is empty when every warp says so */
     const work w = work_of_block<F>(a);
     __syncthreads(); /* the barriers are set up */
     if (threadIdx.x < WARPGROUP) {
@@ -105,18 +106,19 @@ __global__ void __launch_bounds__(F::NUM_THREADS, 1)
 #define VARIANT(d, bm, bn)                                                                                   \
     {                                                                                                        \
         d, bm, bn, (const void *)warp_specialized<__half, form<d, bm, bn, 2>>,                               \
-            (const void *)warp_specialized<__nv_bfloat16, form<d, bm, bn, 2>>, form<d, bm, bn, 2>::NUM_THREADS, \
-            form<d, bm, bn, 2>::SMEM_BYTES                                                                   \
+            (const void *)warp_specialized<__nv_bfloat16, form<d, bm, bn, 2>>,                               \
+            form<d, bm, bn, 2>::NUM_THREADS, form<d, bm, bn, 2>::SMEM_BYTES                                  \
     }
-static const hopper_variant variants[] = {VARIANT(64, 192, 128),  VARIANT(64, 128, 128), VARIANT(128, 128, 128),
-                                          VARIANT(128, 128, 176), VARIANT(256, 128, 80), {}};
+static const hopper_variant variants[] = {VARIANT(64, 192, 128),  VARIANT(64, 128, 128),
+                                          VARIANT(128, 128, 128), VARIANT(128, 128, 176),
+                                          VARIANT(256, 128, 80),  {}};
 
 #define TILING(block_m, block_n)                                                                             \
     {                                                                                                        \
         block_m, block_n, TW_FETCH_BOX, TW_UNIT_TENSOR                                                       \
     }
-extern "C" const tw_tiling tw_warp_specialized_tilings[] = {TILING(128, 128), TILING(192, 128), TILING(128, 176),
-                                                            TILING(128, 80), {}};
+extern "C" const tw_tiling tw_warp_specialized_tilings[] = {
+    TILING(128, 128), TILING(192, 128), TILING(128, 176), TILING(128, 80), {}};
 
 extern "C" tw_status tw_warp_specialized_supports(const tw_problem *p, const tw_tiling *t)
 {

@@ -15,14 +15,15 @@
 /* CONSUMERS warpgroups of 64 query rows each; a ring of STAGES places for K and as many for V. */
 template <int HEAD_DIM, int BLOCK_M, int BLOCK_N, int NUM_STAGES> struct form {
     static const int D = HEAD_DIM, BM = BLOCK_M, BN = BLOCK_N, STAGES = NUM_STAGES, CONSUMERS = BM / 64;
-    static const int ROWS_BYTES = 64 * D * 2;           /* Q or O of one warpgroup */
-    static const int Q_BYTES = CONSUMERS * ROWS_BYTES;  /* [warpgroup][slab][64][64] */
-    static const int TILE_BYTES = BN * D * 2;           /* a K or V tile: [slab][block_n][64] */
+    static const int ROWS_BYTES = 64 * D * 2;          /* Q or O of one warpgroup */
+    static const int Q_BYTES = CONSUMERS * ROWS_BYTES; /* [warpgroup][slab][64][64] */
+    static const int TILE_BYTES = BN * D * 2;          /* a K or V tile: [slab][block_n][64] */
     static const int RING_BYTES = STAGES * TILE_BYTES;
     static const int BARRIERS = 2 + 4 * STAGES;
     /* Where one warpgroup only copies, it gives registers to those that calculate: an SM has 512 for each of 128. */
     static const int NUM_THREADS = WARPGROUP * (1 + CONSUMERS);
-    static const int PRODUCER_REGISTERS = CONSUMERS == 3 ? 32 : 24, CONSUMER_REGISTERS = CONSUMERS == 3 ? 160 : 240;
+    static const int PRODUCER_REGISTERS = CONSUMERS == 3 ? 32 : 24,
+                     CONSUMER_REGISTERS = CONSUMERS == 3 ? 160 : 240;
     static const int SMEM_BYTES = 1024 + Q_BYTES + 2 * RING_BYTES + BARRIERS * 8; /* 1,024 to align by hand */
     static_assert(BM % 64 == 0 && BN % 16 == 0 && D % 64 == 0, "wgmma takes 64 rows, 16 keys, slabs of 64");
 };
@@ -30,6 +31,7 @@ template <int HEAD_DIM, int BLOCK_M, int BLOCK_N, int NUM_STAGES> struct form {
 /* The tensor maps of one launch. */
 typedef struct tensor_maps {
     CUtensorMap q, k, v, o;
+    int num_heads; /* of all batch elements */
 } tensor_maps;
 
 /* Where things lie in shared memory; places of the ring are numbered as tiles are, modulo STAGES. */
@@ -86,7 +88,7 @@ template <typename F> static __device__ __forceinline__ shared_map<F> shared_map
     shared_map<F> smem = {(shared_address(hopper_smem) + 1023) & ~1023u};
     if (threadIdx.x == 0) {
         mbarrier_init(smem.q_full(), 1);
-        mbarrier_init(smem.q_empty(), readers);
+        mbarrier_init(smem.q_empty(), F::CONSUMERS);
         for (int place = 0; place < F::STAGES; place++) {
             mbarrier_init(smem.k_full(place), 1);
             mbarrier_init(smem.v_full(place), 1);
@@ -132,7 +134,8 @@ static __device__ __forceinline__ int head_kv_of(int head, int num_heads, int nu
 
 /* One thread starts the copies of Q, of K tile j and of V tile j, and says at which barrier to wait for them. */
 template <typename F>
-static __device__ __forceinline__ void load_q(const shared_map<F> &smem, const tensor_maps &maps, const work &w)
+static __device__ __forceinline__ void load_q(const shared_map<F> &smem, const tensor_maps &maps,
+                                              const work &w)
 {
     mbarrier_arrive_expecting(smem.q_full(), F::Q_BYTES);
     for (int i = 0; i < F::CONSUMERS; i++)
@@ -140,16 +143,16 @@ static __device__ __forceinline__ void load_q(const shared_map<F> &smem, const t
 }
 
 template <typename F>
-static __device__ __forceinline__ void load_k(const shared_map<F> &smem, const tensor_maps &maps, const work &w,
-                                              int head_kv, int j, int place)
+static __device__ __forceinline__ void load_k(const shared_map<F> &smem, const tensor_maps &maps,
+                                              const work &w, int head_kv, int j, int place)
 {
     mbarrier_arrive_expecting(smem.k_full(place), F::TILE_BYTES);
     tma_load(smem.k(place), &maps.k, smem.k_full(place), j * F::BN, head_kv, w.batch);
 }
 
 template <typename F>
-static __device__ __forceinline__ void load_v(const shared_map<F> &smem, const tensor_maps &maps, const work &w,
-                                              int head_kv, int j, int place)
+static __device__ __forceinline__ void load_v(const shared_map<F> &smem, const tensor_maps &maps,
+                                              const work &w, int head_kv, int j, int place)
 {
     mbarrier_arrive_expecting(smem.v_full(place), F::TILE_BYTES);
     tma_load(smem.v(place), &maps.v, smem.v_full(place), j * F::BN, head_kv, w.batch);
@@ -295,8 +298,9 @@ static __device__ __forceinline__ void narrow_scores(uint32_t (&p)[F::BN / 4], c
  * the block's named ones, for this warpgroup alone.
  */
 template <typename F, typename T>
-static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T> &a, const work &w, int consumer,
-                                                   uint32_t smem, const CUtensorMap *map, int barrier)
+static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T> &a, const work &w,
+                                                   int consumer, uint32_t smem, const CUtensorMap *map,
+                                                   int barrier)
 {
     const int thread = threadIdx.x % WARPGROUP, g = thread % 32 / 4, t = thread % 4;
     named_barrier_wait(barrier, WARPGROUP); /* all four warps have done with Q */
@@ -314,7 +318,8 @@ static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T
             asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(pair) : "memory");
         }
         if (t == 0 && q_index < a.seqlen_q)
-            a.lse[lse_at(a, w.batch, w.head, q_index)] = l > 0.0f ? fmaf(x.m[j], a.scale, logf(l)) : -INFINITY;
+            a.lse[lse_at(a, w.batch, w.head, q_index)] = l > 0.0f ? fmaf(x.m[j], a.scale, logf(l))
+                                                                  : -INFINITY;
     }
     fence_for_async();
     named_barrier_wait(barrier, WARPGROUP);
@@ -328,18 +333,18 @@ static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
 /* The driver's encoder, found at run time: nothing links against libcuda. */
-typedef CUresult (*tensor_map_encoder)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *,
-                                       const cuuint64_t *, const cuuint32_t *, const cuuint32_t *,
-                                       CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion,
-                                       CUtensorMapFloatOOBfill);
+typedef CUresult (*tensor_map_encoder)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
+                                       const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
+                                       const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                                       CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
 static inline tw_status find_tensor_map_encoder(tensor_map_encoder *encoder)
 {
     static void *found;
     if (!found) {
         cudaDriverEntryPointQueryResult result;
-        TW_CUDA_TRY(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault,
-                                                     &result));
+        TW_CUDA_TRY(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000,
+                                                     cudaEnableDefault, &result));
         if (result != cudaDriverEntryPointSuccess)
             return tw_fail(TW_EGPU, "the driver has no cuTensorMapEncodeTiled: it must be from CUDA 12 on");
     }
@@ -351,8 +356,8 @@ static inline tw_status find_tensor_map_encoder(tensor_map_encoder *encoder)
  * A map of a tensor [batch, seqlen, heads, head_dim] in 16 bits, whose boxes are `box_rows` rows of one head. Its five
  * dimensions: column in a slab of 64, row, slab, head, batch; so a box arrives slab by slab, as wgmma wants it.
  */
-static inline tw_status make_tensor_map(CUtensorMap *map, const void *tensor, tw_dtype dtype, int batch, int seqlen,
-                                        int heads, int head_dim, int box_rows)
+static inline tw_status make_tensor_map(CUtensorMap *map, const void *tensor, tw_dtype dtype, int batch,
+                                        int seqlen, int heads, int head_dim, int box_rows)
 {
     tensor_map_encoder encode = NULL;
     TW_TRY(find_tensor_map_encoder(&encode));
@@ -362,12 +367,10 @@ static inline tw_status make_tensor_map(CUtensorMap *map, const void *tensor, tw
     const cuuint64_t strides[4] = {row, 128, (cuuint64_t)head_dim * 2, row * (cuuint64_t)seqlen};
     const cuuint32_t box[5] = {64, (cuuint32_t)box_rows, (cuuint32_t)head_dim / 64, 1, 1};
     const cuuint32_t every[5] = {1, 1, 1, 1, 1};
-    CUresult result = encode(map,
-                             dtype == TW_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                              : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                             5, (void *)tensor, sizes, strides, box, every, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                             CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    CUresult result = encode(
+        map, dtype == TW_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 5,
+        (void *)tensor, sizes, strides, box, every, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result != CUDA_SUCCESS)
         return tw_fail(TW_EGPU, "cuTensorMapEncodeTiled gives error %d for a tensor of %d x %d x %d x %d",
                        (int)result, batch, seqlen, heads, head_dim);
@@ -378,6 +381,7 @@ static inline tw_status make_tensor_maps(tensor_maps *maps, const tw_gpu_args *a
 {
     const tw_problem *p = &args->problem;
     const int d = p->head_dim, block_n = args->tiling.block_n;
+    maps->num_heads = p->num_heads * p->batch;
     TW_TRY(make_tensor_map(&maps->q, args->q, p->dtype, p->batch, p->seqlen_q, p->num_heads, d, 64));
     TW_TRY(make_tensor_map(&maps->o, args->o, p->dtype, p->batch, p->seqlen_q, p->num_heads, d, 64));
     TW_TRY(make_tensor_map(&maps->k, args->k, p->dtype, p->batch, p->seqlen_k, p->num_heads_kv, d, block_n));
@@ -406,6 +410,12 @@ static inline tw_status hopper_supports(const char *name, const hopper_variant *
                                         const tw_tiling *t)
 {
     TW_TRY(tw_problem_check(p));
+    int device = 0, major = 0;
+    TW_CUDA_TRY(cudaGetDevice(&device));
+    TW_CUDA_TRY(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    if (major != 9)
+        return tw_fail(TW_EUNSUPPORTED, "%s needs a GPU of compute capability 9, this one has %d", name,
+                       major);
     if (p->dtype != TW_FP16 && p->dtype != TW_BF16)
         return tw_fail(TW_EUNSUPPORTED, "%s does not take %s, it takes fp16 and bf16", name,
                        tw_dtype_name(p->dtype));
@@ -416,22 +426,24 @@ static inline tw_status hopper_supports(const char *name, const hopper_variant *
         return tw_fail(TW_EUNSUPPORTED, "%s takes at most 65535 heads and a batch of 65535, not %d and %d",
                        name, p->num_heads, p->batch);
     if (!((float)(tw_problem_scale(p) * M_LOG2E) >= FLT_MIN))
-        return tw_fail(TW_EUNSUPPORTED, "%s does not take a softmax_scale of %g, it must be at least %g", name,
-                       tw_problem_scale(p), FLT_MIN);
+        return tw_fail(TW_EUNSUPPORTED, "%s does not take a softmax_scale of %g, it must be at least %g",
+                       name, tw_problem_scale(p), FLT_MIN);
     const hopper_variant *v = find_hopper_variant(variants, p, t);
     if (!v) {
         char list[160] = "";
         for (const hopper_variant *i = variants; i->head_dim != 0; i++)
             if (i->head_dim == p->head_dim)
                 snprintf(list + strlen(list), sizeof list - strlen(list), " %dx%d", i->block_m, i->block_n);
-        return tw_fail(TW_EUNSUPPORTED, "%s was not built for block_m %d and block_n %d; for head_dim %d it has%s",
-                       name, t->block_m, t->block_n, p->head_dim, list);
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s was not built for block_m %d and block_n %d; for head_dim %d it has%s", name,
+                       t->block_m, t->block_n, p->head_dim, list);
     }
     return rung_fits_shared_memory(name, (size_t)v->smem_bytes);
 }
 
 /* Launches a kernel that takes an attention<T> and the tensor maps; grid 0: one block for each query tile. */
-static inline tw_status hopper_launch(const tw_gpu_args *args, const hopper_variant *variants, unsigned blocks)
+static inline tw_status hopper_launch(const tw_gpu_args *args, const hopper_variant *variants,
+                                      unsigned blocks)
 {
     const tw_problem *p = &args->problem;
     const hopper_variant *v = find_hopper_variant(variants, p, &args->tiling);
