@@ -1,9 +1,10 @@
 # The GPU side: build/tilewise-gpu, and a plugin as an example. Needs nvcc; nothing on the CPU side needs this.
 
 cuda_home  := $(abspath $(dir $(NVCC))/..)
-nvcc_arch  := -gencode arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)]
-nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_arch) \
-              -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
+# Machine code for every architecture named, and of the last one PTX too, which newer GPUs compile when they load it.
+nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
+              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
 
 gpu_c_sources  := $(wildcard gpu/*.c)
 gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
@@ -18,7 +19,7 @@ $(build)/gpu/flags: FORCE
 	@echo '$(NVCC) $(nvcc_flags)' | cmp -s - $@ || echo '$(NVCC) $(nvcc_flags)' > $@
 
 # Rungs 40 and up are Hopper's alone: wgmma is in sm_90a, and in no later architecture.
-$(build)/gpu/kernels/4%.o: nvcc_arch := -gencode arch=compute_90a,code=sm_90a
+$(build)/gpu/kernels/4%.o: nvcc_archs := -gencode arch=compute_90a,code=sm_90a
 
 # ptxas says what every kernel takes; that is kept beside the object, and a kernel that spills is an error.
 $(build)/gpu/%.o: gpu/%.cu $(build)/gpu/flags | has-nvcc

@@ -21,6 +21,9 @@
  *     producer     Q K0 V0 K1 V1 │ wait │ K2   V2 │ …
  *     consumer 0           S0 ░░S→P░░ O0  S1 ░░S→P░░ O1
  *     consumer 1           S0 ░░S→P░░ O0  S1 ░░S→P░░ O1      both wait for the tensor cores, then both do not
+ *
+ * Prediction, made before it ran: a step of 128 rows and 128 keys at head_dim 128 takes 3,100 cycles, of which the
+ * products need 2,048: 540 TFLOP/s from 4k on. Against 40_wgmma hardly faster, but with half the bytes.
  */
 #include "hopper_tile.cuh"
 

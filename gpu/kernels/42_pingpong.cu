@@ -17,6 +17,9 @@
  *     tensor       S0   S0   O0 S1  O0 S1  O1 S2  O1 S2        consumers 0 and 1 alternate
  *     consumer 0   ▒▒ S→P ░░ ▒▒▒▒▒ S→P     ▒▒▒▒▒ S→P           ▒ its products run, ░ waits for its turn
  *     consumer 1      ▒▒  S→P      ▒▒▒▒▒ S→P      ▒▒▒▒▒
+ *
+ * Prediction, made before it ran: 3,050 cycles a step in place of 3,100. Turns alone gain little while a consumer's own
+ * products and softmax stand one behind the other: together they are longer than the other's products.
  */
 #include "hopper_tile.cuh"
 

@@ -15,6 +15,9 @@
  *     tensor       S0   S0   S1 O0  S1 O0  S2 O1  S2 O1        consumers 0 and 1 alternate
  *     consumer 0   ▒▒ S→P    ▒▒ S→P        ▒▒ S→P              ▒ waits for S only
  *     consumer 1      ▒▒  S→P       ▒▒ S→P        ▒▒ S→P
+ *
+ * Prediction, made before it ran: 2,450 cycles a step of 128 x 128 (128 x 176: 3,250), 84 (87) % of what the tensor
+ * cores can do: 640 to 680 TFLOP/s at head_dim 128 from 4k on.
  */
 #include "hopper_tile.cuh"
 

@@ -17,6 +17,9 @@
  *     time ─────▶
  *     producer     Q K0 V0 K1 V1 … │ K0 V0 │ Q  K1 V1 …        of the next query tile
  *     consumers    S0 … O_last  1/l │ O out │ S0 …
+ *
+ * Prediction, made before it ran: nothing in the loop changes. About 2,000 of the 2,700 cycles a query tile spends on
+ * its beginning and end go away: 3 % at 4k (32 tiles of keys), 15 % at 512.
  */
 #include "hopper_tile.cuh"
 
