@@ -7,8 +7,13 @@
 
 static tw_status list_algorithms(void)
 {
-    for (int i = 0; i < tw_schedule_count(); i++)
-        printf("%-16s %s\n", tw_schedule_at(i)->name, tw_schedule_at(i)->summary);
+    for (int i = 0; i < tw_schedule_count(); i++) {
+        const tw_schedule *s = tw_schedule_at(i);
+        char year[16] = "-";
+        if (s->year > 0)
+            snprintf(year, sizeof year, "%d", s->year);
+        printf("%-16s %-4s  %-29s %s\n", s->name, year, s->paper ? s->paper : "-", s->summary);
+    }
     return TW_OK;
 }
 

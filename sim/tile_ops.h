@@ -184,6 +184,9 @@ typedef struct tw_schedule {
     const char *file;    /**< source file, below sim/schedules/ */
     const char *summary; /**< one line */
     const char *ledger;  /**< what its counts charge, for the line under every table */
+    const char
+        *paper; /**< who published it, and where: "Dao, arXiv:2307.08691"; NULL: nobody in particular */
+    int year;   /**< of that; 0: none */
     int num_launches;
     tw_launch launches[TW_MAX_LAUNCHES];
     bool ignores_sram; /**< the textbook's ledger: tiles are whole matrices, and nothing is checked */

@@ -256,6 +256,7 @@ START_TEST(test_list)
     static const char *const algorithms[] = {"standard ", "standard_tiled ", "flash1 ", "flash2 "};
     for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++)
         ck_assert_msg(strstr(p.out, algorithms[i]) != NULL, "%s is not listed", algorithms[i]);
+    ck_assert_msg(strstr(p.out, "2023  Dao, arXiv:2307.08691"), "no year or paper in %s", p.out);
     tw_process_free(&p);
     p = tw_expect_exit(0, "list machines");
     static const char *const machines[] = {"paper ", "h100 ", "h100-pcie ", "h200 ",  "h20 ",

@@ -53,6 +53,8 @@ const tw_schedule tw_schedule_standard = {
     .summary = "standard attention, textbook ledger: whole matrices, each product at its compulsory traffic",
     .ledger = "textbook: each product reads its operands once, as if K and V stayed on chip; exempt from the "
               "SRAM check",
+    .paper = "Dao et al., arXiv:2205.14135",
+    .year = 2022,
     .num_launches = 3,
     .launches = {{.name = "scores",
                   .block = scores_block,
