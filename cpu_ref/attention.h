@@ -31,6 +31,7 @@ extern "C" {
  * A fully masked row gives O = 0 and LSE = −INFINITY.
  * @param[out] o    [batch, seqlen_q, num_heads, head_dim]; untouched on error
  * @param[out] lse  [batch, num_heads, seqlen_q], natural logarithm; may be NULL; untouched on error
+ * With problem->dropout the probabilities are P ∘ Z (dropout.h); LSE is that of P.
  * @param[in] problem  dtype is not looked at: q, k, v are taken as they are
  * @return TW_OK; as tw_problem_check(); TW_ENOMEM
  */
@@ -50,7 +51,7 @@ void tw_attention_gold_row(double *o, double *lse, const tw_problem *problem, co
  * @brief Standard attention as a plain program in problem->dtype would do it: S, P and O rounded to it.
  *
  * The yardstick of FlashAttention's tests: its error is what the number format costs by itself.
- * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V), products accumulated in double. A score beyond
+ * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V) or round(round(P ∘ Z) V), products accumulated in double. A score beyond
  * the format's range is not rounded: infinite, it would make the row NaN and the yardstick useless.
  * One row, like tw_attention_gold_row().
  */

@@ -48,6 +48,19 @@ static double softmax(double *s, int n)
     return l == 0.0 ? -INFINITY : m + log(l);
 }
 
+/* P becomes P ∘ Z, a few columns at a time. */
+static void drop(double *weight, const tw_problem *p, int n, int batch, int head, int row)
+{
+    enum { PIECE = 64 };
+    double z[PIECE];
+    for (int begin = 0; begin < n && tw_dropout_is_on(&p->dropout); begin += PIECE) {
+        int length = n - begin < PIECE ? n - begin : PIECE;
+        tw_dropout_row(z, &p->dropout, batch, head, row, begin, length);
+        for (int j = 0; j < length; j++)
+            weight[begin + j] *= z[j];
+    }
+}
+
 /* o = Σ_j weight[j] · v_j; 0 if there are no keys. */
 static void weighted_sum(double *o, const tw_problem *p, const double *weight, int n, const double *v,
                          int batch, int head)
@@ -67,6 +80,7 @@ void tw_attention_gold_row(double *o, double *lse, const tw_problem *p, const do
 {
     int n = score_row(scratch, p, q, k, batch, head, row);
     double row_lse = softmax(scratch, n);
+    drop(scratch, p, n, batch, head, row);
     weighted_sum(o, p, scratch, n, v, batch, head);
     if (lse != NULL)
         *lse = row_lse;
@@ -87,6 +101,9 @@ void tw_attention_rounded_row(double *o, const tw_problem *p, const double *q, c
     for (int j = 0; j < n; j++)
         scratch[j] = round_score(p->dtype, scratch[j]);
     softmax(scratch, n);
+    for (int j = 0; j < n; j++)
+        scratch[j] = tw_dtype_round(p->dtype, scratch[j]);
+    drop(scratch, p, n, batch, head, row);
     for (int j = 0; j < n; j++)
         scratch[j] = tw_dtype_round(p->dtype, scratch[j]);
     weighted_sum(o, p, scratch, n, v, batch, head);

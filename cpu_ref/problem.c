@@ -23,6 +23,7 @@ tw_status tw_problem_check(const tw_problem *p)
                        p->num_heads, p->num_heads_kv);
     if (!isfinite(p->softmax_scale))
         return tw_fail(TW_EINVAL, "softmax_scale is %g, it must be finite", p->softmax_scale);
+    TW_TRY(tw_dropout_check(&p->dropout));
     if (tw_dtype_bytes(p->dtype) == 0)
         return tw_fail(TW_EINVAL, "dtype is %d, it must be one of enum tw_dtype", (int)p->dtype);
     double flops = 4.0 * p->head_dim * (double)p->seqlen_q * (double)p->seqlen_k * p->num_heads * p->batch;

@@ -30,9 +30,15 @@ typedef struct tiled_plan {
 /* One thread's memory, cut up. Arrays of panels have `panels` of what tw_panel describes. */
 typedef struct scratch {
     float *k, *v, *s;
+    float *z, *z_row; /* of a panel, and of one of its queries; NULL without dropout */
     float *q, *o, *m, *l;
     int32_t *keys_seen;
 } scratch;
+
+/* A tile of queries. */
+typedef struct query_tile {
+    int batch, head, row0, rows;
+} query_tile;
 
 static size_t round_up(size_t x, size_t multiple)
 {
@@ -57,6 +63,11 @@ static size_t cut_scratch(scratch *w, const tiled_plan *plan, float *base)
     w->k = take(base, &used, keys * dim);
     w->v = take(base, &used, keys * padded_dim);
     w->s = take(base, &used, keys * lanes);
+    w->z = w->z_row = NULL;
+    if (tw_dropout_is_on(&plan->problem->dropout)) {
+        w->z = take(base, &used, keys * lanes);
+        w->z_row = take(base, &used, keys);
+    }
     w->q = take(base, &used, queries * dim);
     w->o = take(base, &used, queries * padded_dim);
     w->m = take(base, &used, queries);
@@ -100,15 +111,31 @@ static void copy_keys(const tiled_plan *plan, scratch *w, int batch, int head_kv
     }
 }
 
-/* Folds the copied tile into every panel that sees any of it. */
-static void fold_keys(const tiled_plan *plan, scratch *w, int panels, int first_key, int n)
+/* Dropout's factors of a panel, transposed as its scores are; 0 for lanes past the last query, which nobody reads. */
+static void fill_z(const tiled_plan *plan, scratch *w, query_tile tile, size_t panel, int first_key, int n)
 {
+    int lanes = plan->kernel->lanes, first = (int)panel * lanes;
+    memset(w->z, 0, (size_t)n * (size_t)lanes * sizeof *w->z);
+    for (int i = 0; i < lanes && first + i < tile.rows; i++) {
+        tw_dropout_row_float(w->z_row, &plan->problem->dropout, tile.batch, tile.head, tile.row0 + first + i,
+                             first_key, n);
+        for (int j = 0; j < n; j++)
+            w->z[(size_t)j * (size_t)lanes + (size_t)i] = w->z_row[j];
+    }
+}
+
+/* Folds the copied tile into every panel that sees any of it. */
+static void fold_keys(const tiled_plan *plan, scratch *w, query_tile tile, int first_key, int n)
+{
+    int panels = (tile.rows + plan->kernel->lanes - 1) / plan->kernel->lanes;
     size_t dim = (size_t)plan->problem->head_dim, padded_dim = (size_t)plan->padded_dim;
     size_t lanes = (size_t)plan->kernel->lanes;
     for (size_t i = 0; i < (size_t)panels; i++) {
         const int32_t *keys_seen = w->keys_seen + i * lanes; /* ascends, as a mask's diagonal does */
         if (keys_seen[lanes - 1] <= first_key)
             continue;
+        if (w->z)
+            fill_z(plan, w, tile, i, first_key, n);
         tw_panel panel = {.head_dim = plan->problem->head_dim,
                           .padded_dim = plan->padded_dim,
                           .first_key = first_key,
@@ -122,7 +149,8 @@ static void fold_keys(const tiled_plan *plan, scratch *w, int panels, int first_
                           .s = w->s,
                           .m = w->m + i * lanes,
                           .l = w->l + i * lanes,
-                          .o = w->o + i * lanes * padded_dim};
+                          .o = w->o + i * lanes * padded_dim,
+                          .z = w->z};
         plan->kernel->fold_tile(&panel);
     }
 }
@@ -152,13 +180,12 @@ static void attend_tile(const tiled_plan *plan, scratch *w, int batch, int head,
     const tw_problem *p = plan->problem;
     int row0 = tile * plan->block_m;
     int rows = p->seqlen_q - row0 < plan->block_m ? p->seqlen_q - row0 : plan->block_m;
-    int panels = (rows + plan->kernel->lanes - 1) / plan->kernel->lanes;
     int keys = tw_problem_keys_seen(p, row0 + rows - 1);
     begin_queries(plan, w, batch, head, row0, rows);
     for (int first_key = 0, n; first_key < keys; first_key += n) {
         n = keys - first_key < plan->block_n ? keys - first_key : plan->block_n;
         copy_keys(plan, w, batch, tw_problem_kv_head(p, head), first_key, n);
-        fold_keys(plan, w, panels, first_key, n);
+        fold_keys(plan, w, (query_tile){batch, head, row0, rows}, first_key, n);
     }
     finish_queries(plan, w, batch, head, row0, rows);
 }

@@ -32,6 +32,7 @@ typedef struct tw_panel {
     float *s;                 /* [n, rounded up to block_rows][lanes], scratch: scores, then weights */
     float *m, *l;             /* [lanes]: maximum of the unscaled scores, sum of the weights */
     float *o;                 /* [padded_dim][lanes], not yet divided by l */
+    const float *z;           /* [n][lanes]: dropout's factors of the weights; NULL: none */
 } tw_panel;
 
 typedef struct tw_tiled_kernel {

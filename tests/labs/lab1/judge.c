@@ -292,7 +292,14 @@ static void judge_masked(lab_judge *judge)
 static void expect_row(lab_judge *judge, lab_item *item, int n, int d, int block, double size)
 {
     double q[MAX_D], k[MAX_N * MAX_D], v[MAX_N * MAX_D], o[MAX_D], lse, scratch[MAX_N];
-    tw_problem p = {1, 1, 1, 1, n, d, TW_FP64, false, 1.0 / sqrt(d)};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 1,
+                    .num_heads_kv = 1,
+                    .seqlen_q = 1,
+                    .seqlen_k = n,
+                    .head_dim = d,
+                    .dtype = TW_FP64,
+                    .softmax_scale = 1.0 / sqrt(d)};
     lab_judge_normal(judge, q, (size_t)d, size);
     lab_judge_normal(judge, k, (size_t)n * (size_t)d, 1.0);
     lab_judge_normal(judge, v, (size_t)n * (size_t)d, 1.0);

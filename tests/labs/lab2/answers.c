@@ -7,7 +7,14 @@ tw_counts lab2_count(const tw_schedule *schedule, int64_t n, int64_t d, int64_t 
                      bool causal)
 {
     const tw_machine machine = {.name = "paper", .kind = TW_MACHINE_PAPER, .smem_bytes = 1e15};
-    tw_problem p = {1, 1, 1, (int)n, (int)n, (int)d, TW_FP16, causal, 0.0};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 1,
+                    .num_heads_kv = 1,
+                    .seqlen_q = (int)n,
+                    .seqlen_k = (int)n,
+                    .head_dim = (int)d,
+                    .dtype = TW_FP16,
+                    .causal = causal};
     tw_tiling t = {.block_m = (int)block_m, .block_n = (int)block_n};
     tw_count_result result;
     if (tw_count(&result, schedule, &p, &t, &machine) != TW_OK)

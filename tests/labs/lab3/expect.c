@@ -66,7 +66,15 @@ void lab3_expect_row(double *o, double *lse, const lab3_case *c, lab3_mistake mi
         n++;
     }
     /* The keys that are seen, as a problem of one row; one that sees none is a causal one of two rows. */
-    tw_problem one = {1, 1, 1, n ? 1 : 2, n ? n : 1, p->head_dim, TW_FP64, n == 0, tw_problem_scale(p)};
+    tw_problem one = {.batch = 1,
+                      .num_heads = 1,
+                      .num_heads_kv = 1,
+                      .seqlen_q = n ? 1 : 2,
+                      .seqlen_k = n ? n : 1,
+                      .head_dim = p->head_dim,
+                      .dtype = TW_FP64,
+                      .causal = n == 0,
+                      .softmax_scale = tw_problem_scale(p)};
     tw_attention_gold_row(o, lse, &one, q + tw_problem_q_row(p, batch, head, row), k_seen, v_seen, 0, 0, 0,
                           scores);
 }

@@ -13,8 +13,14 @@ lab3_case lab3_paper_case(uint64_t seed)
         .sinks = lab_seed_pick(seed, 2, 2, 6),
         .t = {.block_m = 16 * lab_seed_pick(seed, 3, 1, 2), .block_n = 8 * lab_seed_pick(seed, 4, 1, 2)}};
     int n = 32 * lab_seed_pick(seed, 5, 5, 8);
-    c.p = (tw_problem){1,  1, 1, n, n, 32 * lab_seed_pick(seed, 6, 1, 2), TW_FP16, c.task != LAB3_K_OUTER,
-                       0.0};
+    c.p = (tw_problem){.batch = 1,
+                       .num_heads = 1,
+                       .num_heads_kv = 1,
+                       .seqlen_q = n,
+                       .seqlen_k = n,
+                       .head_dim = 32 * lab_seed_pick(seed, 6, 1, 2),
+                       .dtype = TW_FP16,
+                       .causal = c.task != LAB3_K_OUTER};
     return c;
 }
 
