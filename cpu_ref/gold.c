@@ -1,24 +1,11 @@
 /* Attention in double precision, straight from the definition: scores of a row, their softmax, the weighted sum
  * of V. It shares no code with online_softmax.c or tiled.c, because it is what they are checked against. */
 #include "attention.h"
+#include "dot.h"
 #include "threads.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-/* Four sums, so that the additions need not wait for each other. */
-static double dot(const double *x, const double *y, int n)
-{
-    double sum[4] = {0.0, 0.0, 0.0, 0.0};
-    int c = 0;
-    for (; c + 4 <= n; c += 4) {
-        for (int lane = 0; lane < 4; lane++)
-            sum[lane] += x[c + lane] * y[c + lane];
-    }
-    for (; c < n; c++)
-        sum[0] += x[c] * y[c];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
 
 /* s[j] = softmax_scale · q_row · k_j for the n keys that the row sees. Returns n. */
 static int score_row(double *s, const tw_problem *p, const double *q, const double *k, int batch, int head,
@@ -28,7 +15,7 @@ static int score_row(double *s, const tw_problem *p, const double *q, const doub
     double scale = tw_problem_scale(p);
     const double *q_row = q + tw_problem_q_row(p, batch, head, row);
     for (int j = 0; j < n; j++)
-        s[j] = scale * dot(q_row, k + tw_problem_k_row(p, batch, head_kv, j), p->head_dim);
+        s[j] = scale * tw_dot(q_row, k + tw_problem_k_row(p, batch, head_kv, j), p->head_dim);
     return n;
 }
 
