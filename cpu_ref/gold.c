@@ -2,24 +2,11 @@
  * of V. It shares no code with online_softmax.c or tiled.c, because it is what they are checked against. */
 #include "gold.h"
 #include "attention.h"
+#include "dot.h"
 #include "threads.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-/* Four sums, so that the additions need not wait for each other. */
-static double dot(const double *x, const double *y, int n)
-{
-    double sum[4] = {0.0, 0.0, 0.0, 0.0};
-    int c = 0;
-    for (; c + 4 <= n; c += 4) {
-        for (int lane = 0; lane < 4; lane++)
-            sum[lane] += x[c + lane] * y[c + lane];
-    }
-    for (; c < n; c++)
-        sum[0] += x[c] * y[c];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
 
 /* Scores of the keys of one run, which a listed mask may still hide. */
 static void score_run(double *s, const tw_problem *one, const double *q_row, const double *k, tw_gold_row at,
@@ -45,7 +32,7 @@ int tw_gold_scores(double *s, const tw_problem *p, const double *q, const double
     for (int j = 0; j < one.seqlen_k; j++)
         s[j] = -INFINITY;
     for (int run = 0; run < 2; run++)
-        score_run(s, &one, q_row, k, at, spans.begin[run], spans.end[run], sum != NULL ? sum : dot);
+        score_run(s, &one, q_row, k, at, spans.begin[run], spans.end[run], sum != NULL ? sum : tw_dot);
     return one.seqlen_k;
 }
 
@@ -64,6 +51,19 @@ static double softmax(double *s, int n, double sink)
     for (int j = 0; j < n && l != 0.0; j++)
         s[j] /= l;
     return l == 0.0 ? -INFINITY : m + log(l);
+}
+
+/* P becomes P ∘ Z, a few columns at a time. */
+static void drop(double *weight, const tw_problem *p, int n, tw_gold_row at)
+{
+    enum { PIECE = 64 };
+    double z[PIECE];
+    for (int begin = 0; begin < n && tw_dropout_is_on(&p->dropout); begin += PIECE) {
+        int length = n - begin < PIECE ? n - begin : PIECE;
+        tw_dropout_row(z, &p->dropout, at.batch, at.head, at.row, begin, length);
+        for (int j = 0; j < length; j++)
+            weight[begin + j] *= z[j];
+    }
 }
 
 /* o = Σ_j weight[j] · v_j; 0 if there are no keys. A key of weight 0 may be hidden, and then its V is not looked at. */
@@ -88,6 +88,7 @@ void tw_gold_attend(double *o, double *lse, const tw_problem *p, const double *q
 {
     int n = tw_gold_scores(scratch, p, q, k, at, NULL);
     double row_lse = softmax(scratch, n, tw_sink_logit(p, at.head, at.row));
+    drop(scratch, p, n, at);
     weighted_sum(o, p, scratch, n, v, at);
     if (lse != NULL)
         *lse = row_lse;
@@ -108,6 +109,9 @@ void tw_gold_attend_rounded(double *o, const tw_problem *p, const double *q, con
     for (int j = 0; j < n; j++)
         scratch[j] = round_score(p->dtype, scratch[j]);
     softmax(scratch, n, tw_sink_logit(p, at.head, at.row));
+    for (int j = 0; j < n; j++)
+        scratch[j] = tw_dtype_round(p->dtype, scratch[j]);
+    drop(scratch, p, n, at);
     for (int j = 0; j < n; j++)
         scratch[j] = tw_dtype_round(p->dtype, scratch[j]);
     weighted_sum(o, p, scratch, n, v, at);

@@ -63,6 +63,7 @@ tw_status tw_problem_check(const tw_problem *p)
     TW_TRY(check_parts(p));
     if (!isfinite(p->softmax_scale))
         return tw_fail(TW_EINVAL, "softmax_scale is %g, it must be finite", p->softmax_scale);
+    TW_TRY(tw_dropout_check(&p->dropout));
     if (tw_dtype_bytes(p->dtype) == 0)
         return tw_fail(TW_EINVAL, "dtype is %d, it must be one of enum tw_dtype", (int)p->dtype);
     double width = (double)p->head_dim + tw_problem_head_dim_v(p);

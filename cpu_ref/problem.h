@@ -12,6 +12,7 @@
 #ifndef TW_PROBLEM_H
 #define TW_PROBLEM_H
 
+#include "dropout.h"
 #include "dtype.h"
 #include "masks.h"
 #include "score_mods.h"
@@ -25,7 +26,7 @@
 extern "C" {
 #endif
 
-/** One attention forward: O = softmax(softmax_scale · Q Kᵀ + mask) V. */
+/** One attention: O = (softmax(softmax_scale · Q Kᵀ + mask) ∘ Z) V, where Z is 1 without dropout. */
 typedef struct tw_problem {
     int batch;
     int num_heads;    /**< query heads */
@@ -45,12 +46,13 @@ typedef struct tw_problem {
     int heads_in_rows;
     tw_masks mask;         /**< beside causal */
     tw_score_mods scoring; /**< what becomes of a score before its softmax */
+    tw_dropout dropout;    /**< of the probabilities; all 0 is none */
 } tw_problem;
 
 /**
  * @brief Checks that every size has a meaning and that the products fit 63 bits.
  * @return TW_OK; TW_EINVAL (a size <= 0, num_heads % num_heads_kv != 0, a softmax_scale that is not
- *         finite); TW_EOVERFLOW (4 · head_dim · seqlen_q · seqlen_k · heads · batch >= 2^62)
+ *         finite; as tw_dropout_check()); TW_EOVERFLOW (4 · head_dim · seqlen_q · seqlen_k · heads · batch >= 2^62)
  */
 TW_MUST_CHECK tw_status tw_problem_check(const tw_problem *problem);
 

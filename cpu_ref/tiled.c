@@ -41,6 +41,7 @@ typedef struct piece {
 /* One thread's memory, cut up. Arrays of panels have `panels` of what tw_panel describes. */
 typedef struct scratch {
     float *k, *v, *s;
+    float *z, *z_row; /* of a panel, and of one of its queries; NULL without dropout */
     float *q, *o, *m, *l;
     int32_t *keys_seen;
 } scratch;
@@ -73,6 +74,11 @@ static size_t cut_scratch(scratch *w, const tiled_plan *plan, float *base)
     w->k = take(base, &used, keys * dim);
     w->v = take(base, &used, keys * padded_dim);
     w->s = take(base, &used, keys * lanes);
+    w->z = w->z_row = NULL;
+    if (tw_dropout_is_on(&plan->problem->dropout)) {
+        w->z = take(base, &used, keys * lanes);
+        w->z_row = take(base, &used, keys);
+    }
     w->q = take(base, &used, queries * dim);
     w->o = take(base, &used, queries * padded_dim);
     w->m = take(base, &used, queries);
@@ -154,6 +160,19 @@ static void edit_scores(const tw_panel *panel, const void *context)
         }
 }
 
+/* Dropout's factors of a panel, transposed as its scores are; 0 for lanes past the last query, which nobody reads. */
+static void fill_z(const tiled_plan *plan, scratch *w, const piece *x, size_t panel, int first_key, int n)
+{
+    int lanes = plan->kernel->lanes, first = (int)panel * lanes;
+    memset(w->z, 0, (size_t)n * (size_t)lanes * sizeof *w->z);
+    for (int i = 0; i < lanes && first + i < x->rows; i++) {
+        tw_dropout_row_float(w->z_row, &plan->problem->dropout, x->batch, x->head, x->row0 + first + i,
+                             first_key, n);
+        for (int j = 0; j < n; j++)
+            w->z[(size_t)j * (size_t)lanes + (size_t)i] = w->z_row[j];
+    }
+}
+
 /* Folds the copied tile into every panel that sees any of it. */
 static void fold_keys(const tiled_plan *plan, scratch *w, const piece *x, int first_key, int n, bool hides)
 {
@@ -163,6 +182,8 @@ static void fold_keys(const tiled_plan *plan, scratch *w, const piece *x, int fi
         const int32_t *keys_seen = w->keys_seen + i * lanes; /* ascends, as a mask's diagonal does */
         if (keys_seen[lanes - 1] <= first_key)
             continue;
+        if (w->z)
+            fill_z(plan, w, x, i, first_key, n);
         int done = (int)(i * lanes);
         edit_context context = {plan, x, x->row0 + done, min_int((int)lanes, x->rows - done),
                                 hides && plan->masked};
@@ -179,7 +200,8 @@ static void fold_keys(const tiled_plan *plan, scratch *w, const piece *x, int fi
                           .s = w->s,
                           .m = w->m + i * lanes,
                           .l = w->l + i * lanes,
-                          .o = w->o + i * lanes * padded_dim};
+                          .o = w->o + i * lanes * padded_dim,
+                          .z = w->z};
         panel.edit = context.hides || plan->scaled ? edit_scores : NULL;
         panel.context = &context;
         plan->kernel->fold_tile(&panel);

@@ -33,6 +33,7 @@ typedef struct tw_panel {
     float *s;                 /* [n, rounded up to block_rows][lanes], scratch: scores, then weights */
     float *m, *l;             /* [lanes]: maximum of the unscaled scores, sum of the weights */
     float *o;                 /* [padded_dim][lanes], not yet divided by l */
+    const float *z;           /* [n][lanes]: dropout's factors of the weights; NULL: none */
     /* Changes and hides scores in s in place of keys_seen; NULL where keys_seen says all */
     void (*edit)(const struct tw_panel *panel, const void *context);
     const void *context;

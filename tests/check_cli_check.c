@@ -12,13 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A problem by its first fields. */
-#define SHAPE(b, h, h_kv, s_q, s_k, d, type, is_causal)                                                      \
-    {                                                                                                        \
-        .batch = b, .num_heads = h, .num_heads_kv = h_kv, .seqlen_q = s_q, .seqlen_k = s_k, .head_dim = d,   \
-        .dtype = type, .causal = is_causal                                                                   \
-    }
-
 /* ---- an attention that can go wrong --------------------------------------------------------------------- */
 
 enum mask { BOTTOM_RIGHT, TOP_LEFT, NONE };
@@ -170,6 +163,12 @@ static void expect(tw_process *p, int exit_code, const char *says)
     ck_assert_msg(strstr(p->out, says) != NULL, "'%s' is not in: %s", says, p->out);
     tw_process_free(p);
 }
+
+#define SHAPE(b, h, h_kv, sq, sk, d, type, is_causal)                                                        \
+    {                                                                                                        \
+        .batch = b, .num_heads = h, .num_heads_kv = h_kv, .seqlen_q = sq, .seqlen_k = sk, .head_dim = d,     \
+        .dtype = type, .causal = is_causal                                                                   \
+    }
 
 /* ---- what agrees ---------------------------------------------------------------------------------------- */
 
