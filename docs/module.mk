@@ -8,7 +8,8 @@ MATHJAX         ?= /usr/share/javascript/mathjax
 docs_inner := $(addprefix cpu_ref/,npy_header.h threads.h tiled_kernel.h) \
     $(addprefix sim/,commands.h compare_table.h csv.h io_table.h options.h parse.h progress.h saving.h slots.h step_page.h \
         step_tally.h step_text.h table.h tensors.h verdict_text.h version.h) \
-    $(addprefix gpu/,commands.h device.h help.h nvml.h options.h reference.h registry.h spin.h tensors.h timing.h)
+    $(addprefix gpu/,checkup.h commands.h compare_element.h cublas_try.h device.h doctor.h exact_row.h fill.h help.h nvml.h \
+        options.h product.h reference.h registry.h soak.h soak_case.h soak_kernels.h spin.h tensors.h timing.h)
 # Sources that are there to be read.
 docs_read := $(wildcard cpu_ref/gold.c cpu_ref/online_softmax.c sim/schedules/*.c gpu/kernels/*.cu gpu/plugin_example.cu)
 

@@ -15,6 +15,7 @@ typedef struct tw_gpu_command {
     const char *full_name; /**< "tilewise-gpu bench" */
     const char *what;      /**< one line */
     bool needs_gpu;
+    unsigned groups; /**< of options: TW_GPU_GROUP_… */
 } tw_gpu_command;
 
 /** The i-th subcommand; NULL if there is none. */

@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* What the subcommands of help.c run, in the same order. */
-static tw_status (*const runs[])(tw_gpu_program *program) = {tw_gpu_list_command, tw_gpu_validate_command,
-                                                             tw_gpu_bench_command, tw_gpu_launch_command};
+static tw_status (*const runs[])(tw_gpu_program *program) = {
+    tw_gpu_list_command,  tw_gpu_doctor_command, tw_gpu_validate_command, tw_gpu_soak_command,
+    tw_gpu_bench_command, tw_gpu_ladder_command, tw_gpu_launch_command};
 
 /* The command line in one line, shortened if it is very long. */
 static void remember_command_line(tw_gpu_program *s, int argc, char **argv)
@@ -22,17 +23,43 @@ static void remember_command_line(tw_gpu_program *s, int argc, char **argv)
             *c = '?';
 }
 
-static tw_status run(tw_gpu_program *s, int index, int argc, char **argv)
+/* ---- sets: the command line, or every line of --cases -------------------------------------------------- */
+
+static tw_status make_set(tw_gpu_set *set, const tw_gpu_options *options)
+{
+    set->options = *options;
+    TW_TRY(tw_gpu_select(&set->selection, options->kernels));
+    return tw_gpu_problems(&set->problems, &set->num_problems, options);
+}
+
+static tw_status make_sets(tw_gpu_program *s, const tw_gpu_command *c, tw_gpu_line **lines, int argc,
+                           char **argv)
+{
+    int count = 1;
+    if (s->options.cases != NULL)
+        TW_TRY(tw_gpu_lines_read(lines, &count, s->options.cases, c->groups, c->full_name, argc, argv));
+    s->sets = calloc((size_t)count, sizeof *s->sets);
+    if (s->sets == NULL)
+        return tw_fail(TW_ENOMEM, "no memory for %d sets of cases", count);
+    s->num_sets = count;
+    for (int i = 0; i < count; i++)
+        TW_TRY(make_set(&s->sets[i], *lines != NULL ? &(*lines)[i].options : &s->options));
+    return TW_OK;
+}
+
+static void free_sets(tw_gpu_program *s)
+{
+    for (int i = 0; i < s->num_sets; i++)
+        free(s->sets[i].problems);
+    free(s->sets);
+    s->sets = NULL;
+}
+
+/* ---- running a subcommand ------------------------------------------------------------------------------- */
+
+static tw_status run(tw_gpu_program *s, int index)
 {
     const tw_gpu_command *c = tw_gpu_command_at(index);
-    bool help;
-    TW_TRY(tw_gpu_options_read(&s->options, &help, c->full_name, c->what, argc, argv));
-    if (help)
-        return TW_OK;
-    if (s->options.plugin != NULL)
-        TW_TRY(tw_gpu_load_plugin(s->options.plugin));
-    TW_TRY(tw_gpu_select(&s->selection, s->options.kernels));
-    TW_TRY(tw_gpu_problems(&s->problems, &s->num_problems, &s->options));
     if (c->needs_gpu) {
         TW_TRY(tw_gpu_device_open(&s->device));
         TW_CUDA_TRY(cudaStreamCreate(&s->stream));
@@ -40,6 +67,25 @@ static tw_status run(tw_gpu_program *s, int index, int argc, char **argv)
     }
     TW_TRY(runs[index](s));
     return tw_csv_commit(&s->csv);
+}
+
+/* Everything that a line says is looked at before the GPU is. */
+static tw_status read_and_run(tw_gpu_program *s, int index, int argc, char **argv)
+{
+    const tw_gpu_command *c = tw_gpu_command_at(index);
+    bool help;
+    tw_gpu_line *lines = NULL;
+    TW_TRY(tw_gpu_options_read(&s->options, &help, c->groups, c->full_name, c->what, argc, argv));
+    if (help)
+        return TW_OK;
+    if (s->options.plugin != NULL)
+        TW_TRY(tw_gpu_load_plugin(s->options.plugin));
+    tw_status status = make_sets(s, c, &lines, argc, argv);
+    if (status == TW_OK)
+        status = run(s, index);
+    tw_gpu_lines_free(lines, lines != NULL ? s->num_sets : 0);
+    free_sets(s);
+    return status;
 }
 
 static tw_status dispatch(tw_gpu_program *s, int argc, char **argv)
@@ -51,10 +97,9 @@ static tw_status dispatch(tw_gpu_program *s, int argc, char **argv)
     }
     TW_TRY(tw_gpu_command_find(&index, argv[1]));
     remember_command_line(s, argc, argv);
-    tw_status status = run(s, index, argc - 1, argv + 1);
+    tw_status status = read_and_run(s, index, argc - 1, argv + 1);
     tw_csv_discard(&s->csv);
     tw_gpu_options_free(&s->options);
-    free(s->problems);
     return status;
 }
 

@@ -161,14 +161,17 @@ static void stand_in(const char *folder, const char *recorded, const char *path)
 }
 
 /* Without a GPU: the options exist, and their values are accepted. */
-static void check_gpu_options(const char *folder, const char *recorded, const char *command, int argc,
-                              char **argv)
+static void check_gpu_options(const char *folder, const char *recorded, const char *command,
+                              const char *subcommand, int argc, char **argv)
 {
+    int index;
     tw_gpu_options options;
     tw_problem *problems = NULL;
     size_t num_problems;
     bool help;
-    tw_status status = tw_gpu_options_read(&options, &help, "tilewise-gpu", "test", argc, argv);
+    ck_assert_msg(tw_gpu_command_find(&index, subcommand) == TW_OK, "%s: %s", command, tw_error_message());
+    tw_status status = tw_gpu_options_read(&options, &help, tw_gpu_command_at(index)->groups, "tilewise-gpu",
+                                           "test", argc, argv);
     if (status == TW_OK)
         status = tw_gpu_problems(&problems, &num_problems, &options);
     ck_assert_msg(status == TW_OK, "%s: %s", command, tw_error_message());
@@ -183,12 +186,12 @@ static void check_gpu_options(const char *folder, const char *recorded, const ch
 static void check_gpu_program(const char *folder, const char *command)
 {
     char copy[600], *words[40];
-    int index;
     snprintf(copy, sizeof copy, "%.599s", strstr(command, "build/tilewise-gpu"));
     int count = words_of(words, 39, copy);
     ck_assert_int_ge(count, 2);
-    ck_assert_msg(tw_gpu_command_find(&index, words[1]) == TW_OK, "%s: %s", command, tw_error_message());
-    check_gpu_options(folder, "bench.csv", command, count - 1, words + 1);
+    char subcommand[32]; /* reading the options puts something else in its place */
+    snprintf(subcommand, sizeof subcommand, "%.31s", words[1]);
+    check_gpu_options(folder, "bench.csv", command, subcommand, count - 1, words + 1);
 }
 
 /* It hands on to `tilewise-gpu launch` what is not its own. */
@@ -198,7 +201,15 @@ static void check_counters(const char *folder, const char *command)
     snprintf(copy, sizeof copy, "%.599s", command);
     int count = words_of(words, 39, copy);
     ck_assert_msg(count > 3 && strcmp(words[1], "--program") == 0, "%s: --program comes first", command);
-    check_gpu_options(folder, "counters.csv", command, count - 2, words + 2);
+    check_gpu_options(folder, "counters.csv", command, "launch", count - 2, words + 2);
+}
+
+/* A script that needs a GPU: it is there, and says what it does. */
+static void check_help(const char *folder, const char *command)
+{
+    char line[100];
+    snprintf(line, sizeof line, "%.*s --help > /dev/null", (int)strcspn(command, " "), command);
+    must_work_in(folder, line);
 }
 
 /* The compiler's own check of its options, where it is installed. */
@@ -224,6 +235,7 @@ static const struct {
     {"mkdir ", must_work_in},
     {"cp ", must_work_in},
     {"gpu/counters.py ", check_counters},
+    {"gpu/peers.py ", check_help},
 };
 enum { NUM_PROGRAMS = sizeof programs / sizeof programs[0] };
 

@@ -13,7 +13,7 @@ static tw_status print_command_help(const char *name)
     bool help;
     TW_TRY(tw_gpu_command_find(&index, name));
     const tw_gpu_command *c = tw_gpu_command_at(index);
-    tw_status status = tw_gpu_options_read(&options, &help, c->full_name, c->what, 2, argv);
+    tw_status status = tw_gpu_options_read(&options, &help, c->groups, c->full_name, c->what, 2, argv);
     tw_gpu_options_free(&options);
     return status;
 }
