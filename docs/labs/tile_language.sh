@@ -29,14 +29,14 @@ for header in "$@"; do
     case $header in
     */tile_ops.h)
         wanted='typedef enum tw_tensor |typedef struct (tw_tile|tw_block|tw_emitter|tw_slot|tw_row_stats|tw_walk) '
-        wanted+='|@name Walks|^/\*\* Key tiles of which|@name Operations'
+        wanted+='|@name Walks|(^|\n)/\*\* Key tiles of which|@name Operations'
         ;;
-    */schedule_language.h) wanted='^#define load\(' ;;
+    */schedule_language.h) wanted='(^|\n)#define load\(' ;;
     *) wanted='(^|\n)typedef (struct|enum) ' ;;
     esac
     awk -v RS= -v wanted="$wanted" '$0 ~ wanted { print $0 "\n" }' "$header"
 done |
-    sed -E 's/ \(schedule_language\.h\)/, at the end/; s/@cond private/private/; /@endcond/d' |
+    sed -E 's/ \(schedule_language\.h\)/, at the end/; s/\/\*\* @cond private/\/* private/; /@(end)?cond/d' |
     sed -E '/tw_(load_part|convert_for_unit|as_agent|multicast|fits)\(/d' |
     sed -E '/^\/\*\* (A part of S or P|P is rounded|From here on|The next loads|Would a tile)/d'
 
