@@ -72,10 +72,12 @@ void tw_attention_rounded_row(double *o, const tw_problem *problem, const double
  *
  * dK and dV of a K/V head are the sums over the query heads that read it. A fully masked row adds nothing to any of
  * them, and its dQ is 0. Time O(14 · head_dim · pairs).
- * @param[out] dq      as q; untouched on error, like dk and dv
- * @param[out] dk, dv  as k
- * @param[in]  d_o     [batch, seqlen_q, num_heads, head_dim]
- * @param[in]  problem dtype is not looked at
+ * @param[out] dq       as q; untouched on error, like dk and dv
+ * @param[out] dk, dv   as k and v
+ * @param[in]  problem  dtype is not looked at
+ * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]; V has head_dim_v columns
+ * @param[in]  d_o      as O: [batch, seqlen_q, num_heads, head_dim_v]
  * @return TW_OK; as tw_problem_check(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_attention_backward_gold(double *dq, double *dk, double *dv,

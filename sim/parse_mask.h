@@ -36,10 +36,11 @@ typedef enum tw_block_pattern {
     TW_BLOCKS_RANDOM     /**< in each row of blocks a share of them, drawn by the seed */
 } tw_block_pattern;
 
+/** A pattern and its numbers. */
 typedef struct tw_block_choice {
-    tw_block_pattern pattern;
-    int reach, global; /**< in blocks */
-    double share;      /**< from above 0 to 1 */
+    tw_block_pattern pattern; /**< the next three are those of local and of random */
+    int reach, global;        /**< in blocks */
+    double share;             /**< from above 0 to 1 */
 } tw_block_choice;
 
 /** `butterfly`, `local:2` or `local:2,1`, `random:0.25`; anything else is a file's name. */

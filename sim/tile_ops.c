@@ -258,13 +258,13 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k)
     return s;
 }
 
-/* O += P V: P has O's rows and as many columns as V has rows; O is as wide as V. */
 /* The first columns of K are V. */
 static bool is_latent(const tw_emitter *e, const tw_slot_info *v)
 {
     return e->problem->v_in_k && v->tensor == TW_K;
 }
 
+/* O += P V: P has O's rows and as many columns as V has rows; O is as wide as V, or narrower where K is V. */
 static void check_product(tw_emitter *e, const tw_slot_info *o, const tw_slot_info *p, const tw_slot_info *v)
 {
     char sizes[160];

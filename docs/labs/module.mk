@@ -49,7 +49,7 @@ endif
 # Lab 3's students read the tile language as one header.
 lab_headers_3 := $(build)/labs/lab3/tile_language.h
 $(build)/labs/lab3/tile_language.h: cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/masks.h cpu_ref/score_mods.h cpu_ref/problem.h \
-    cpu_ref/tile_map.h sim/tiling.h sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/tile_language.sh
+    sim/tiling.h sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/tile_language.sh
 	@mkdir -p $(@D)
 	@docs/labs/tile_language.sh $(filter %.h,$^) > $@
 $(build)/labs/obj/tests/labs/lab3/record.o: lab_more = -I$(build)/labs/lab3
