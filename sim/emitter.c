@@ -74,6 +74,8 @@ tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows)
     int64_t seen_by_all = tw_problem_keys_seen(e->problem, (int)rows.row0); /* the first row sees least */
     tw_walk walk = walk_over(e, e->problem->seqlen_k, block, 0, ceil_div(keys_seen_by_any(e, rows), block));
     walk.uniform_end = min64(walk.uniform_end, seen_by_all / block);
+    /* Sums do not depend on the order, and runs of equal tiles are found going forward. */
+    walk.backward = !e->backend->merges && tw_kv_order_is_backward(e->tiling->kv_order, rows.index);
     return walk;
 }
 
@@ -100,7 +102,8 @@ bool tw_step(tw_walk *walk)
     e->times = walk->outer_times;
     if (walk->next >= walk->end || e->status != TW_OK)
         return false;
-    walk->tile = tile_at(walk->next, walk->block, walk->length);
+    int64_t index = walk->backward ? walk->first + walk->end - 1 - walk->next : walk->next;
+    walk->tile = tile_at(index, walk->block, walk->length);
     walk->is_first = walk->next == walk->first;
     walk->is_last = walk->next == walk->end - 1;
     int64_t last_alone = walk->end - 1;
@@ -197,8 +200,8 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
 }
 
-/* All blocks of one head of one batch element; `heads` of them are alike. */
-static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads)
+/* Head 0 of batch element 0, blocks ascending; `heads` of them are alike. */
+static tw_status run_head(tw_emitter *e, int64_t heads)
 {
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     for (int64_t j = 0; j < cols.count;) {
@@ -206,7 +209,7 @@ static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads)
         for (int64_t i = 0; i < rows.count;) {
             tw_tile tile_i = grid_tile(e, &rows, i);
             e->times = heads * tile_i.run * tile_j.run;
-            TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
+            TW_TRY(run_block(e, (tw_block){.i = tile_i, .j = tile_j}));
             i += tile_i.run;
         }
         j += tile_j.run;
@@ -214,21 +217,38 @@ static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads)
     return TW_OK;
 }
 
-static tw_status run_heads(tw_emitter *e)
+/* Every block, in the order asked for. */
+static tw_status run_grid(tw_emitter *e)
+{
+    const tw_problem *p = e->problem;
+    axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
+    int64_t tiles = rows.count * cols.count;
+    tw_order order = e->tiling->order != TW_ORDER_OWN ? e->tiling->order : e->launch->order;
+    for (int64_t n = 0; n < tiles * p->num_heads * p->batch; n++) {
+        tw_grid_place place = tw_order_place(order, n % (tiles * p->num_heads), tiles, p->num_heads,
+                                             p->causal);
+        tw_block b = {.batch = (int)(n / (tiles * p->num_heads)),
+                      .head = (int)place.head,
+                      .i = grid_tile(e, &rows, place.tile % rows.count),
+                      .j = grid_tile(e, &cols, place.tile / rows.count)};
+        e->times = 1;
+        TW_TRY(run_block(e, b));
+    }
+    return TW_OK;
+}
+
+static tw_status run_blocks(tw_emitter *e)
 {
     if (e->backend->merges) /* heads and batch elements are all alike */
-        return run_head(e, 0, 0, (int64_t)e->problem->num_heads * e->problem->batch);
-    for (int batch = 0; batch < e->problem->batch; batch++)
-        for (int head = 0; head < e->problem->num_heads; head++)
-            TW_TRY(run_head(e, batch, head, 1));
-    return TW_OK;
+        return run_head(e, (int64_t)e->problem->num_heads * e->problem->batch);
+    return e->backend->one_head ? run_head(e, 1) : run_grid(e);
 }
 
 static tw_status run_launch(tw_emitter *e)
 {
     if (e->backend->begin_launch)
         TW_TRY(e->backend->begin_launch(e->self, e->launch));
-    TW_TRY(run_heads(e));
+    TW_TRY(run_blocks(e));
     return e->backend->end_launch ? e->backend->end_launch(e->self, e) : TW_OK;
 }
 
@@ -239,12 +259,22 @@ static tw_status check_block(const char *name, int value)
     return TW_OK;
 }
 
+static tw_status check_orders(const tw_tiling *tiling)
+{
+    if ((unsigned)tiling->order >= TW_NUM_ORDERS || (unsigned)tiling->kv_order >= TW_NUM_KV_ORDERS)
+        return tw_fail(TW_EINVAL,
+                       "order is %d and kv_order is %d, they must be of enum tw_order and tw_kv_order",
+                       (int)tiling->order, (int)tiling->kv_order);
+    return TW_OK;
+}
+
 tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling,
                   const tw_machine *machine, const tw_backend *backend, void *self)
 {
     TW_TRY(tw_problem_check(problem));
     TW_TRY(check_block("block_m", tiling->block_m));
     TW_TRY(check_block("block_n", tiling->block_n));
+    TW_TRY(check_orders(tiling));
     tw_emitter e = {.problem = problem,
                     .tiling = tiling,
                     .machine = machine,

@@ -151,6 +151,9 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
         return tw_fail(TW_EFORMAT, "machine '%s' has no smem_bytes, it must say how much fits on chip", name);
     if (r->machine.kind == TW_MACHINE_GPU && r->machine.register_bytes_per_sm < 1)
         return tw_fail(TW_EFORMAT, "machine '%s' has no register_bytes_per_sm, a gpu must have it", name);
+    if (r->machine.l2_sides > 2 || r->machine.l2_sides != floor(r->machine.l2_sides))
+        return tw_fail(TW_EFORMAT, "machine '%s' has %g l2_sides, it must be 1 or 2", name,
+                       r->machine.l2_sides);
     *machine = r->machine;
     return TW_OK;
 }

@@ -160,11 +160,6 @@ typedef enum tw_axis {
     TW_AXIS_K_TILES  /**< key rows, block_n at a time */
 } tw_axis;
 
-/** In which order blocks are handed out. */
-typedef enum tw_order {
-    TW_ORDER_LINEAR /**< tiles fastest, then heads, then batch; ascending */
-} tw_order;
-
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
     const char *name;
@@ -173,7 +168,7 @@ typedef struct tw_launch {
     bool
         blocks_differ; /**< a block's work depends on where its tile lies under a mask, not on its size alone */
     unsigned reads, writes; /**< TW_SET()s of tensors */
-    tw_order order;
+    tw_order order;         /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
 } tw_launch;
 
 #define TW_MAX_LAUNCHES 4
@@ -200,6 +195,8 @@ typedef struct tw_schedule {
 /** What reads the stream. */
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
+    bool
+        one_head; /**< visits the blocks of head 0 of batch element 0 alone, tiles ascending; the others are alike */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
     tw_status (*op)(void *self, const tw_emitter *e, const tw_op *op);
     tw_status (*end_block)(void *self, const tw_emitter *e); /**< its slots are released, its peaks known */
@@ -247,12 +244,13 @@ typedef struct tw_walk {
     tw_emitter *e;
     int64_t first, next, end;           /* tile indices */
     int64_t uniform_begin, uniform_end; /* tiles in between are equal to each other */
+    bool backward;                      /* from tile end - 1 to tile first */
     int64_t length;                     /* of the axis, in rows */
     int block;                          /* rows of a tile */
     int64_t outer_times;
 } tw_walk;
 
-/** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
+/** Key tiles of which at least one of the query rows `rows` sees something, in the tiling's kv_order. */
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
 /** All key tiles, whatever the mask says: equal tiles are taken together although it may cut one and not another. */
 tw_walk tw_walk_all_keys(tw_emitter *e);

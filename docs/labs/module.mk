@@ -46,7 +46,7 @@ else
 endif
 # Lab 3's students read the tile language as one header.
 lab_headers_3 := $(build)/labs/lab3/tile_language.h
-$(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dtype.h cpu_ref/problem.h sim/machine.h sim/tiling.h \
+$(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dtype.h cpu_ref/problem.h sim/machine.h sim/order.h sim/tiling.h \
     sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/module.mk
 	@mkdir -p $(@D)
 	@{ echo '/* The tile language of Tilewise: everything that a schedule needs to know, in one file. */'; \
