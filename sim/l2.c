@@ -1,6 +1,8 @@
 /* A cache of one or two sides. Units are numbered without gaps, so every question is an array lookup. */
 #include "l2.h"
 
+#include "draw.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,7 +129,7 @@ tw_status tw_l2_create(tw_l2 **out, const tw_l2_shape *shape, int32_t num_units,
     if (l2) {
         l2->shape = *shape;
         l2->num_units = num_units;
-        l2->random = seed * 2 + 1;
+        l2->random = tw_draw_from(seed);
     }
     if (!l2 || !allocate(l2, unit_bytes)) {
         tw_l2_free(l2);
@@ -177,13 +179,6 @@ static int32_t *place_of(tw_l2 *l2, int which, int32_t unit)
     return &l2->place[(int64_t)unit * l2->shape.sides + which];
 }
 
-/* A number below `below`, by Knuth's linear congruence; its high bits are the random ones. */
-static int32_t draw(tw_l2 *l2, int32_t below)
-{
-    l2->random = l2->random * 6364136223846793005u + 1442695040888963407u;
-    return (int32_t)((l2->random >> 32) * (uint64_t)below >> 32);
-}
-
 static void clean(tw_l2 *l2, int32_t unit)
 {
     side *home = &l2->sides[home_of(l2, unit)];
@@ -204,9 +199,9 @@ static int32_t choose_victim(tw_l2 *l2, int which)
     const side *s = &l2->sides[which];
     if (l2->shape.victims == 0)
         return *place_of(l2, which, s->by_use.oldest);
-    int32_t oldest = draw(l2, s->count);
+    int32_t oldest = tw_draw_below(&l2->random, s->count);
     for (int i = 1; i < l2->shape.victims; i++) {
-        int32_t other = draw(l2, s->count);
+        int32_t other = tw_draw_below(&l2->random, s->count);
         if (s->residents[other].used_at < s->residents[oldest].used_at)
             oldest = other;
     }

@@ -58,7 +58,9 @@ typedef enum tw_machine_kind {
     X(start_stagger_cycles, "the first blocks start within so long")                                         \
     X(tile_pace, "share of its roofline rate at which a tile is worked through; 0: all of it")               \
     X(drift_one_block, "spread of the SMs' speeds, largest minus smallest over mean, one block an SM")       \
-    X(drift_more_blocks, "the same of blocks that share an SM")
+    X(drift_more_blocks, "the same of blocks that share an SM")                                              \
+    X(profiler_dirty_bytes, "what a profiler that empties the L2 leaves dirty in it: HBM writes of "         \
+                            "nobody's")
 
 /** Where a number comes from. */
 typedef struct tw_machine_source {
