@@ -12,6 +12,9 @@ static const struct {
     const char *what;
 } commands[] = {
     {"io", tw_cmd_io, "bytes per memory level, FLOPs and exponentials of an algorithm, counted"},
+    {"cache", tw_cmd_cache,
+     "all loads and stores replayed through the L2: hits, kinds of misses, HBM traffic"},
+    {"orders", tw_cmd_orders, "ranks the orders in which blocks can run, by what HBM sees"},
     {"run", tw_cmd_run, "executes an algorithm tile by tile, and compares the result with exact attention"},
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
     {"compare", tw_cmd_compare, "predictions beside measurements"},
