@@ -3,13 +3,14 @@
 
 #include "draw.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A unit that is in a side, and when it was last used. */
 typedef struct resident {
     int32_t unit;
-    uint64_t used_at;
+    uint32_t used_at;
 } resident;
 
 /* Neighbours in a doubly linked list of units; −1 at its ends. */
@@ -17,15 +18,24 @@ typedef struct link {
     int32_t before, behind;
 } link;
 
-/* A list of units, oldest first. `links` has one element a unit. */
+/* What is known of one unit, side by side in memory: an access looks at all of it. */
+typedef struct unit_state {
+    int32_t place[2];  /* in each side: index into residents; −1 if not there */
+    link by_dirty_age; /* among the dirty units of its home */
+    uint32_t bytes;
+    bool dirty;
+} unit_state;
+
+/* A list of units, oldest first. Unit u's link is `stride` · u bytes behind that of unit 0. */
 typedef struct unit_list {
-    link *links;
+    char *links;
+    size_t stride;
     int32_t oldest, newest;
 } unit_list;
 
 typedef struct side {
     int64_t bytes;
-    int32_t count, room;
+    int32_t count;
     resident *residents;    /* in no order: a victim's place is taken by the last */
     unit_list by_use;       /* exact LRU only: links is NULL otherwise */
     int64_t dirty_bytes;    /* of units whose home is here */
@@ -35,22 +45,26 @@ typedef struct side {
 struct tw_l2 {
     tw_l2_shape shape;
     int32_t num_units;
-    uint32_t *unit_bytes;
-    int32_t *place; /* [unit · sides + side]: index into residents; −1 if not there */
-    bool *dirty;
-    link *dirty_links; /* of both sides' lists: a unit has one home */
+    unit_state *units;
+    link *by_use[2]; /* exact LRU only: each side's list by use */
     side sides[2];
-    uint64_t now, random;
+    uint32_t now; /* accesses so far, but see make_past_older() */
+    uint64_t random;
     tw_l2_traffic traffic;
 };
 
 /* ---- lists ---------------------------------------------------------------------------------------------- */
 
+static link *link_of(const unit_list *list, int32_t unit)
+{
+    return (link *)(void *)(list->links + list->stride * (size_t)unit);
+}
+
 static void list_append(unit_list *list, int32_t unit)
 {
-    list->links[unit] = (link){.before = list->newest, .behind = -1};
+    *link_of(list, unit) = (link){.before = list->newest, .behind = -1};
     if (list->newest >= 0)
-        list->links[list->newest].behind = unit;
+        link_of(list, list->newest)->behind = unit;
     else
         list->oldest = unit;
     list->newest = unit;
@@ -58,13 +72,13 @@ static void list_append(unit_list *list, int32_t unit)
 
 static void list_remove(unit_list *list, int32_t unit)
 {
-    link l = list->links[unit];
+    link l = *link_of(list, unit);
     if (l.before >= 0)
-        list->links[l.before].behind = l.behind;
+        link_of(list, l.before)->behind = l.behind;
     else
         list->oldest = l.behind;
     if (l.behind >= 0)
-        list->links[l.behind].before = l.before;
+        link_of(list, l.behind)->before = l.before;
     else
         list->newest = l.before;
 }
@@ -87,38 +101,32 @@ static tw_status check_shape(const tw_l2_shape *s, int32_t num_units, const uint
 }
 
 /* No more units can be in a side than there are, and than fit of the smallest. */
-static size_t most_residents(const tw_l2 *l2)
+static size_t most_residents(const tw_l2_shape *shape, int32_t num_units, const uint32_t *unit_bytes)
 {
     uint32_t smallest = UINT32_MAX;
-    for (int32_t u = 0; u < l2->num_units; u++)
-        smallest = l2->unit_bytes[u] < smallest ? l2->unit_bytes[u] : smallest;
-    int64_t fitting = l2->shape.side_bytes / (smallest);
-    return (size_t)(fitting < l2->num_units ? fitting : l2->num_units) + 1;
-}
-
-static bool allocate_side(tw_l2 *l2, side *s)
-{
-    bool exact = l2->shape.victims == 0;
-    s->residents = malloc(most_residents(l2) * sizeof *s->residents);
-    s->dirty_by_age.links = l2->dirty_links;
-    s->by_use.links = exact ? malloc(((size_t)l2->num_units + 1) * sizeof(link)) : NULL;
-    return s->residents && (s->by_use.links || !exact);
+    for (int32_t u = 0; u < num_units; u++)
+        smallest = unit_bytes[u] < smallest ? unit_bytes[u] : smallest;
+    int64_t fitting = shape->side_bytes / smallest;
+    return (size_t)(fitting < num_units ? fitting : num_units) + 1;
 }
 
 static bool allocate(tw_l2 *l2, const uint32_t *unit_bytes)
 {
-    size_t n = (size_t)l2->num_units + 1;
-    l2->unit_bytes = malloc(n * sizeof *l2->unit_bytes);
-    l2->place = malloc(n * (size_t)l2->shape.sides * sizeof *l2->place);
-    l2->dirty = malloc(n * sizeof *l2->dirty);
-    l2->dirty_links = malloc(n * sizeof *l2->dirty_links);
-    if (!l2->unit_bytes || !l2->place || !l2->dirty || !l2->dirty_links)
-        return false;
-    memcpy(l2->unit_bytes, unit_bytes, (n - 1) * sizeof *l2->unit_bytes);
-    for (int s = 0; s < l2->shape.sides; s++)
-        if (!allocate_side(l2, &l2->sides[s]))
-            return false;
-    return true;
+    size_t n = (size_t)l2->num_units + 1, most = most_residents(&l2->shape, l2->num_units, unit_bytes);
+    bool exact = l2->shape.victims == 0, enough = true;
+    l2->units = calloc(n, sizeof *l2->units);
+    for (int i = 0; i < l2->shape.sides; i++) {
+        side *s = &l2->sides[i];
+        s->residents = malloc(most * sizeof *s->residents);
+        l2->by_use[i] = exact ? malloc(n * sizeof(link)) : NULL;
+        enough = enough && s->residents && (l2->by_use[i] || !exact);
+        s->by_use = (unit_list){.links = (char *)l2->by_use[i], .stride = sizeof(link)};
+        s->dirty_by_age = (unit_list){.links = (char *)l2->units + offsetof(unit_state, by_dirty_age),
+                                      .stride = sizeof(unit_state)};
+    }
+    for (int32_t u = 0; l2->units && u < l2->num_units; u++)
+        l2->units[u].bytes = unit_bytes[u];
+    return l2->units && enough;
 }
 
 tw_status tw_l2_create(tw_l2 **out, const tw_l2_shape *shape, int32_t num_units, const uint32_t *unit_bytes,
@@ -144,21 +152,20 @@ void tw_l2_free(tw_l2 *l2)
 {
     if (!l2)
         return;
-    for (int s = 0; s < 2; s++) {
-        free(l2->sides[s].residents);
-        free(l2->sides[s].by_use.links);
+    for (int i = 0; i < 2; i++) {
+        free(l2->sides[i].residents);
+        free(l2->by_use[i]);
     }
-    free(l2->unit_bytes);
-    free(l2->place);
-    free(l2->dirty);
-    free(l2->dirty_links);
+    free(l2->units);
     free(l2);
 }
 
 void tw_l2_flush(tw_l2 *l2)
 {
-    memset(l2->place, -1, (size_t)l2->num_units * (size_t)l2->shape.sides * sizeof *l2->place);
-    memset(l2->dirty, 0, (size_t)l2->num_units * sizeof *l2->dirty);
+    for (int32_t u = 0; u < l2->num_units; u++) {
+        l2->units[u].place[0] = l2->units[u].place[1] = -1;
+        l2->units[u].dirty = false;
+    }
     for (int i = 0; i < l2->shape.sides; i++) {
         side *s = &l2->sides[i];
         s->bytes = s->dirty_bytes = s->count = 0;
@@ -174,23 +181,13 @@ static int home_of(const tw_l2 *l2, int32_t unit)
     return l2->shape.sides == 2 ? unit & 1 : 0;
 }
 
-static int32_t *place_of(tw_l2 *l2, int which, int32_t unit)
-{
-    return &l2->place[(int64_t)unit * l2->shape.sides + which];
-}
-
-static void clean(tw_l2 *l2, int32_t unit)
-{
-    side *home = &l2->sides[home_of(l2, unit)];
-    l2->dirty[unit] = false;
-    home->dirty_bytes -= l2->unit_bytes[unit];
-    list_remove(&home->dirty_by_age, unit);
-}
-
 static void write_back(tw_l2 *l2, int32_t unit)
 {
-    clean(l2, unit);
-    l2->traffic.hbm_write_bytes += l2->unit_bytes[unit];
+    side *home = &l2->sides[home_of(l2, unit)];
+    l2->units[unit].dirty = false;
+    home->dirty_bytes -= l2->units[unit].bytes;
+    list_remove(&home->dirty_by_age, unit);
+    l2->traffic.hbm_write_bytes += l2->units[unit].bytes;
 }
 
 /* Index of the resident that has to go. */
@@ -198,7 +195,7 @@ static int32_t choose_victim(tw_l2 *l2, int which)
 {
     const side *s = &l2->sides[which];
     if (l2->shape.victims == 0)
-        return *place_of(l2, which, s->by_use.oldest);
+        return l2->units[s->by_use.oldest].place[which];
     int32_t oldest = tw_draw_below(&l2->random, s->count);
     for (int i = 1; i < l2->shape.victims; i++) {
         int32_t other = tw_draw_below(&l2->random, s->count);
@@ -212,12 +209,12 @@ static void drop(tw_l2 *l2, int which, int32_t index)
 {
     side *s = &l2->sides[which];
     int32_t unit = s->residents[index].unit;
-    if (l2->dirty[unit] && home_of(l2, unit) == which)
+    if (l2->units[unit].dirty && home_of(l2, unit) == which)
         write_back(l2, unit);
-    s->bytes -= l2->unit_bytes[unit];
+    s->bytes -= l2->units[unit].bytes;
     s->residents[index] = s->residents[--s->count];
-    *place_of(l2, which, s->residents[index].unit) = index;
-    *place_of(l2, which, unit) = -1;
+    l2->units[s->residents[index].unit].place[which] = index;
+    l2->units[unit].place[which] = -1;
     if (s->by_use.links)
         list_remove(&s->by_use, unit);
 }
@@ -225,11 +222,11 @@ static void drop(tw_l2 *l2, int which, int32_t index)
 static void insert(tw_l2 *l2, int which, int32_t unit)
 {
     side *s = &l2->sides[which];
-    while (s->bytes + l2->unit_bytes[unit] > l2->shape.side_bytes)
+    while (s->bytes + l2->units[unit].bytes > l2->shape.side_bytes)
         drop(l2, which, choose_victim(l2, which));
-    *place_of(l2, which, unit) = s->count;
+    l2->units[unit].place[which] = s->count;
     s->residents[s->count++] = (resident){.unit = unit, .used_at = l2->now};
-    s->bytes += l2->unit_bytes[unit];
+    s->bytes += l2->units[unit].bytes;
     if (s->by_use.links)
         list_append(&s->by_use, unit);
 }
@@ -238,7 +235,7 @@ static void insert(tw_l2 *l2, int which, int32_t unit)
 static bool refresh(tw_l2 *l2, int which, int32_t unit)
 {
     side *s = &l2->sides[which];
-    int32_t index = *place_of(l2, which, unit);
+    int32_t index = l2->units[unit].place[which];
     if (index < 0)
         return false;
     s->residents[index].used_at = l2->now;
@@ -255,13 +252,31 @@ static void refresh_or_insert(tw_l2 *l2, int which, int32_t unit)
         insert(l2, which, unit);
 }
 
+/* Time has 32 bits: before it runs out, all that is long past becomes equally old. */
+static void make_past_older(tw_l2 *l2)
+{
+    const uint32_t long_past = UINT32_C(1) << 31;
+    for (int i = 0; i < l2->shape.sides; i++)
+        for (int32_t n = 0; n < l2->sides[i].count; n++) {
+            uint32_t *used_at = &l2->sides[i].residents[n].used_at;
+            *used_at = *used_at > long_past ? *used_at - long_past : 0;
+        }
+    l2->now -= long_past;
+}
+
+static void advance(tw_l2 *l2)
+{
+    if (++l2->now == UINT32_MAX)
+        make_past_older(l2);
+}
+
 /* ---- accesses ------------------------------------------------------------------------------------------- */
 
 tw_l2_found tw_l2_read(tw_l2 *l2, int which, int32_t unit)
 {
-    int64_t bytes = l2->unit_bytes[unit];
+    int64_t bytes = l2->units[unit].bytes;
     int home = home_of(l2, unit);
-    l2->now++;
+    advance(l2);
     l2->traffic.read_request_bytes += bytes;
     if (refresh(l2, which, unit)) {
         l2->traffic.near_hit_bytes += bytes;
@@ -289,13 +304,13 @@ static void limit_dirty(tw_l2 *l2, side *home)
 
 void tw_l2_write(tw_l2 *l2, int which, int32_t unit)
 {
-    int64_t bytes = l2->unit_bytes[unit];
+    int64_t bytes = l2->units[unit].bytes;
     int home = home_of(l2, unit);
-    l2->now++;
+    advance(l2);
     l2->traffic.write_request_bytes += bytes;
     refresh_or_insert(l2, home, unit);
-    if (!l2->dirty[unit]) {
-        l2->dirty[unit] = true;
+    if (!l2->units[unit].dirty) {
+        l2->units[unit].dirty = true;
         l2->sides[home].dirty_bytes += bytes;
         list_append(&l2->sides[home].dirty_by_age, unit);
         limit_dirty(l2, &l2->sides[home]);

@@ -20,6 +20,9 @@ $(build)/gen/machine_files.inc: $(machine_files) sim/module.mk
 $(build)/obj/sim/machine.o: $(build)/gen/machine_files.inc
 $(build)/obj/sim/machine.o: object_cflags = -I$(build)/gen
 
+# A multiplication and an addition are to be one instruction there.
+$(build)/obj/sim/cpu_probe.o: object_cflags = -ffp-contract=fast
+
 # So are the page of `tilewise step --html` and the schedules that it shows.
 step_files := $(sort $(wildcard sim/page/page.* sim/schedules/*.c))
 $(build)/gen/step_files.inc: $(step_files) sim/module.mk

@@ -3,10 +3,16 @@
 
 #include <stdlib.h>
 
-/* A unit of fewer bytes than this is made taller, where that keeps it within a tile. */
-#define LEAST_CHUNK_BYTES 8192
-#define MOST_UNITS        (1 << 28)
-#define FOREIGN_BYTES     4096
+/*
+ * A chunk of fewer bytes than this is made taller, where that keeps it within a tile. S and P, where they are many
+ * times larger than the L2, stream through it: there four tiles are one, and the replay takes a third of the time.
+ */
+#define LEAST_CHUNK_BYTES  16384
+#define STREAM_CHUNK_BYTES 65536
+#define STREAM_TILES       4
+#define STREAM_L2S         8
+#define MOST_UNITS         (1 << 28)
+#define FOREIGN_BYTES      4096
 
 /* The smallest tile of each tensor over all launches; 0 where none touches it. */
 typedef struct survey {
@@ -59,21 +65,31 @@ static int64_t ceil_div(int64_t a, int64_t b)
 }
 
 /* Rows of a chunk: whole tiles of the smallest kind, as many as make it large enough, within `tallest`. */
-static int chunk_rows(int tile_rows, int64_t row_bytes, int tallest, int64_t length)
+static int chunk_rows(int tile_rows, int64_t row_bytes, int tallest, int64_t least_bytes, int64_t length)
 {
     int64_t rows = tile_rows;
-    while (rows * row_bytes < LEAST_CHUNK_BYTES && rows + tile_rows <= tallest && rows < length)
+    while (rows * row_bytes < least_bytes && rows + tile_rows <= tallest && rows < length)
         rows += tile_rows;
     return (int)(rows < length ? rows : length);
 }
 
-static tw_tensor_units cut(const tw_tensor_shape *shape, int tile_rows, int tile_cols,
+static bool streams(const tw_tensor_shape *shape, int tile_cols, const tw_problem *p,
+                    const tw_machine *machine)
+{
+    double bytes = (double)shape->rows * (double)shape->cols * shape->heads * p->batch *
+                   tw_dtype_bytes(shape->dtype);
+    return tile_cols < shape->cols && bytes > STREAM_L2S * machine->l2_bytes;
+}
+
+static tw_tensor_units cut(const tw_tensor_shape *shape, int tile_rows, int tile_cols, const tw_problem *p,
                            const tw_tiling *tiling, const tw_machine *machine, int sides)
 {
     int tallest = tiling->block_m > tiling->block_n ? tiling->block_m : tiling->block_n;
     int64_t row_bytes = (int64_t)tile_cols * tw_dtype_bytes(shape->dtype);
+    bool coarse = streams(shape, tile_cols, p, machine);
     tw_tensor_units t = {.heads = shape->heads, .cols = tile_cols};
-    t.rows = chunk_rows(tile_rows, row_bytes, tallest, shape->rows);
+    t.rows = chunk_rows(tile_rows, row_bytes, coarse ? STREAM_TILES * tallest : tallest,
+                        coarse ? STREAM_CHUNK_BYTES : LEAST_CHUNK_BYTES, shape->rows);
     t.row_chunks = (int32_t)ceil_div(shape->rows, t.rows);
     t.col_chunks = (int32_t)ceil_div(shape->cols, t.cols);
     t.halves = sides == 2 && (double)(t.rows * row_bytes) >= 2 * machine->l2_page_bytes ? 2 : 1;
@@ -142,7 +158,7 @@ tw_status tw_units_create(tw_units *units, tw_launch_peaks peaks[TW_MAX_LAUNCHES
     for (int i = 0; i < TW_NUM_TENSORS; i++) {
         tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)i, problem);
         if (s.rows[i] > 0)
-            u.of[i] = cut(&shape, s.rows[i], s.cols[i], tiling, machine, sides);
+            u.of[i] = cut(&shape, s.rows[i], s.cols[i], problem, tiling, machine, sides);
     }
     TW_TRY(number(&u, problem, machine));
     TW_TRY(fill(&u, problem));
