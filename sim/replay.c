@@ -7,6 +7,7 @@
 
 /* A place on an SM that runs one block after the other. */
 typedef struct worker {
+    double at;       /* cycles since the launch began, when its next step is due */
     int side;        /* of the L2 that its SM is near to */
     double slowness; /* cycles for a cycle of work */
     int64_t block;   /* number of the block that it runs; −1: it has none */
@@ -14,11 +15,10 @@ typedef struct worker {
     int32_t base[TW_NUM_TENSORS]; /* first unit of each tensor for the block's head */
 } worker;
 
-/* When a worker's next step is due. */
-typedef struct due {
-    double at;
-    int32_t worker;
-} due;
+/* When a worker's next step is due, in quarters of a cycle, and below that its number: earlier ones are smaller. */
+typedef uint64_t due;
+#define WORKER_BITS  16
+#define MOST_WORKERS (1 << WORKER_BITS)
 
 typedef struct player {
     const tw_replay *replay;
@@ -35,9 +35,9 @@ typedef struct player {
 
 /* ---- the queue ------------------------------------------------------------------------------------------ */
 
-static bool is_earlier(const due *a, const due *b)
+static due due_of(const player *p, const worker *w)
 {
-    return a->at < b->at || (a->at == b->at && a->worker < b->worker);
+    return (due)(w->at * 4.0) << WORKER_BITS | (due)(w - p->workers);
 }
 
 /* The first in the queue may be due later than others: it goes to where it belongs. */
@@ -46,9 +46,9 @@ static void settle_first(player *p)
     due moved = p->queue[0];
     int hole = 0;
     for (int child; (child = 2 * hole + 1) < p->queue_length; hole = child) {
-        if (child + 1 < p->queue_length && is_earlier(&p->queue[child + 1], &p->queue[child]))
+        if (child + 1 < p->queue_length && p->queue[child + 1] < p->queue[child])
             child++;
-        if (!is_earlier(&p->queue[child], &moved))
+        if (moved <= p->queue[child])
             break;
         p->queue[hole] = p->queue[child];
     }
@@ -57,8 +57,8 @@ static void settle_first(player *p)
 
 static int by_time(const void *a, const void *b)
 {
-    const due *x = a, *y = b;
-    return is_earlier(x, y) ? -1 : is_earlier(y, x);
+    due x = *(const due *)a, y = *(const due *)b;
+    return (x > y) - (x < y);
 }
 
 /* ---- accesses ------------------------------------------------------------------------------------------- */
@@ -159,25 +159,24 @@ static void report_progress(const player *p, int64_t done)
                     p->replay->share_begin + p->replay->share * (double)done / (double)p->num_blocks);
 }
 
-/* One turn of the worker in front: a step, or a block's end and the next one's beginning. False: it has finished. */
-static bool take_turn(player *p, due *front, int64_t *done)
+/* One turn of a worker: a step, or a block's end and the next one's beginning. False: it has finished. */
+static bool take_turn(player *p, worker *w, int64_t *done)
 {
-    worker *w = &p->workers[front->worker];
     const tw_machine *m = p->replay->machine;
     double cycles;
     if (w->step < w->step_end && play(p, w, &cycles)) {
-        front->at += cycles;
+        w->at += cycles;
         return true;
     }
     if (w->block >= 0) {
-        front->at += m->block_end_cycles;
+        w->at += m->block_end_cycles;
         report_progress(p, ++*done);
     }
     int64_t n = next_block(p, w);
     if (n >= p->num_blocks)
         return false;
     enter_block(p, w, n);
-    front->at += m->block_begin_cycles;
+    w->at += m->block_begin_cycles;
     return true;
 }
 
@@ -185,8 +184,8 @@ static void run(player *p)
 {
     int64_t done = 0;
     while (p->queue_length > 0) {
-        if (!take_turn(p, &p->queue[0], &done))
-            p->queue[0] = p->queue[--p->queue_length];
+        worker *w = &p->workers[p->queue[0] & ((1 << WORKER_BITS) - 1)];
+        p->queue[0] = take_turn(p, w, &done) ? due_of(p, w) : p->queue[--p->queue_length];
         settle_first(p);
     }
 }
@@ -200,8 +199,11 @@ static void place_workers(player *p, int blocks_per_sm, int sides)
     int sms = m->num_sms >= 1 ? (int)m->num_sms : 1;
     for (int i = 0; i < p->num_workers; i++) {
         double speed = 1.0 + drift * (tw_draw_unit(&random) - 0.5);
-        p->workers[i] = (worker){.side = i % sms % sides, .slowness = blocks_per_sm / speed, .block = -1};
-        p->queue[i] = (due){.at = m->start_stagger_cycles * tw_draw_unit(&random), .worker = i};
+        p->workers[i] = (worker){.at = m->start_stagger_cycles * tw_draw_unit(&random),
+                                 .side = i % sms % sides,
+                                 .slowness = blocks_per_sm / speed,
+                                 .block = -1};
+        p->queue[i] = due_of(p, &p->workers[i]);
     }
     p->queue_length = p->num_workers;
     qsort(p->queue, (size_t)p->queue_length, sizeof *p->queue, by_time);
@@ -212,6 +214,7 @@ static int number_of_workers(const player *p, int blocks_per_sm)
     double sms = p->replay->machine->num_sms >= 1 ? p->replay->machine->num_sms : 1;
     double workers = p->replay->options->num_workers > 0 ? p->replay->options->num_workers
                                                          : sms * blocks_per_sm;
+    workers = workers < MOST_WORKERS ? workers : MOST_WORKERS;
     return (int)(workers < (double)p->num_blocks ? workers : (double)p->num_blocks);
 }
 
