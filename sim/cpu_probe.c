@@ -218,20 +218,32 @@ static double seconds_of(work *w, loop body, int64_t rounds)
     return now() - begin;
 }
 
-/* Rounds a second of each core: rounds are doubled until a run is long enough, then the best run counts. */
-static double rounds_per_s(work *w, loop body, patience p)
+/* The shortest of some runs: what disturbs a run only makes it longer. */
+static double shortest(work *w, loop body, int64_t rounds, int runs)
 {
-    int64_t rounds = 1;
     double best = seconds_of(w, body, rounds);
-    while (best < p.seconds && rounds < INT64_C(1) << 40) {
-        rounds *= 2;
-        best = seconds_of(w, body, rounds);
-    }
-    for (int i = 1; i < p.runs; i++) {
+    for (int i = 1; i < runs; i++) {
         double again = seconds_of(w, body, rounds);
         best = again < best ? again : best;
     }
-    return (double)rounds / best;
+    return best;
+}
+
+/*
+ * Rounds a second of each core. Rounds are doubled until a run is long enough, and until the run before it took about
+ * half as long: then it is the loop that takes the time, and not somebody else.
+ */
+static double rounds_per_s(work *w, loop body, patience p)
+{
+    int64_t rounds = 1;
+    double before = 0.0, best = shortest(w, body, rounds, 2);
+    while ((best < p.seconds || best < 1.5 * before || before == 0.0) && rounds < INT64_C(1) << 40) {
+        rounds *= 2;
+        before = best;
+        best = shortest(w, body, rounds, 2);
+    }
+    double again = shortest(w, body, rounds, p.runs);
+    return (double)rounds / (again < best ? again : best);
 }
 
 /* ---- what is measured ------------------------------------------------------------------------------------- */
@@ -342,11 +354,14 @@ tw_status tw_cpu_probe_run(tw_cpu_probe *probe, bool quick)
     const patience p = quick ? (patience){.seconds = 0.001, .runs = 1}
                              : (patience){.seconds = 0.02, .runs = 3};
     int64_t largest = quick ? QUICK_BYTES : LARGEST_BYTES;
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    while (largest > QUICK_BYTES && largest * c.cores > memory / 8)
+        largest /= 2;
     work w = {.memory = aligned_alloc(64, (size_t)largest * (size_t)c.cores)};
     if (!w.memory)
         return tw_fail(TW_ENOMEM, "no memory for %lld bytes to measure with", (long long)largest * c.cores);
     read_model(&c);
-    c.memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    c.memory_bytes = memory;
     c.memory_write_bytes_per_s = bandwidth(&w, write_loop, largest, false, c.cores,
                                            p); /* and maps the memory */
     c.memory_read_bytes_per_s = bandwidth(&w, read_loop, largest, false, c.cores, p);
