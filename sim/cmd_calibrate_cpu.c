@@ -41,7 +41,7 @@ static void copy_plain(char *to, size_t size, const char *from)
 
 static void print_machine(FILE *out, const tw_cpu_probe *c)
 {
-    char date[16], model[96];
+    char date[16], model[96], source[160];
     time_t now = time(NULL);
     strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
     copy_plain(model, sizeof model, c->model);
@@ -51,13 +51,14 @@ static void print_machine(FILE *out, const tw_cpu_probe *c)
     fprintf(out, "[machine]\ndescription = %s, %d cores in use\nkind = cpu\n", model, c->cores);
     print_number(out, "num_sms", c->cores, date, "threads that took part in the measurement");
     print_number(out, "smem_bytes", (double)c->private_cache_bytes, date,
-                 c->private_from_system
+                 c->private_reported_bytes > 0
                      ? "as the system reports the level 2 cache of a core"
                      : "measured, where reading slows to half of the smallest working set's rate");
-    print_number(out, "l2_bytes", (double)c->shared_cache_bytes, date,
-                 c->shared_from_system
-                     ? "as the system reports the level 3 cache"
-                     : "measured, the largest working set read at twice the rate of memory");
+    snprintf(source, sizeof source,
+             "measured, the largest set that all cores read at 1.5 times memory's rate; the "
+             "system reports a level 3 cache of %lld",
+             (long long)c->shared_reported_bytes);
+    print_number(out, "l2_bytes", (double)c->shared_cache_bytes, date, source);
     print_number(out, "hbm_bytes", (double)c->memory_bytes, date, "as the system reports its memory");
     print_number(out, "clock_hz", c->clock_hz, date, "measured, dependent integer additions, one a cycle");
     print_number(out, "hbm_read_bytes_per_s", c->memory_read_bytes_per_s, date,

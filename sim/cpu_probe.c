@@ -21,10 +21,10 @@ typedef struct patience {
     int runs;
 } patience;
 
-static double now(void)
+static double seconds_on(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -210,12 +210,17 @@ static void no_loop(work *w, int core, int64_t rounds)
     (void)w, (void)core, (void)rounds;
 }
 
+/* Time that the slowest core spent on it: its own time, so that a core lent to others is not charged for that. */
 static double seconds_of(work *w, loop body, int64_t rounds)
 {
-    double begin = now();
-#pragma omp parallel
-    body(w, tw_thread_index(), rounds);
-    return now() - begin;
+    double slowest = 0.0;
+#pragma omp parallel reduction(max : slowest)
+    {
+        double begin = seconds_on(CLOCK_THREAD_CPUTIME_ID);
+        body(w, tw_thread_index(), rounds);
+        slowest = seconds_on(CLOCK_THREAD_CPUTIME_ID) - begin;
+    }
+    return slowest;
 }
 
 /* The shortest of some runs: what disturbs a run only makes it longer. */
@@ -229,17 +234,13 @@ static double shortest(work *w, loop body, int64_t rounds, int runs)
     return best;
 }
 
-/*
- * Rounds a second of each core. Rounds are doubled until a run is long enough, and until the run before it took about
- * half as long: then it is the loop that takes the time, and not somebody else.
- */
+/* Rounds a second of each core: rounds are doubled until a run is long enough, then the best run counts. */
 static double rounds_per_s(work *w, loop body, patience p)
 {
     int64_t rounds = 1;
-    double before = 0.0, best = shortest(w, body, rounds, 2);
-    while ((best < p.seconds || best < 1.5 * before || before == 0.0) && rounds < INT64_C(1) << 40) {
+    double best = shortest(w, body, rounds, 2);
+    while (best < p.seconds && rounds < INT64_C(1) << 40) {
         rounds *= 2;
-        before = best;
         best = shortest(w, body, rounds, 2);
     }
     double again = shortest(w, body, rounds, p.runs);
@@ -302,21 +303,24 @@ static int64_t reported(int level)
     return bytes > 0 ? bytes : 0;
 }
 
-/* Cache sizes as reported; otherwise where the curves fall: to half of the smallest set's rate, to twice memory's. */
+/*
+ * The private cache as the system reports it, otherwise where reading slows to half of the smallest set's rate. The shared
+ * one as it serves this program, which may be little of what the system reports: the largest set that all cores
+ * read together at 1.5 times memory's rate.
+ */
 static void find_caches(tw_cpu_probe *c)
 {
     double fastest = rate_near(c, TW_PROBE_OWN, (double)SMALLEST_BYTES);
-    int64_t private_bytes = reported(2), shared_bytes = reported(3);
-    c->private_from_system = private_bytes > 0;
-    c->shared_from_system = shared_bytes > 0;
-    c->private_cache_bytes = private_bytes > 0 ? private_bytes : largest_at(c, TW_PROBE_OWN, 0.5 * fastest);
-    c->shared_cache_bytes = shared_bytes > 0 ? shared_bytes
-                                             : largest_at(c, TW_PROBE_ALL, 2.0 * c->memory_read_bytes_per_s);
+    c->private_reported_bytes = reported(2);
+    c->shared_reported_bytes = reported(3);
+    c->private_cache_bytes = c->private_reported_bytes > 0 ? c->private_reported_bytes
+                                                           : largest_at(c, TW_PROBE_OWN, 0.5 * fastest);
+    c->shared_cache_bytes = largest_at(c, TW_PROBE_ALL, 1.5 * c->memory_read_bytes_per_s);
     if (c->shared_cache_bytes < c->private_cache_bytes)
         c->shared_cache_bytes = c->private_cache_bytes;
-    /* in the shared cache, and no longer in the private ones; half of what all cores have of it */
-    double inside = sqrt((double)c->private_cache_bytes * 2.0 * (double)c->shared_cache_bytes / c->cores);
-    c->cache_bytes_per_s = rate_near(c, TW_PROBE_OWN, inside);
+    /* between the two */
+    c->cache_bytes_per_s = rate_near(c, TW_PROBE_ALL,
+                                     sqrt((double)c->private_cache_bytes * (double)c->shared_cache_bytes));
 }
 
 static void measure_rates(tw_cpu_probe *c, work *w, patience p)
@@ -324,11 +328,11 @@ static void measure_rates(tw_cpu_probe *c, work *w, patience p)
     c->fma_flops_per_s = rounds_per_s(w, fma_loop, p) * 2.0 * CHAINS * LANES * c->cores;
     c->exps_per_s = rounds_per_s(w, exp_loop, p) * c->cores;
     c->clock_hz = rounds_per_s(w, chain_loop, p);
-    double begin = now();
+    double begin = seconds_on(CLOCK_MONOTONIC);
     enum { REGIONS = 1000 };
     for (int i = 0; i < REGIONS; i++)
         seconds_of(w, no_loop, 1);
-    c->launch_overhead_s = (now() - begin) / REGIONS;
+    c->launch_overhead_s = (seconds_on(CLOCK_MONOTONIC) - begin) / REGIONS;
 }
 
 static void read_model(tw_cpu_probe *c)

@@ -36,9 +36,9 @@ typedef struct tw_cpu_probe {
     char model[96];
     int cores;                   /**< that took part */
     int64_t memory_bytes;        /**< as the system reports it */
-    int64_t private_cache_bytes; /**< of one core */
-    int64_t shared_cache_bytes;
-    bool private_from_system, shared_from_system; /**< reported; otherwise read off the curve */
+    int64_t private_cache_bytes; /**< of one core: as reported, otherwise read off the curves */
+    int64_t shared_cache_bytes;  /**< what of it serves this program: read off the curves */
+    int64_t private_reported_bytes, shared_reported_bytes; /**< what the system says of them; 0: nothing */
     double clock_hz;
     double cache_bytes_per_s; /**< read from the shared cache */
     double memory_read_bytes_per_s, memory_write_bytes_per_s;
