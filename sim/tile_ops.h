@@ -63,6 +63,9 @@ const char *tw_tensor_name(tw_tensor tensor);
 
 tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *problem);
 
+/** Where a tensor lies in HBM: V may be a part of K, and is then not read again behind an L2. */
+tw_tensor tw_tensor_home(tw_tensor tensor, const tw_problem *problem);
+
 /**
  * @brief A tile: rows [row0, row0 + rows) of one axis.
  *
@@ -165,11 +168,6 @@ typedef enum tw_axis {
     TW_AXIS_K_TILES  /**< key rows, block_n at a time */
 } tw_axis;
 
-/** In which order blocks are handed out. */
-typedef enum tw_order {
-    TW_ORDER_LINEAR /**< tiles fastest, then heads, then batch; ascending */
-} tw_order;
-
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
     const char *name;
@@ -178,7 +176,7 @@ typedef struct tw_launch {
     bool
         blocks_differ; /**< a block's work depends on where its tile lies under a mask, not on its size alone */
     unsigned reads, writes; /**< TW_SET()s of tensors */
-    tw_order order;
+    tw_order order;         /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
 } tw_launch;
 
 #define TW_MAX_LAUNCHES 4
@@ -224,6 +222,8 @@ typedef struct tw_schedule {
 /** What reads the stream. */
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
+    bool
+        one_head; /**< visits the blocks of head 0 of batch element 0 alone, tiles ascending; the others are alike */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
     /** The blocks of e->head of e->batch are done; they stood for so many heads of so many batch elements. */
     tw_status (*end_head)(void *self, const tw_emitter *e, int64_t heads, int64_t batches);
@@ -255,6 +255,9 @@ struct tw_emitter {
     tw_status status;
 };
 
+/** The problem with its query heads packed into rows, where the schedule does so. */
+tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem);
+
 /** TW_OK; TW_EUNSUPPORTED (the problem has something that the schedule does not honour; the line says what). */
 TW_MUST_CHECK tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem);
 
@@ -282,6 +285,7 @@ typedef struct tw_walk {
     bool over_queries; /* the walk's tiles are query rows */
     bool everything;   /* whatever the mask says */
     tw_tile_kind only; /* tiles of this kind alone; empty: all that are not */
+    bool backward;     /* from the last tile to the first */
     bool begun;
     int64_t next, end; /* tile indices */
     int64_t length;    /* of the axis, in rows */
@@ -290,7 +294,7 @@ typedef struct tw_walk {
     tw_slot list; /* where the mask is listed */
 } tw_walk;
 
-/** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
+/** Key tiles of which at least one of the query rows `rows` sees something, in the tiling's kv_order. */
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
 /** Of those the partial or the full ones alone. */
 tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind);
