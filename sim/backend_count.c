@@ -93,15 +93,9 @@ static int64_t number_of_rows(const row_set *set)
     return rows;
 }
 
-/* Where a tensor lies: V may be a part of K, and is then not read again behind an L2. */
-static tw_tensor home_of(const tw_emitter *e, tw_tensor tensor)
-{
-    return tensor == TW_V && e->problem->v_in_k ? TW_K : tensor;
-}
-
 static void touch(counter *c, const tw_emitter *e, touched *tensors, const tw_op *op)
 {
-    touched *t = &tensors[home_of(e, op->tensor)];
+    touched *t = &tensors[tw_tensor_home(op->tensor, e->problem)];
     int64_t row_end = op->rows.row0 + op->rows.rows * op->rows.run;
     int64_t col_end = op->cols.row0 + op->cols.rows * op->cols.run;
     if (!add_rows(&t->rows, op->rows.row0, row_end))

@@ -8,6 +8,8 @@
 tw_status tw_options_machine(tw_machine *machine, const tw_options *options)
 {
     TW_TRY(tw_machine_find(machine, options->machine ? options->machine : "h100"));
+    for (int i = 0; i < options->set.count; i++)
+        TW_TRY(tw_machine_set(machine, options->set.values[i]));
     if (options->sram_bytes == 0)
         return TW_OK;
     machine->smem_bytes = (double)options->sram_bytes;
@@ -108,7 +110,9 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
                               .causal = o->causal};
     c->wanted = (tw_tiling){.block_m = value[BLOCK_M],
                             .block_n = value[BLOCK_N],
-                            .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR};
+                            .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR,
+                            .order = (tw_order)o->order,
+                            .kv_order = (tw_kv_order)o->kv_order};
     c->tiling = c->wanted;
 }
 

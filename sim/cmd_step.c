@@ -158,7 +158,7 @@ static tw_status record(tw_trace *trace, tw_case *c, tw_options *o, const step_o
                                 .max_numbers = full ? 300000 : 20000000};
     TW_TRY(tw_options_machine(&machine, o));
     TW_TRY(the_case(c, o, s->example, &machine));
-    int num_rows = c->schedule->packs_heads ? tw_problem_packed(&c->problem).seqlen_q : c->problem.seqlen_q;
+    int num_rows = tw_problem_seen_by(c->schedule, &c->problem).seqlen_q;
     if (options.row >= num_rows)
         return tw_fail(TW_EINVAL, "--row is %lld, it must be from 0 to %d: there are %d query rows",
                        (long long)options.row, num_rows - 1, num_rows);

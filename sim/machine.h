@@ -47,7 +47,20 @@ typedef enum tw_machine_kind {
     X(tensor_bf16_flops_per_s, "the same for bf16")                                                          \
     X(fma_flops_per_s, "fp32 fused multiply-add, two FLOPs each")                                            \
     X(exps_per_s, "exponentials of all SMs")                                                                 \
-    X(launch_overhead_s, "added to each launch's own time")
+    X(launch_overhead_s, "added to each launch's own time")                                                  \
+    X(l2_sides, "parts of the L2, each the home of half of the addresses; 1 or 2; 0 if not known")           \
+    X(l2_side_bytes, "capacity of one of them, for its own addresses and copies of the other's")             \
+    X(l2_page_bytes, "run of addresses that have one home")                                                  \
+    X(l2_dirty_bytes, "most that is dirty at one time, all sides together; 0: no limit")                     \
+    X(l2_victims, "the unit dropped is the oldest of so many drawn at random; 0: exact LRU")                 \
+    X(block_begin_cycles, "from a block's start to its first loads")                                         \
+    X(block_end_cycles, "from a block's last stores to the next block's start")                              \
+    X(start_stagger_cycles, "the first blocks start within so long")                                         \
+    X(tile_pace, "share of its roofline rate at which a tile is worked through; 0: all of it")               \
+    X(drift_one_block, "spread of the SMs' speeds, largest minus smallest over mean, one block an SM")       \
+    X(drift_more_blocks, "the same of blocks that share an SM")                                              \
+    X(profiler_dirty_bytes, "what a profiler that empties the L2 leaves dirty in it: HBM writes of "         \
+                            "nobody's")
 
 /** Where a number comes from. */
 typedef struct tw_machine_source {
@@ -82,6 +95,13 @@ typedef struct tw_machine {
  *         line gives the file's line number)
  */
 TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or_path);
+
+/**
+ * @brief Replaces one number of a machine by what a user gives: "l2_side_bytes=30M". Its source is then the user.
+ * @param[in] assignment  key=value; the value as in a machine file, or with k (1024) or M (1024²) behind it
+ * @return TW_OK; TW_EINVAL (no such key, a value that the file would not accept)
+ */
+TW_MUST_CHECK tw_status tw_machine_set(tw_machine *machine, const char *assignment);
 
 /** Number of built-in machines. */
 int tw_machine_count(void);

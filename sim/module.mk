@@ -7,7 +7,7 @@ sim_objects := $(sim_sources:%.c=$(build)/obj/%.o)
 cli_objects := $(cli_sources:%.c=$(build)/obj/%.o)
 
 # The list of kernels may come to be after this was compiled.
-$(build)/obj/sim/kernels.o: $(wildcard gpu/kernels.def)
+$(build)/obj/sim/kernels.o: $(wildcard gpu/kernels.def gpu/launches.def)
 
 # Machine files are compiled in: each .ini becomes one C string.
 # By name, not by file name: h100 stands before h100-pcie.
@@ -19,6 +19,9 @@ $(build)/gen/machine_files.inc: $(machine_files) sim/module.mk
 	done > $@
 $(build)/obj/sim/machine.o: $(build)/gen/machine_files.inc
 $(build)/obj/sim/machine.o: object_cflags = -I$(build)/gen
+
+# A multiplication and an addition are to be one instruction there.
+$(build)/obj/sim/cpu_probe.o: object_cflags = -ffp-contract=fast
 
 # So are the page of `tilewise step --html` and the schedules that it shows.
 step_files := $(sort $(wildcard sim/page/page.* sim/schedules/*.c))

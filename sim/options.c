@@ -1,6 +1,8 @@
 /* The one table of shared options, and how popt fills it. */
 #include "options.h"
 
+#include "backend_cache.h"
+
 #include <popt.h>
 
 #include <stdio.h>
@@ -67,10 +69,24 @@ static const tw_option shared[] = {
      "key rows of a tile (default: 128; flash1: what fits, SRAM / 4 head_dim)"},
     {"br", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING, "--block-m by the papers' name"},
     {"bc", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING, "--block-n by the papers' name"},
+    {"order", TW_ORDER_CHOICES, TW_OPTION_CHOICE, AT(order), TW_GROUP_ORDER,
+     "in which blocks start (default: own, the algorithm's or the kernel's)"},
+    {"kv-order", TW_KV_ORDER_CHOICES, TW_OPTION_CHOICE, AT(kv_order), TW_GROUP_ORDER,
+     "in which a block walks over K and V (default: forward)"},
     {"machine", "NAME|FILE.ini", TW_OPTION_TEXT, AT(machine), TW_GROUP_MACHINE,
      "`tilewise list machines` names them (default: h100; compare: as measured)"},
     {"sram", "BYTES", TW_OPTION_BYTES, AT(sram_bytes), TW_GROUP_MACHINE,
      "on-chip memory of a block in place of the machine's own, as in 96k"},
+    {"set", "KEY=VALUE", TW_OPTION_TEXTS, AT(set), TW_GROUP_MACHINE,
+     "a number of the machine file in place of its own, as in l2_side_bytes=30M; may be repeated"},
+    {"start", TW_L2_START_CHOICES, TW_OPTION_CHOICE, AT(l2_start), TW_GROUP_LAUNCH,
+     "what the L2 holds: nothing; what a run before left; nothing at every launch (default: cold)"},
+    {"blocks-per-sm", "NUMBER", TW_OPTION_INT, AT(blocks_per_sm), TW_GROUP_LAUNCH,
+     "that share an SM (default: as registers and shared memory of the schedule's slots allow)"},
+    {"workers", "NUMBER", TW_OPTION_INT, AT(num_workers), TW_GROUP_LAUNCH,
+     "blocks in flight (default: blocks-per-sm on every SM)"},
+    {"static", NULL, TW_OPTION_FLAG, AT(static_stride), TW_GROUP_LAUNCH,
+     "persistent blocks, each takes every workers-th piece of work; else whoever is free the next"},
     {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT,
      "of the table; elements are shown exactly (default: bytes)"},
     {"csv", "FILE|-", TW_OPTION_TEXT, AT(csv), TW_GROUP_CSV, "also write CSV; - writes it, alone, to stdout"},

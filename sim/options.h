@@ -62,8 +62,10 @@ enum {
     TW_GROUP_UNIT = 32,
     TW_GROUP_CSV = 64,
     TW_GROUP_SEED = 128,
-    TW_GROUP_EXTRAS = 256, /**< what is beyond plain attention: extras.h */
-    TW_GROUP_ALL = 511
+    TW_GROUP_ORDER = 256,
+    TW_GROUP_LAUNCH = 512,
+    TW_GROUP_EXTRAS = 1024, /**< what is beyond plain attention: extras.h */
+    TW_GROUP_ALL = 2047
 };
 
 /** One option. */
@@ -93,9 +95,14 @@ typedef struct tw_options {
     tw_dtype dtype;
     bool dtype_given; /**< set by tw_options_read() */
     bool causal;
+    int order, kv_order; /**< a tw_order, a tw_kv_order */
     char *machine;
-    int64_t sram_bytes; /**< 0: as the machine has it */
-    int unit;           /**< 0 bytes, 1 elements */
+    int64_t sram_bytes;             /**< 0: as the machine has it */
+    tw_text_list set;               /**< "key=value": numbers of the machine in place of its own */
+    int l2_start;                   /**< a tw_l2_start */
+    int blocks_per_sm, num_workers; /**< 0: as the schedule's slots allow */
+    bool static_stride;
+    int unit; /**< 0 bytes, 1 elements */
     char *csv;
     uint64_t seed;
     tw_extras extras;
@@ -128,8 +135,8 @@ TW_MUST_CHECK tw_status tw_options_read(bool *help, const char *command, const c
 void tw_options_free(tw_option_set *sets, int num_sets);
 
 /**
- * @brief The machine that the options name (h100 if none), with its SRAM replaced if they say so.
- * @return TW_OK; as tw_machine_find()
+ * @brief The machine that the options name (h100 if none), with its SRAM and single numbers replaced if they say so.
+ * @return TW_OK; as tw_machine_find(); as tw_machine_set()
  */
 TW_MUST_CHECK tw_status tw_options_machine(tw_machine *machine, const tw_options *options);
 

@@ -1,6 +1,6 @@
 /**
  * @file slots.h
- * @brief Inside the emitter: the slot table and its rules. Schedules and back ends use tile_ops.h.
+ * @brief Inside the emitter: tiles, the slot table and its rules. Schedules and back ends use tile_ops.h.
  *
  * Every function does nothing once a rule is broken.
  */
@@ -11,6 +11,9 @@
 
 /** What a message calls a slot: "alpha", or its tensor's name. */
 const char *tw_slot_name(const tw_slot_info *slot);
+
+/** Tile `index` of an axis of `length` rows, cut at its end. */
+tw_tile tw_tile_at(int64_t index, int block, int64_t length);
 
 /** No rule is broken so far. */
 bool tw_emitter_ok(const tw_emitter *e);

@@ -84,7 +84,7 @@ static int64_t begin_of_window(int64_t at, int64_t count, int shown)
 static tw_problem seen_at(const tw_trace *t, const tw_trace_stop *stop)
 {
     tw_problem one = tw_problem_sequence(&t->problem, stop->batch);
-    return t->schedule->packs_heads ? tw_problem_packed(&one) : one;
+    return tw_problem_seen_by(t->schedule, &one);
 }
 
 static window window_around(const tw_problem *p, const tw_trace_stop *stop)

@@ -52,6 +52,11 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     }
 }
 
+tw_tensor tw_tensor_home(tw_tensor tensor, const tw_problem *p)
+{
+    return tensor == TW_V && p->v_in_k ? TW_K : tensor;
+}
+
 tw_status tw_emitter_status(const tw_emitter *e)
 {
     return e->status;

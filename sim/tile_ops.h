@@ -66,6 +66,9 @@ const char *tw_tensor_name(tw_tensor tensor);
 /** The shape that a tensor has in a problem. */
 tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *problem);
 
+/** Where a tensor lies in HBM: V may be a part of K, and is then not read again behind an L2. */
+tw_tensor tw_tensor_home(tw_tensor tensor, const tw_problem *problem);
+
 /**
  * @brief A tile: rows [row0, row0 + rows) of one axis.
  *
@@ -184,11 +187,6 @@ typedef enum tw_axis {
     TW_AXIS_K_TILES  /**< key rows, block_n at a time */
 } tw_axis;
 
-/** In which order blocks are handed out. */
-typedef enum tw_order {
-    TW_ORDER_LINEAR /**< tiles fastest, then heads, then batch; ascending */
-} tw_order;
-
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
     const char *name; /**< "scores" */
@@ -200,7 +198,7 @@ typedef struct tw_launch {
     bool blocks_differ;
     unsigned reads;  /**< TW_SET() of tensors */
     unsigned writes; /**< likewise */
-    tw_order order;  /**< of the blocks */
+    tw_order order;  /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
 } tw_launch;
 
 /** Most launches of a schedule. */
@@ -248,6 +246,7 @@ typedef struct tw_schedule {
 /** What reads the stream. */
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
+    bool one_head; /**< visits the blocks of head 0 of batch element 0 alone, tiles ascending; others are alike */
     /** Before the first block of a launch. `self` is what was handed to tw_emit(), here and below. */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
     /** The blocks of e->head of e->batch are done; they stood for so many heads of so many batch elements. */
@@ -286,6 +285,9 @@ struct tw_emitter {
     int open_walks;                    /**< begun, and not at their end; none when a block ends */
     tw_status status;                  /**< the first error */
 };
+
+/** The problem with its query heads packed into rows, where the schedule does so. */
+tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem);
 
 /** TW_OK; TW_EUNSUPPORTED (the problem has something that the schedule does not honour; the line says what). */
 TW_MUST_CHECK tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem);
@@ -326,6 +328,7 @@ typedef struct tw_walk {
     bool over_queries; /* the walk's tiles are query rows */
     bool everything;   /* whatever the mask says */
     tw_tile_kind only; /* tiles of this kind alone; empty: all that are not */
+    bool backward;     /* from the last tile to the first */
     bool begun;
     int64_t next, end; /* tile indices */
     int64_t length;    /* of the axis, in rows */
@@ -336,7 +339,7 @@ typedef struct tw_walk {
     /** @endcond */
 } tw_walk;
 
-/** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
+/** Key tiles of which at least one of the query rows `rows` sees something, in the tiling's kv_order. */
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
 /** Of those the partial or the full ones alone. */
 tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind);

@@ -23,7 +23,9 @@ if ! "$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt" 2>"$out
     sed 's/^tilewise: //' "$out/why.txt" >"$out/summary.txt" # a page without a table is still a page
 fi
 rm -f "$out/why.txt"
-if [ "$recorded" -gt 0 ]; then
+if [ -s "$out/data/errors.txt" ]; then
+    cp "$out/data/errors.txt" "$out/errors.txt"
+elif [ "$recorded" -gt 0 ]; then
     "$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
 else
     echo "Nothing was measured, so there are no errors." >"$out/errors.txt"
