@@ -8,11 +8,11 @@ static const tw_kernel_claim kernels[] = {
 #if defined(__has_include)
 #if __has_include("../gpu/kernels.def")
 #define TW_KERNEL(name, symbol, schedule, block_m, block_n, exceptions, unit, fetch, min_arch, idea)         \
-    {name, schedule, {block_m, block_n, fetch, unit}, exceptions, idea},
+    {name, schedule, {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD}, exceptions, idea},
 #include "../gpu/kernels.def"
 #endif
 #endif
-    {NULL, NULL, {0, 0, TW_FETCH_ROWS, TW_UNIT_FMA}, {{0, 0, 0}}, NULL},
+    {NULL, NULL, {.block_m = 0}, {{0, 0, 0}}, NULL},
 };
 
 const tw_kernel_claim *tw_kernel_at(int i)

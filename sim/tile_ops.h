@@ -176,11 +176,6 @@ typedef enum tw_axis {
     TW_AXIS_K_TILES  /**< key rows, block_n at a time */
 } tw_axis;
 
-/** In which order blocks are handed out. */
-typedef enum tw_order {
-    TW_ORDER_LINEAR /**< tiles fastest, then heads, then batch; ascending */
-} tw_order;
-
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
     const char *name; /**< "scores" */
@@ -192,7 +187,7 @@ typedef struct tw_launch {
     bool blocks_differ;
     unsigned reads;  /**< TW_SET() of tensors */
     unsigned writes; /**< likewise */
-    tw_order order;  /**< of the blocks */
+    tw_order order;  /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
 } tw_launch;
 
 /** Most launches of a schedule. */

@@ -26,6 +26,8 @@ template <typename T> struct attention {
     bool causal;
     float scale;      /* softmax_scale */
     float scale_log2; /* softmax_scale · log2 e: e^(scale · x) = 2^(scale_log2 · x) */
+    tw_order order;
+    tw_kv_order kv_order;
 };
 
 template <typename T> static attention<T> attention_of(const tw_gpu_args *args)
@@ -45,6 +47,8 @@ template <typename T> static attention<T> attention_of(const tw_gpu_args *args)
     a.causal = p->causal;
     a.scale = (float)tw_problem_scale(p);
     a.scale_log2 = (float)(tw_problem_scale(p) * M_LOG2E);
+    a.order = args->tiling.order;
+    a.kv_order = args->tiling.kv_order;
     return a;
 }
 
@@ -248,6 +252,14 @@ static inline tw_status rung_supports_problem(const char *name, const tw_problem
     if (p->batch > 65535 || p->num_heads > 65535)
         return tw_fail(TW_EUNSUPPORTED, "%s takes at most 65535 heads and a batch of 65535, not %d and %d",
                        name, p->num_heads, p->batch);
+    return TW_OK;
+}
+
+/* TW_OK if no other order is asked for than the kernel's own. */
+static inline tw_status rung_has_one_order(const char *name, const tw_tiling *t)
+{
+    if (t->order != TW_ORDER_OWN || t->kv_order != TW_KV_FORWARD)
+        return tw_fail(TW_EUNSUPPORTED, "%s works in its own order alone; 30_flash2_mma takes others", name);
     return TW_OK;
 }
 
