@@ -10,7 +10,7 @@ plots_dir := notebooks_data/plots
 $(build)/plot_data: $(build)/obj/notebooks_data/plots/plot_data.o $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
 	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -linih $(tw_ldlibs)
 
-.PHONY: report plots report-files plot-files plot-csv gpu-measurements
+.PHONY: report plots report-files plot-files plot-csv gpu-measurements predictions
 plot-csv: $(build)/tilewise $(build)/plot_data
 	@$(plots_dir)/make_data.sh $(measured_dir) $(build)/report/data
 
@@ -34,3 +34,9 @@ gpu-measurements: bench
 
 report-files: plot-files
 	@$(plots_dir)/report.sh $(measured_dir) $(build)/report
+
+# Written before a measurement and committed before it: a prediction made afterwards proves nothing.
+predictions: $(build)/tilewise ## HBM traffic of the evidence set, as notebooks_data/predictions/h100_hbm.csv
+	@mkdir -p $(build)/predictions
+	notebooks_data/predictions/make_cases.sh > $(build)/predictions/h100_hbm_cases.csv
+	$(build)/tilewise predict --cases $(build)/predictions/h100_hbm_cases.csv --csv notebooks_data/predictions/h100_hbm.csv

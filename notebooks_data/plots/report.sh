@@ -117,6 +117,15 @@ falls as N grows has too few thread blocks left to fill the GPU."
 time follows as far as bytes are its limit. After Figure 2 of the FlashAttention paper."
     figure memory "Memory" "S and P grow with N² and meet the end of the memory; all other tensors grow with N."
 
+    figure l2size "HBM reads against the size of the L2" "The same bytes enter the SMs on every line: only the order of work \
+differs. A line falls where what its order has in flight comes to fit. Under a causal mask, taking one tile of every head in \
+turn (head_major) needs all heads' K and V at once; finishing a head before the next begins does not."
+    figure sramsize "SRAM traffic against the size of SRAM" "More SRAM means larger tiles and fewer passes over K and V: \
+traffic falls as 1 / M, as the lower bound does, until every tensor moves once. The bound has its constants left out, so its \
+slope counts and not its height."
+    figure accuracy "HBM bytes, predicted and measured" "Above, points on the line are right; below, the same points as \
+errors. What lies off the band is told one by one in docs/theory/accuracy.md."
+
     echo "<h2>Errors of the predictions</h2>"
     echo "<pre>$(escape <"$out/errors.txt")</pre>"
     echo "<h2>How this was measured</h2>"
