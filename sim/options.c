@@ -56,7 +56,8 @@ static const tw_option shared[] = {
      "blocks in flight (default: blocks-per-sm on every SM)"},
     {"static", NULL, TW_OPTION_FLAG, AT(static_stride), TW_GROUP_LAUNCH,
      "persistent blocks, each takes every workers-th piece of work; else whoever is free the next"},
-    {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT, "of the table (default: bytes)"},
+    {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT,
+     "of the table; elements are shown exactly (default: bytes)"},
     {"csv", "FILE|-", TW_OPTION_TEXT, AT(csv), TW_GROUP_CSV, "also write CSV; - writes it, alone, to stdout"},
     {"seed", "NUMBER", TW_OPTION_SEED, AT(seed), TW_GROUP_SEED, "of random numbers (default: 1)"},
 };

@@ -22,9 +22,8 @@
  * Workspace: pointers of the batched products | cuBLAS's own workspace | S, then P, in place.
  * Softmax needs no shared memory but one float per warp to combine partial results.
  */
+#include "../cublas_try.h"
 #include "tile.cuh"
-
-#include <cublas_v2.h>
 
 static const size_t CUBLAS_WORKSPACE_BYTES = (size_t)32 << 20; /* what NVIDIA recommends for Hopper */
 
@@ -195,15 +194,6 @@ template <typename T> static tw_status softmax(const tw_gpu_args *args, void *sc
 
 /* ---- products ------------------------------------------------------------------------------------------ */
 
-#define TW_CUBLAS_TRY(call)                                                                                  \
-    do {                                                                                                     \
-        cublasStatus_t tw_cublas_status_ = (call);                                                           \
-        if (tw_cublas_status_ != CUBLAS_STATUS_SUCCESS)                                                      \
-            return tw_fail(TW_EGPU, "%s:%d: %s: %s (%s)", __FILE__, __LINE__, #call,                         \
-                           cublasGetStatusName(tw_cublas_status_),                                           \
-                           cublasGetStatusString(tw_cublas_status_));                                        \
-    } while (0)
-
 /* One handle for the life of the program: creating it is slow and allocates. */
 static tw_status shared_handle(cublasHandle_t *handle)
 {
@@ -296,8 +286,9 @@ static tw_status product_output(cublasHandle_t handle, const tw_gpu_args *args, 
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
-extern "C" const tw_tiling tw_standard_cublas_tilings[] = {{256, 128, TW_FETCH_ROWS, TW_UNIT_TENSOR},
-                                                           {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR}};
+extern "C" const tw_tiling tw_standard_cublas_tilings[] = {
+    {256, 128, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD}};
 
 extern "C" tw_status tw_standard_cublas_supports(const tw_problem *p, const tw_tiling *t)
 {

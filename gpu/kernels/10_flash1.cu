@@ -32,6 +32,11 @@
 
 static const int PAD = 4;
 static const int MAX_KEYS_BLOCK_N_32 = 2048;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+static const int UNROLL = 1; /* 2 spills there: its compiler needs a few registers more */
+#else
+static const int UNROLL = 2;
+#endif
 
 template <int D, int BM, int BN> struct flash1_layout {
     static const int Q_FLOATS = BM * (D + PAD), P_FLOATS = BM * (BN + PAD);
@@ -114,7 +119,7 @@ __global__ void __launch_bounds__(THREADS, 1) flash1(const attention<T> a)
 #pragma unroll
                 for (int j = 0; j < KEYS; j++)
                     s[i][j] = 0.0f;
-#pragma unroll 2
+#pragma unroll UNROLL
             for (int x = 0; x < D; x += 4) {
                 float4 q[ROWS];
 #pragma unroll
@@ -190,7 +195,7 @@ __global__ void __launch_bounds__(THREADS, 1) flash1(const attention<T> a)
             __syncwarp();
 
             /* O += P V, 4 keys at a time. */
-#pragma unroll 2
+#pragma unroll UNROLL
             for (int y = 0; y < BN; y += 4) {
                 float4 p[ROWS];
 #pragma unroll
@@ -257,8 +262,9 @@ template <typename T> __global__ void tw_init_flash1(const attention<T> a, int h
 /* block_n 256 at d = 128 would need 352,256 bytes of shared memory; it is left out. */
 #define TILINGS(X)            X(128, 128) X(128, 64) X(128, 32) X(64, 256) X(64, 128) X(64, 64) X(64, 32)
 
-#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA},
-extern "C" const tw_tiling tw_flash1_tilings[] = {TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA}};
+#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD},
+extern "C" const tw_tiling tw_flash1_tilings[] = {
+    TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD}};
 
 typedef struct variant {
     const void *fp16, *bf16; /* kernels */

@@ -23,21 +23,29 @@ plot_data=${TW_BUILD:-build}/plot_data
 mkdir -p "$data"
 
 case_columns=algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,kernel
-grid_shapes() { # algorithm block_m block_n kernel: 16k tokens in all, heads x head_dim = 2048
-    local n d causal
-    for d in 64 128; do
-        for causal in 0 1; do
-            for n in 512 1024 2048 4096 8192 16384; do
-                echo "$1,h100,$((16384 / n)),$((2048 / d)),$((2048 / d)),$n,$n,$d,fp16,$causal,$2,$3,$4,"
-            done
+grid_shapes() { # algorithm block_m block_n kernel head_dim: 16k tokens in all, heads x head_dim = 2048
+    local n causal d=$5
+    for causal in 0 1; do
+        for n in 512 1024 2048 4096 8192 16384; do
+            echo "$1,h100,$((16384 / n)),$((2048 / d)),$((2048 / d)),$n,$n,$d,fp16,$causal,$2,$3,$4,"
         done
     done
 }
 
+own_tiles() { # head_dim: kernel, algorithm and the tiles that it uses there; exceptions stand below their kernel
+    "$tilewise" list kernels | awk -v d="$1" '
+        /^[^ ]/ { if (kernel) print kernel, algorithm, m, n
+                  kernel = $1; algorithm = $2; m = $3; n = $5; next }
+        $4 == "for" && $6 == d { m = $1; n = $3 }
+        END { print kernel, algorithm, m, n }'
+}
+
 grid_cases() { # every kernel with its own tiles
-    local kernel algorithm block_m block_n
-    "$tilewise" list kernels | while read -r kernel algorithm block_m _ block_n _; do
-        grid_shapes "$algorithm" "$block_m" "$block_n" "$kernel"
+    local kernel algorithm block_m block_n d
+    for d in 64 128; do
+        own_tiles "$d" | while read -r kernel algorithm block_m block_n; do
+            grid_shapes "$algorithm" "$block_m" "$block_n" "$kernel" "$d"
+        done
     done
 }
 
@@ -55,7 +63,7 @@ predict() { # from cases CSV... into out: what `tilewise compare` makes of them,
     for file in "$@"; do
         files+=(--measured "$file")
     done
-    "$tilewise" compare "${files[@]}" --csv - | grep -v '^#' >"$out"
+    "$tilewise" compare "${files[@]}" "${like[@]}" --csv - | grep -v '^#' >"$out"
 }
 
 value_of() { # a key of a CSV's header lines
@@ -72,8 +80,16 @@ for name in bench counters; do
     [ -s "$measured/$name.csv" ] && measured_files+=("$measured/$name.csv")
 done
 measured_on=""
+machine=h100 # whose predictions are shown
+like=()      # --machine, where the GPU that was measured has no machine file
 if [ ${#measured_files[@]} -gt 0 ]; then
     first=${measured_files[0]}
+    machine=$(grep -v '^#' "$first" | awk -F, 'NR == 2 { print $2 }')
+    if ! "$tilewise" list machines | awk '{ print $1 }' | grep -qx -e "$machine"; then
+        echo "there is no machine file for $machine: predictions are those of ${MACHINE:-h100} (MACHINE=... names another)"
+        machine=${MACHINE:-h100}
+        like=(--machine "$machine")
+    fi
     measured_on="$(value_of "$first" gpu), driver $(value_of "$first" driver), commits $(values_of "$first" commit)"
 else
     measured_files=("$data/cases.csv")
@@ -136,7 +152,9 @@ algorithms=$(awk -F, 'NR > 1 && !seen[$13]++ {printf "%s%s", sep, $1; sep = " "}
 
 {
     echo "$case_columns,time_us"
-    grid_shapes standard 128 128 textbook
+    for d in 64 128; do
+        grid_shapes standard 128 128 textbook "$d"
+    done
 } >"$data/cases_textbook.csv"
 predict "$data/textbook.csv" "$data/cases_textbook.csv"
 
@@ -189,7 +207,7 @@ if [ -s "$measured/peers.csv" ]; then
         awk -F, '$2 == "fwd" && $3 == "fp16" && $4 * $7 == 16384 && $5 * $9 == 2048 && $7 == $8' >>"$data/peers.csv"
 fi
 peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$data/peers.csv")
-"$plot_data" machine h100 >"$data/machine.csv"
+"$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
@@ -199,6 +217,7 @@ algorithms=$algorithms
 pairs=$pairs
 peers=$peers
 measured_on=$measured_on
-predicted_by=tilewise $commit, machine h100
+predicted_by=tilewise $commit, machine $machine
+compare_like=${like[*]}
 sweep_shape=$sweep_shape
 END
