@@ -78,15 +78,15 @@ static int blocks_per_sm(const stage *s, int launch)
 }
 
 /* What a profiler leaves: nothing but dirty units of its own. */
-static void flush(stage *s)
+static void flush(stage *s, const tw_l2_shape *shape)
 {
     tw_l2_flush(s->replay.l2);
     for (int32_t unit = s->units.foreign_first; unit < s->units.count; unit++)
-        tw_l2_write(s->replay.l2, unit & 1, unit);
+        tw_l2_write(s->replay.l2, unit % shape->sides, unit);
 }
 
 /* All launches once; `round` of `rounds` is only for progress. */
-static tw_status play_all(tw_cache_result *result, stage *s, int round, int rounds)
+static tw_status play_all(tw_cache_result *result, stage *s, const tw_l2_shape *shape, int round, int rounds)
 {
     int launches = s->schedule->num_launches;
     tw_cache_result r = {.num_launches = launches};
@@ -94,7 +94,7 @@ static tw_status play_all(tw_cache_result *result, stage *s, int round, int roun
         tw_order own = s->schedule->launches[i].order;
         tw_l2_traffic before;
         if (s->replay.options->start == TW_L2_FLUSHED)
-            flush(s);
+            flush(s, shape);
         before = *tw_l2_traffic_of(s->replay.l2);
         s->replay.share = 1.0 / (launches * rounds);
         s->replay.share_begin = s->replay.share * (round * launches + i);
@@ -119,7 +119,7 @@ static tw_status play_rounds(tw_cache_result *result, stage *s, const tw_l2_shap
     if (s->replay.options->analyse)
         TW_TRY(tw_reuse_create(&s->replay.reuse, s->units.count, s->units.bytes));
     for (int round = 0; round < rounds; round++)
-        TW_TRY(play_all(result, s, round, rounds));
+        TW_TRY(play_all(result, s, shape, round, rounds));
     return TW_OK;
 }
 

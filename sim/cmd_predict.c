@@ -13,25 +13,34 @@ static const char summary[] = "writes what counters will say of a list of cases,
 typedef struct predict_options {
     tw_options shared;
     tw_text_list cases;
+    int seeds;
 } predict_options;
 
 static const tw_option own[] = {
     {"cases", "FILE.csv", TW_OPTION_TEXTS, offsetof(predict_options, cases), 0,
      "the cases: columns of a file of measurements up to kernel, and if you like order, kv_order, start, "
      "blocks_per_sm, workers, dispatch; may be repeated"},
+    {"seeds", "NUMBER", TW_OPTION_INT, offsetof(predict_options, seeds), 0,
+     "replays of each case, with seeds from --seed on; the mean is predicted (default: 3)"},
 };
 
-/* One row on its way. */
+#define MAX_SEEDS 64
+
+/* One row on its way; bytes are means over its replays. */
 typedef struct prediction {
     const tw_measured *row;
     tw_counts counts;
+    tw_cache_options launch;
+    int workers;
+    double request_bytes, fabric_bytes, hit_rate, hbm_read_bytes, hbm_write_bytes;
+    double least_read_bytes, most_read_bytes; /* of any seed */
 } prediction;
 
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "kernel,order,kv_order,start,blocks_per_sm,workers,dispatch,predicted_fill_bytes,predicted_drain_bytes,"
     "predicted_l2_request_bytes,predicted_l2_fabric_bytes,predicted_l2_hit_rate,predicted_l2_hbm_read_bytes,"
-    "predicted_l2_hbm_write_bytes";
+    "predicted_l2_hbm_write_bytes,predicted_l2_hbm_read_least_bytes,predicted_l2_hbm_read_most_bytes";
 
 /* Every number of the machine that the replay used: a prediction without them could not be made again. */
 static void print_l2_numbers(FILE *out, const tw_machine *m)
@@ -49,24 +58,23 @@ static void print_l2_numbers(FILE *out, const tw_machine *m)
         m->profiler_dirty_bytes);
 }
 
-static void csv_row(FILE *out, const prediction *p, const tw_l2_job *job)
+static void csv_row(FILE *out, const prediction *p)
 {
     static const char *const starts[] = {"cold", "warm", "flushed"};
     static const char *const orders[] = TW_ORDER_NAMES, *const kv_orders[] = TW_KV_ORDER_NAMES;
     const tw_problem *q = &p->row->c.problem;
     const tw_tiling *t = &p->row->c.tiling;
-    const tw_l2_traffic *x = &job->result.total.traffic;
     fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s", p->row->c.schedule->name, p->row->machine,
             q->batch, q->num_heads, q->num_heads_kv, q->seqlen_q, q->seqlen_k, q->head_dim,
             tw_dtype_name(q->dtype), q->causal, t->block_m, t->block_n, p->row->kernel);
     fprintf(out, ",%s,%s,%s,", orders[t->order], kv_orders[t->kv_order], starts[p->row->start]);
-    if (job->options.blocks_per_sm > 0)
-        fprintf(out, "%d", job->options.blocks_per_sm);
-    fprintf(out, ",%d,%s,%lld,%lld", job->result.total.workers, p->row->static_stride ? "static" : "hardware",
-            (long long)p->counts.sram_fill_bytes, (long long)p->counts.sram_drain_bytes);
-    fprintf(out, ",%lld,%lld,%.6f,%lld,%lld\n", (long long)(x->read_request_bytes + x->write_request_bytes),
-            (long long)x->fabric_bytes, tw_cache_hit_rate(x), (long long)x->hbm_read_bytes,
-            (long long)x->hbm_write_bytes);
+    if (p->launch.blocks_per_sm > 0)
+        fprintf(out, "%d", p->launch.blocks_per_sm);
+    fprintf(out, ",%d,%s,%lld,%lld,%.0f,%.0f,%.6f", p->workers, p->row->static_stride ? "static" : "hardware",
+            (long long)p->counts.sram_fill_bytes, (long long)p->counts.sram_drain_bytes, p->request_bytes,
+            p->fabric_bytes, p->hit_rate);
+    fprintf(out, ",%.0f,%.0f,%.0f,%.0f\n", p->hbm_read_bytes, p->hbm_write_bytes, p->least_read_bytes,
+            p->most_read_bytes);
 }
 
 static tw_status failed(const tw_measured *row, tw_status status, const char *why)
@@ -88,14 +96,33 @@ static tw_status count_all(prediction *predictions, tw_l2_job *jobs, const tw_me
         if (status != TW_OK)
             return failed(row, status, tw_error_message());
         predictions[i] = (prediction){.row = row, .counts = counted.total};
-        jobs[i] = tw_l2_job_of(row, machine, (int)i);
-        jobs[i].options.seed = o->shared.seed;
+        for (size_t seed = 0; seed < (size_t)o->seeds; seed++) {
+            tw_l2_job *job = &jobs[i * (size_t)o->seeds + seed];
+            *job = tw_l2_job_of(row, machine, (int)i);
+            job->options.seed = o->shared.seed + seed;
+        }
     }
     return TW_OK;
 }
 
-static tw_status write_all(const prediction *predictions, const tw_l2_job *jobs, size_t count,
-                           const tw_machine *machine, const char *path, int argc, char **argv)
+/* Takes one of `seeds` replays of a row into its means. */
+static void add_replay(prediction *p, const tw_l2_job *job, int seeds)
+{
+    const tw_l2_traffic *t = &job->result.total.traffic;
+    double read = (double)t->hbm_read_bytes;
+    p->launch = job->options;
+    p->workers = job->result.total.workers;
+    p->request_bytes += (double)(t->read_request_bytes + t->write_request_bytes) / seeds;
+    p->fabric_bytes += (double)t->fabric_bytes / seeds;
+    p->hit_rate += tw_cache_hit_rate(t) / seeds;
+    p->hbm_read_bytes += read / seeds;
+    p->hbm_write_bytes += (double)t->hbm_write_bytes / seeds;
+    p->least_read_bytes = p->least_read_bytes > 0 ? fmin(p->least_read_bytes, read) : read;
+    p->most_read_bytes = fmax(p->most_read_bytes, read);
+}
+
+static tw_status write_all(const prediction *predictions, size_t count, const tw_machine *machine,
+                           const char *path, int argc, char **argv)
 {
     tw_csv csv;
     TW_TRY(tw_csv_open(&csv, path ? path : "-"));
@@ -103,19 +130,22 @@ static tw_status write_all(const prediction *predictions, const tw_l2_job *jobs,
     print_l2_numbers(csv.file, machine);
     fprintf(csv.file, "%s\n", columns);
     for (size_t i = 0; i < count; i++)
-        csv_row(csv.file, &predictions[i], &jobs[i]);
+        csv_row(csv.file, &predictions[i]);
     return tw_csv_commit(&csv);
 }
 
 static tw_status predict_all(prediction *predictions, tw_l2_job *jobs, const tw_measured_list *list,
                              const predict_options *o, const tw_machine *machine, int argc, char **argv)
 {
+    size_t count = list->count * (size_t)o->seeds;
     TW_TRY(count_all(predictions, jobs, list, o, machine));
-    TW_TRY(tw_l2_run_jobs(jobs, list->count, INFINITY));
-    for (size_t i = 0; i < list->count; i++)
+    TW_TRY(tw_l2_run_jobs(jobs, count, INFINITY));
+    for (size_t i = 0; i < count; i++) {
         if (jobs[i].status != TW_OK)
-            return failed(&list->rows[i], jobs[i].status, jobs[i].why);
-    return write_all(predictions, jobs, list->count, machine, o->shared.csv, argc, argv);
+            return failed(&list->rows[jobs[i].index], jobs[i].status, jobs[i].why);
+        add_replay(&predictions[jobs[i].index], &jobs[i], o->seeds);
+    }
+    return write_all(predictions, list->count, machine, o->shared.csv, argc, argv);
 }
 
 static tw_status predict(const predict_options *o, int argc, char **argv)
@@ -123,6 +153,8 @@ static tw_status predict(const predict_options *o, int argc, char **argv)
     tw_measured_list list = {.rows = NULL};
     tw_machine machine;
     tw_status status = tw_options_machine(&machine, &o->shared);
+    if (status == TW_OK && o->seeds > MAX_SEEDS)
+        status = tw_fail(TW_EINVAL, "--seeds is %d, it must be at most %d", o->seeds, MAX_SEEDS);
     if (status == TW_OK && o->cases.count == 0)
         status = tw_fail(TW_EINVAL, "--cases FILE.csv is missing: what is to be predicted");
     if (status == TW_OK && o->shared.csv && strcmp(o->shared.csv, "-") != 0)
@@ -130,7 +162,7 @@ static tw_status predict(const predict_options *o, int argc, char **argv)
     for (int i = 0; i < o->cases.count && status == TW_OK; i++)
         status = tw_measured_read_cases(&list, o->cases.values[i]);
     prediction *predictions = calloc(list.count + 1, sizeof *predictions);
-    tw_l2_job *jobs = calloc(list.count + 1, sizeof *jobs);
+    tw_l2_job *jobs = calloc((list.count + 1) * (size_t)o->seeds, sizeof *jobs);
     if (status == TW_OK && (!predictions || !jobs))
         status = tw_fail(TW_ENOMEM, "no memory for %zu predictions", list.count);
     if (status == TW_OK)
@@ -143,7 +175,7 @@ static tw_status predict(const predict_options *o, int argc, char **argv)
 
 int tw_cmd_predict(int argc, char **argv)
 {
-    predict_options o = {.shared = tw_options_default()};
+    predict_options o = {.shared = tw_options_default(), .seeds = 3};
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
                             tw_options_shared(&o.shared, TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED)};
     bool help;

@@ -3,6 +3,7 @@
 
 #include "draw.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,7 @@ static void advance(tw_l2 *l2)
 
 tw_l2_found tw_l2_read(tw_l2 *l2, int which, int32_t unit)
 {
+    assert(which >= 0 && which < l2->shape.sides && unit >= 0 && unit < l2->num_units);
     int64_t bytes = l2->units[unit].bytes;
     int home = home_of(l2, unit);
     advance(l2);
@@ -304,6 +306,7 @@ static void limit_dirty(tw_l2 *l2, side *home)
 
 void tw_l2_write(tw_l2 *l2, int which, int32_t unit)
 {
+    assert(which >= 0 && which < l2->shape.sides && unit >= 0 && unit < l2->num_units);
     int64_t bytes = l2->units[unit].bytes;
     int home = home_of(l2, unit);
     advance(l2);

@@ -46,7 +46,7 @@ typedef struct tw_measured {
     char kernel[64];    /**< likewise */
     int start;          /**< a tw_l2_start; flushed where nothing is said, as profilers do */
     int blocks_per_sm;  /**< 0: as gpu/launches.def or the schedule's slots say */
-    int num_workers;    /**< likewise */
+    int num_workers;    /**< blocks in flight; 0: blocks_per_sm on every SM */
     bool static_stride; /**< persistent blocks, each takes every num_workers-th piece of work */
     TW_MEASURED_VALUES(TW_MEASURED_FIELD_)
     char file[128]; /**< where it was first named */

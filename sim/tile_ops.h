@@ -246,7 +246,8 @@ typedef struct tw_schedule {
 /** What reads the stream. */
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
-    bool one_head; /**< visits the blocks of head 0 of batch element 0 alone, tiles ascending; others are alike */
+    /** Visits the blocks of head 0 of batch element 0 alone, tiles ascending; the others are alike. */
+    bool one_head;
     /** Before the first block of a launch. `self` is what was handed to tw_emit(), here and below. */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
     /** The blocks of e->head of e->batch are done; they stood for so many heads of so many batch elements. */

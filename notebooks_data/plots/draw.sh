@@ -26,3 +26,4 @@ for script in traffic runtime speedup roofline blocksize memory sparsity accurac
     draw "$script"
 done
 draw traffic "causal=1"
+[ ! -s "$data/curves.csv" ] || draw bandwidth # a machine that was calibrated
