@@ -3,11 +3,11 @@
 
 #include <stdio.h>
 
-/* The kernel's own tiles for a head_dim, where none are wanted; 0 is not wanted. */
-static tw_tiling wanted_tiling(const tw_gpu_kernel *kernel, int head_dim, int block_m, int block_n,
-                               const tw_gpu_options *o)
+/* The kernel's own tiles for a problem, where none are wanted; 0 is not wanted. */
+static tw_tiling wanted_tiling(const tw_gpu_kernel *kernel, const tw_problem *problem, int block_m,
+                               int block_n, const tw_gpu_options *o)
 {
-    tw_tiling t = tw_tiling_for(kernel->tiling, kernel->exceptions, head_dim);
+    tw_tiling t = tw_tiling_for(kernel->tiling, kernel->exceptions, problem);
     t.block_m = block_m != 0 ? block_m : t.block_m;
     t.block_n = block_n != 0 ? block_n : t.block_n;
     t.order = (tw_order)o->order;
@@ -66,7 +66,7 @@ static tw_gpu_case case_at(const tw_gpu_set *set, const tw_problem *problem, int
     i /= num_values(&o->block_n);
     int block_m = o->block_m.values[i % num_values(&o->block_m)];
     const tw_gpu_kernel *kernel = set->selection.kernels[i / num_values(&o->block_m)];
-    tw_tiling tiling = wanted_tiling(kernel, problem->head_dim, block_m, block_n, &set->options);
+    tw_tiling tiling = wanted_tiling(kernel, problem, block_m, block_n, &set->options);
     return (tw_gpu_case){.kernel = kernel, .problem = *problem, .tiling = tiling, .options = &set->options};
 }
 

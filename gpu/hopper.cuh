@@ -100,6 +100,15 @@ static __device__ __forceinline__ void tma_load(uint32_t smem, const CUtensorMap
                  : "memory");
 }
 
+/* Asks the L2 for a box that will be loaded later. */
+static __device__ __forceinline__ void tma_prefetch(const CUtensorMap *map, int row0, int head, int batch)
+{
+    asm volatile("cp.async.bulk.prefetch.tensor.5d.L2.global [%0, {%1, %2, %1, %3, %4}];"
+                 :
+                 : "l"(map), "r"(0), "r"(row0), "r"(head), "r"(batch)
+                 : "memory");
+}
+
 /* Starts copying a box from shared memory; rows past the sequence's end are left out. */
 static __device__ __forceinline__ void tma_store(const CUtensorMap *map, uint32_t smem, int row0, int head,
                                                  int batch)
@@ -228,6 +237,7 @@ static __device__ __forceinline__ void wgmma_add(float (&d)[N / 2], uint32_t a0,
 #define TW_X40(x, i) TW_X32(x, i), TW_X8(x, i + 32)
 #define TW_X48(x, i) TW_X32(x, i), TW_X16(x, i + 32)
 #define TW_X64(x, i) TW_X32(x, i), TW_X32(x, i + 32)
+#define TW_X80(x, i) TW_X64(x, i), TW_X16(x, i + 64)
 #define TW_X88(x, i) TW_X64(x, i), TW_X16(x, i + 64), TW_X8(x, i + 80)
 #define TW_X96(x, i) TW_X64(x, i), TW_X32(x, i + 64)
 #define TW_X128(x, i) TW_X64(x, i), TW_X64(x, i + 64)
@@ -255,6 +265,7 @@ static __device__ __forceinline__ void wgmma_add(float (&d)[N / 2], uint32_t a0,
     TW_WGMMA_NT(T, TYPE, 80, 40, 40, 41, 42)                                                                 \
     TW_WGMMA_NT(T, TYPE, 96, 48, 48, 49, 50)                                                                 \
     TW_WGMMA_NT(T, TYPE, 128, 64, 64, 65, 66)                                                                \
+    TW_WGMMA_NT(T, TYPE, 160, 80, 80, 81, 82)                                                                \
     TW_WGMMA_NT(T, TYPE, 176, 88, 88, 89, 90)                                                                \
     TW_WGMMA_NT(T, TYPE, 192, 96, 96, 97, 98)                                                                \
     TW_WGMMA_ADD(T, TYPE, 64, 32, 32, 33, 34, 35, 36, 37)                                                        \

@@ -105,7 +105,7 @@ static bool can_run(const tw_gpu_kernel *k, const tw_gpu_soak_case *one, const t
 static tw_tiling choose_tiling(const tw_gpu_kernel *k, const tw_gpu_soak_case *one,
                                const tw_gpu_device *device)
 {
-    tw_tiling own = tw_tiling_for(k->tiling, k->exceptions, one->problem.head_dim);
+    tw_tiling own = tw_tiling_for(k->tiling, k->exceptions, &one->problem);
     const tw_tiling *able[64];
     unsigned count = 0;
     tw_tiling ordered = own;

@@ -37,9 +37,11 @@ static tw_status list_kernels(void)
         const tw_tile_exception *x = kernel->exceptions;
         printf("%-20s %-15s %4d x %-4d %s\n", kernel->name, kernel->schedule, kernel->tiling.block_m,
                kernel->tiling.block_n, kernel->idea);
-        for (int e = 0; e < TW_TILE_EXCEPTIONS && x[e].head_dim != 0; e++)
-            printf("%-20s %-15s %4d x %-4d for head_dim %d\n", "", "", x[e].block_m, x[e].block_n,
-                   x[e].head_dim);
+        for (int e = 0; e < TW_TILE_EXCEPTIONS && x[e].head_dim != 0; e++) {
+            char name[TW_EXCEPTION_NAME];
+            tw_exception_name(name, &x[e]);
+            printf("%-20s %-15s %4d x %-4d for %s\n", "", "", x[e].block_m, x[e].block_n, name);
+        }
     }
     return TW_OK;
 }

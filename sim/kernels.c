@@ -13,7 +13,7 @@ static const tw_kernel_claim kernels[] = {
 #include "../gpu/kernels.def"
 #endif
 #endif
-    {NULL, NULL, {.block_m = 0}, {{0, 0, 0}}, NULL},
+    {NULL, NULL, {.block_m = 0}, {{.head_dim = 0}}, NULL},
 };
 
 static const struct {
@@ -52,9 +52,9 @@ const tw_kernel_claim *tw_kernel_at(int i)
     return i >= 0 && i < count ? &kernels[i] : NULL;
 }
 
-tw_tiling tw_kernel_tiling(const tw_kernel_claim *kernel, int head_dim)
+tw_tiling tw_kernel_tiling(const tw_kernel_claim *kernel, const tw_problem *problem)
 {
-    return tw_tiling_for(kernel->tiling, kernel->exceptions, head_dim);
+    return tw_tiling_for(kernel->tiling, kernel->exceptions, problem);
 }
 
 const tw_kernel_claim *tw_kernel_find(const char *name)

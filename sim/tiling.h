@@ -5,7 +5,11 @@
 #ifndef TW_TILING_H
 #define TW_TILING_H
 
+#include "../cpu_ref/problem.h"
 #include "order.h"
+
+#include <stdbool.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,26 +43,44 @@ typedef struct tw_tiling {
     tw_kv_order kv_order; /**< of K and V within a block */
 } tw_tiling;
 
-/** Tiles of a kernel for one head_dim that does better with others than the rest. */
+/** Tiles of a kernel for problems of one head_dim that do better with others than the rest. */
 typedef struct tw_tile_exception {
-    int head_dim; /**< 0: there is none */
-    int block_m;  /**< as in tw_tiling */
-    int block_n;  /**< likewise */
+    int head_dim;      /**< 0: there is none */
+    int block_m;       /**< as in tw_tiling */
+    int block_n;       /**< likewise */
+    int max_seqlen_k;  /**< for sequences up to this length; 0: for all */
+    bool causal_alone; /**< under a causal mask alone */
 } tw_tile_exception;
 
-/** So many head_dims may have tiles of their own. */
+/** So many exceptions may a kernel have. */
 #define TW_TILE_EXCEPTIONS 4
 
-/** A tiling with the tiles that a list of exceptions has for a head_dim; otherwise as it is. NULL is an empty list. */
-static inline tw_tiling tw_tiling_for(tw_tiling tiling, const tw_tile_exception *exceptions, int head_dim)
+/** A tiling with the tiles of the first exception that a problem falls under; otherwise as it is. NULL: there is none. */
+static inline tw_tiling tw_tiling_for(tw_tiling tiling, const tw_tile_exception *exceptions,
+                                      const tw_problem *p)
 {
     for (int i = 0; exceptions && i < TW_TILE_EXCEPTIONS && exceptions[i].head_dim != 0; i++) {
-        if (exceptions[i].head_dim == head_dim) {
-            tiling.block_m = exceptions[i].block_m;
-            tiling.block_n = exceptions[i].block_n;
+        const tw_tile_exception *x = &exceptions[i];
+        if (x->head_dim == p->head_dim && (x->max_seqlen_k == 0 || p->seqlen_k <= x->max_seqlen_k) &&
+            (!x->causal_alone || p->causal)) {
+            tiling.block_m = x->block_m;
+            tiling.block_n = x->block_n;
+            break;
         }
     }
     return tiling;
+}
+
+/** Room for tw_exception_name(). */
+#define TW_EXCEPTION_NAME 64
+
+/** What problems an exception is for, in words: "head_dim 64, causal, up to 1024 keys". */
+static inline void tw_exception_name(char name[TW_EXCEPTION_NAME], const tw_tile_exception *x)
+{
+    int at = snprintf(name, TW_EXCEPTION_NAME, "head_dim %d%s", x->head_dim,
+                      x->causal_alone ? ", causal" : "");
+    if (x->max_seqlen_k != 0)
+        snprintf(name + at, (size_t)(TW_EXCEPTION_NAME - at), ", up to %d keys", x->max_seqlen_k);
 }
 
 #ifdef __cplusplus

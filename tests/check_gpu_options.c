@@ -185,16 +185,21 @@ START_TEST(test_default_tiles)
 {
     static const struct {
         const char *kernel;
-        int head_dim, block_m, block_n;
-    } table[] = {{"20_flash2", 64, 128, 128},
-                 {"20_flash2", 128, 128, 128},
-                 {"30_flash2_mma", 64, 128, 128}, /* 8 to 10 % faster there than 128 x 64 */
-                 {"30_flash2_mma", 96, 128, 64},
-                 {"30_flash2_mma", 128, 128, 64}};
+        int head_dim, seqlen_k;
+        bool causal;
+        int block_m, block_n;
+    } table[] = {{"20_flash2", 64, 1024, false, 128, 128},     {"20_flash2", 128, 1024, false, 128, 128},
+                 {"30_flash2_mma", 64, 1024, false, 128, 128}, /* 8 to 10 % faster there than 128 x 64 */
+                 {"30_flash2_mma", 96, 1024, true, 128, 64},   {"30_flash2_mma", 128, 1024, false, 128, 64},
+                 {"47_work_ahead", 64, 1024, true, 64, 64}, /* 20 % faster there than 192 x 128 */
+                 {"47_work_ahead", 64, 1025, true, 192, 128},  {"47_work_ahead", 64, 1024, false, 192, 128},
+                 {"47_work_ahead", 128, 513, true, 128, 128}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         const tw_kernel_claim *kernel = tw_kernel_find(table[i].kernel);
         ck_assert_ptr_nonnull(kernel);
-        tw_tiling t = tw_kernel_tiling(kernel, table[i].head_dim);
+        const tw_problem p = {
+            .head_dim = table[i].head_dim, .seqlen_k = table[i].seqlen_k, .causal = table[i].causal};
+        tw_tiling t = tw_kernel_tiling(kernel, &p);
         ck_assert_msg(t.block_m == table[i].block_m && t.block_n == table[i].block_n,
                       "%s, head_dim %d: %d x %d", table[i].kernel, table[i].head_dim, t.block_m, t.block_n);
         ck_assert(t.unit == kernel->tiling.unit && t.fetch == kernel->tiling.fetch);
@@ -202,16 +207,25 @@ START_TEST(test_default_tiles)
 }
 END_TEST
 
-/* The tiles that were not given are the kernel's, for every head_dim apart; a list of none is NULL. */
+/* The tiles that were not given are the kernel's; the first exception that fits counts; a list of none is NULL. */
 START_TEST(test_tile_exceptions)
 {
-    const tw_tile_exception two[TW_TILE_EXCEPTIONS] = {{64, 1, 2}, {256, 3, 4}};
+    const tw_tile_exception some[TW_TILE_EXCEPTIONS] = {
+        {64, 7, 8, 512, true}, {64, 1, 2, 0, false}, {256, 3, 4, 0, false}};
     const tw_tiling own = {.block_m = 5, .block_n = 6, .fetch = TW_FETCH_BOX, .unit = TW_UNIT_TENSOR};
-    static const int head_dims[] = {64, 128, 256, 0}, block_m[] = {1, 5, 3, 5};
-    for (int i = 0; i < 4; i++)
-        ck_assert_int_eq(tw_tiling_for(own, two, head_dims[i]).block_m, block_m[i]);
-    ck_assert_int_eq(tw_tiling_for(own, two, 256).fetch, TW_FETCH_BOX);
-    ck_assert_int_eq(tw_tiling_for(own, NULL, 64).block_n, 6);
+    static const tw_problem problems[] = {{.head_dim = 64, .seqlen_k = 512},
+                                          {.head_dim = 128, .seqlen_k = 512, .causal = true},
+                                          {.head_dim = 256, .seqlen_k = 9999},
+                                          {.head_dim = 64, .seqlen_k = 512, .causal = true},
+                                          {.head_dim = 64, .seqlen_k = 513, .causal = true}};
+    static const int block_m[] = {1, 5, 3, 7, 1};
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(tw_tiling_for(own, some, &problems[i]).block_m, block_m[i]);
+    ck_assert_int_eq(tw_tiling_for(own, some, &problems[2]).fetch, TW_FETCH_BOX);
+    ck_assert_int_eq(tw_tiling_for(own, NULL, &problems[0]).block_n, 6);
+    char name[TW_EXCEPTION_NAME];
+    tw_exception_name(name, &some[0]);
+    ck_assert_str_eq(name, "head_dim 64, causal, up to 512 keys");
 }
 END_TEST
 

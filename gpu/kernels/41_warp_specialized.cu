@@ -94,13 +94,14 @@ __global__ void __launch_bounds__(F::NUM_THREADS, 1)
         4 * F::CONSUMERS); /* a place is empty when every warp says so */
     const work w = work_of_block<F>(a);
     __syncthreads(); /* the barriers are set up */
-    if (threadIdx.x < WARPGROUP) {
+    const int warpgroup = warpgroup_index();
+    if (warpgroup == 0) {
         give_registers_back<F::PRODUCER_REGISTERS>();
         if (threadIdx.x == 0)
             produce(a, maps, smem, w);
     } else {
         take_registers<F::CONSUMER_REGISTERS>();
-        consume<T>(a, maps, smem, w, threadIdx.x / WARPGROUP - 1);
+        consume<T>(a, maps, smem, w, warpgroup - 1);
     }
 }
 

@@ -40,25 +40,6 @@ static __device__ __forceinline__ void produce(const attention<T> &a, const tens
     }
 }
 
-/*
- * Turns. Each consumer has a named barrier at which it waits, and at which its predecessor announces itself; the last
- * one gives the first its first turn. (Barriers 1 to CONSUMERS serve finish_rows().)
- */
-template <typename F> static __device__ __forceinline__ void give_turn_to(int consumer)
-{
-    named_barrier_arrive(1 + F::CONSUMERS + consumer, 2 * WARPGROUP);
-}
-
-template <typename F> static __device__ __forceinline__ void wait_for_turn(int consumer)
-{
-    named_barrier_wait(1 + F::CONSUMERS + consumer, 2 * WARPGROUP);
-}
-
-template <typename F> static __device__ __forceinline__ int next_consumer(int consumer)
-{
-    return consumer == F::CONSUMERS - 1 ? 0 : consumer + 1;
-}
-
 /* A consumer: 64 query rows. */
 template <typename T, typename F>
 static __device__ __forceinline__ void consume(const attention<T> &a, const tensor_maps &maps,
@@ -135,13 +116,14 @@ __global__ void __launch_bounds__(F::NUM_THREADS, 1)
         4 * F::CONSUMERS); /* a place is empty when every warp says so */
     const work w = work_of_block<F>(a);
     __syncthreads(); /* the barriers are set up */
-    if (threadIdx.x < WARPGROUP) {
+    const int warpgroup = warpgroup_index();
+    if (warpgroup == 0) {
         give_registers_back<F::PRODUCER_REGISTERS>();
         if (threadIdx.x == 0)
             produce(a, maps, smem, w);
     } else {
         take_registers<F::CONSUMER_REGISTERS>();
-        consume<T>(a, maps, smem, w, threadIdx.x / WARPGROUP - 1);
+        consume<T>(a, maps, smem, w, warpgroup - 1);
     }
 }
 

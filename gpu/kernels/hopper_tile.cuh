@@ -12,71 +12,86 @@
 
 /* ---- what is fixed when a kernel is compiled ----------------------------------------------------------- */
 
-/* CONSUMERS warpgroups of 64 query rows each; a ring of STAGES places for K and as many for V. */
-template <int HEAD_DIM, int BLOCK_M, int BLOCK_N, int NUM_STAGES> struct form {
-    static const int D = HEAD_DIM, BM = BLOCK_M, BN = BLOCK_N, STAGES = NUM_STAGES, CONSUMERS = BM / 64;
+/*
+ * CONSUMERS warpgroups of 64 query rows each; rings of STAGES places for K, as many for V, and Q_PLACES for Q. An SM
+ * runs BLOCKS such blocks.
+ */
+template <int HEAD_DIM, int BLOCK_M, int BLOCK_N, int NUM_STAGES, int NUM_Q_PLACES = 1, int NUM_BLOCKS = 1>
+struct form {
+    static const int D = HEAD_DIM, BM = BLOCK_M, BN = BLOCK_N, STAGES = NUM_STAGES, Q_PLACES = NUM_Q_PLACES,
+                     BLOCKS = NUM_BLOCKS, CONSUMERS = BM / 64;
     static const int ROWS_BYTES = 64 * D * 2;          /* Q or O of one warpgroup */
     static const int Q_BYTES = CONSUMERS * ROWS_BYTES; /* [warpgroup][slab][64][64] */
     static const int TILE_BYTES = BN * D * 2;          /* a K or V tile: [slab][block_n][64] */
     static const int RING_BYTES = STAGES * TILE_BYTES;
-    static const int BARRIERS = 2 + 4 * STAGES;
+    static const int BARRIERS = 2 * Q_PLACES + 4 * STAGES;
+    static const int NOTE_BYTES = 32; /* what the work at a place of Q is */
     /* Where one warpgroup only copies, it gives registers to those that calculate: an SM has 512 for each of 128. */
     static const int NUM_THREADS = WARPGROUP * (1 + CONSUMERS);
-    static const int PRODUCER_REGISTERS = CONSUMERS == 3 ? 32 : 24,
-                     CONSUMER_REGISTERS = CONSUMERS == 3 ? 160 : 240;
-    static const int SMEM_BYTES = 1024 + Q_BYTES + 2 * RING_BYTES + BARRIERS * 8; /* 1,024 to align by hand */
+    static const int PRODUCER_REGISTERS = CONSUMERS == 3 ? 32 : 40;
+    static const int CONSUMER_REGISTERS = (512 / BLOCKS / (1 + CONSUMERS) / 8 * 8 * (1 + CONSUMERS) -
+                                           PRODUCER_REGISTERS) /
+                                          CONSUMERS / 8 * 8;
+    static const int SMEM_BYTES = 1024 + Q_PLACES * (Q_BYTES + NOTE_BYTES) + 2 * RING_BYTES +
+                                  BARRIERS * 8; /* 1,024 to align by hand */
     static_assert(BM % 64 == 0 && BN % 16 == 0 && D % 64 == 0, "wgmma takes 64 rows, 16 keys, slabs of 64");
 };
 
 /* The tensor maps of one launch. */
 typedef struct tensor_maps {
     CUtensorMap q, k, v, o;
-    int num_heads; /* of all batch elements */
+    int num_heads;                    /* of all batch elements */
+    int first_tile, tiles;            /* query tiles of a head; those before the first see no key */
+    int section_heads, section_turns; /* see next_work() */
 } tensor_maps;
 
 /* Where things lie in shared memory; places of the ring are numbered as tiles are, modulo STAGES. */
 template <typename F> struct shared_map {
     uint32_t base;
-    __device__ __forceinline__ uint32_t q(int consumer = 0) const
+    __device__ __forceinline__ uint32_t q(int consumer = 0, int place = 0) const
     {
-        return base + consumer * F::ROWS_BYTES;
+        return base + place * F::Q_BYTES + consumer * F::ROWS_BYTES;
     }
     __device__ __forceinline__ uint32_t k(int place) const
     {
-        return base + F::Q_BYTES + place * F::TILE_BYTES;
+        return base + F::Q_PLACES * F::Q_BYTES + place * F::TILE_BYTES;
     }
     __device__ __forceinline__ uint32_t v(int place) const
     {
-        return base + F::Q_BYTES + F::RING_BYTES + place * F::TILE_BYTES;
+        return base + F::Q_PLACES * F::Q_BYTES + F::RING_BYTES + place * F::TILE_BYTES;
     }
     __device__ __forceinline__ uint32_t barrier(int i) const
     {
-        return base + F::Q_BYTES + 2 * F::RING_BYTES + i * 8;
+        return base + F::Q_PLACES * (F::Q_BYTES + F::NOTE_BYTES) + 2 * F::RING_BYTES + i * 8;
+    }
+    __device__ __forceinline__ uint32_t note(int place) const
+    {
+        return base + F::Q_PLACES * F::Q_BYTES + 2 * F::RING_BYTES + place * F::NOTE_BYTES;
     }
     /* full: the copy has arrived. empty: every consumer has finished reading. */
-    __device__ __forceinline__ uint32_t q_full() const
+    __device__ __forceinline__ uint32_t q_full(int place = 0) const
     {
-        return barrier(0);
+        return barrier(place);
     }
-    __device__ __forceinline__ uint32_t q_empty() const
+    __device__ __forceinline__ uint32_t q_empty(int place = 0) const
     {
-        return barrier(1);
+        return barrier(F::Q_PLACES + place);
     }
     __device__ __forceinline__ uint32_t k_full(int place) const
     {
-        return barrier(2 + place);
+        return barrier(2 * F::Q_PLACES + place);
     }
     __device__ __forceinline__ uint32_t v_full(int place) const
     {
-        return barrier(2 + F::STAGES + place);
+        return barrier(2 * F::Q_PLACES + F::STAGES + place);
     }
     __device__ __forceinline__ uint32_t k_empty(int place) const
     {
-        return barrier(2 + 2 * F::STAGES + place);
+        return barrier(2 * F::Q_PLACES + 2 * F::STAGES + place);
     }
     __device__ __forceinline__ uint32_t v_empty(int place) const
     {
-        return barrier(2 + 3 * F::STAGES + place);
+        return barrier(2 * F::Q_PLACES + 3 * F::STAGES + place);
     }
 };
 
@@ -87,8 +102,10 @@ template <typename F> static __device__ __forceinline__ shared_map<F> shared_map
 {
     shared_map<F> smem = {(shared_address(hopper_smem) + 1023) & ~1023u};
     if (threadIdx.x == 0) {
-        mbarrier_init(smem.q_full(), 1);
-        mbarrier_init(smem.q_empty(), F::CONSUMERS);
+        for (int place = 0; place < F::Q_PLACES; place++) {
+            mbarrier_init(smem.q_full(place), 1);
+            mbarrier_init(smem.q_empty(place), F::CONSUMERS);
+        }
         for (int place = 0; place < F::STAGES; place++) {
             mbarrier_init(smem.k_full(place), 1);
             mbarrier_init(smem.v_full(place), 1);
@@ -98,6 +115,12 @@ template <typename F> static __device__ __forceinline__ shared_map<F> shared_map
         mbarrier_init_fence();
     }
     return smem;
+}
+
+/* This thread's warpgroup; taken from one lane, so that the compiler knows that it is the warp's. */
+static __device__ __forceinline__ int warpgroup_index()
+{
+    return __shfl_sync(0xffffffffu, threadIdx.x / WARPGROUP, 0);
 }
 
 /* ---- the block's work: one query tile of one head ------------------------------------------------------ */
@@ -127,6 +150,49 @@ template <typename F, typename T> static __device__ __forceinline__ work work_of
     return work_at<F>(a, a.causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x, blockIdx.y, blockIdx.z);
 }
 
+/*
+ * From 44_persistent on: the next piece of this block's work; false if there is none. Work is dealt in turns, one piece
+ * for each block. Under a causal mask a section of heads is dealt longest first, and in every other turn from the last
+ * block to the first, so that all blocks come to nearly the same sum. A section begins with a new turn.
+ */
+template <typename F, typename T>
+static __device__ __forceinline__ bool next_work(int &turn, work &w, const attention<T> &a,
+                                                 const tensor_maps &maps)
+{
+    for (;;) {
+        const int first = turn / maps.section_turns * maps.section_heads;
+        if (first >= maps.num_heads)
+            return false;
+        const int block = a.causal && turn % 2 == 1 ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+        const int i = turn % maps.section_turns * (int)gridDim.x + block;
+        const int heads = min(maps.section_heads, maps.num_heads - first);
+        turn++;
+        if (i < heads * maps.tiles) {
+            const int tile = maps.first_tile + (a.causal ? maps.tiles - 1 - i / heads : i % maps.tiles);
+            const int head = first + (a.causal ? i % heads : i / maps.tiles);
+            w = work_at<F>(a, tile, head % a.num_heads, head / a.num_heads);
+            return true;
+        }
+    }
+}
+
+/* Query tiles whose rows see no key are nobody's work: O = 0, LSE = −∞. By all consumers' threads of all blocks. */
+template <typename F, typename T>
+static __device__ __forceinline__ void write_unseen_tiles(const attention<T> &a, const tensor_maps &maps)
+{
+    const int rows = maps.first_tile * F::BM, threads = gridDim.x * F::CONSUMERS * WARPGROUP;
+    const int64_t first = (int64_t)blockIdx.x * F::CONSUMERS * WARPGROUP + threadIdx.x - WARPGROUP;
+    for (int64_t i = first; i < (int64_t)rows * maps.num_heads; i += threads) {
+        const int row = (int)(i % rows), head = (int)(i / rows) % a.num_heads;
+        const int batch = (int)(i / rows) / a.num_heads;
+        uint4 *o = reinterpret_cast<uint4 *>(
+            a.o + (((int64_t)batch * a.seqlen_q + row) * a.num_heads + head) * F::D);
+        for (int x = 0; x < F::D / 8; x++)
+            o[x] = make_uint4(0, 0, 0, 0);
+        a.lse[lse_at(a, batch, head, row)] = -INFINITY;
+    }
+}
+
 static __device__ __forceinline__ int head_kv_of(int head, int num_heads, int num_heads_kv)
 {
     return head / (num_heads / num_heads_kv);
@@ -135,11 +201,11 @@ static __device__ __forceinline__ int head_kv_of(int head, int num_heads, int nu
 /* One thread starts the copies of Q, of K tile j and of V tile j, and says at which barrier to wait for them. */
 template <typename F>
 static __device__ __forceinline__ void load_q(const shared_map<F> &smem, const tensor_maps &maps,
-                                              const work &w)
+                                              const work &w, int place = 0)
 {
-    mbarrier_arrive_expecting(smem.q_full(), F::Q_BYTES);
+    mbarrier_arrive_expecting(smem.q_full(place), F::Q_BYTES);
     for (int i = 0; i < F::CONSUMERS; i++)
-        tma_load(smem.q(i), &maps.q, smem.q_full(), w.row0 + 64 * i, w.head, w.batch);
+        tma_load(smem.q(i, place), &maps.q, smem.q_full(place), w.row0 + 64 * i, w.head, w.batch);
 }
 
 template <typename F>
@@ -171,6 +237,28 @@ template <typename F> struct ring {
         }
     }
 };
+
+/* ---- turns, from 42_pingpong on --------------------------------------------------------------------------
+ *
+ * Each consumer has a named barrier at which it waits, and at which its predecessor announces itself; the last one
+ * gives the first its first turn. (Barriers 1 to CONSUMERS serve write_rows().)
+ */
+template <typename F> static __device__ __forceinline__ void give_turn_to(int consumer)
+{
+    if (F::CONSUMERS > 1)
+        named_barrier_arrive(1 + F::CONSUMERS + consumer, 2 * WARPGROUP);
+}
+
+template <typename F> static __device__ __forceinline__ void wait_for_turn(int consumer)
+{
+    if (F::CONSUMERS > 1)
+        named_barrier_wait(1 + F::CONSUMERS + consumer, 2 * WARPGROUP);
+}
+
+template <typename F> static __device__ __forceinline__ int next_consumer(int consumer)
+{
+    return consumer == F::CONSUMERS - 1 ? 0 : consumer + 1;
+}
 
 /* ---- a consumer's 64 rows ------------------------------------------------------------------------------ */
 
@@ -301,15 +389,87 @@ static __device__ __forceinline__ void narrow_scores(uint32_t (&p)[F::BN / 4], c
         p[i] = narrow2<T>(s[2 * i], s[2 * i + 1]);
 }
 
+/* ---- softmax without a maximum, from 46_without_maximum on ----------------------------------------------- */
+
+/* The most that a thread's weights of a row may sum up to in a tile; so none is larger, and fp16 holds them (65504). */
+static const float LARGEST_SUM = 16384.0f;
+
+/* P = 2^(c S − m) of groups FROM … TO of eight keys, in the input's type, and their sums. S stays. */
+template <typename T, typename F, int FROM, int TO>
+static __device__ __forceinline__ void weights(uint32_t (&p)[F::BN / 4], const float (&s)[F::BN / 2],
+                                               const rows<F> &x, float (&sum)[2], float c)
+{
+#pragma unroll
+    for (int i = FROM; i < TO; i++)
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const float even = exp2_approx(fmaf(s[4 * i + 2 * j], c, -x.m[j]));
+            const float odd = exp2_approx(fmaf(s[4 * i + 2 * j + 1], c, -x.m[j]));
+            sum[j] += even;
+            sum[j] += odd;
+            p[2 * i + j] = narrow2<T>(even, odd);
+        }
+}
+
+/* The same after m has become the maximum; what O and l hold so far is worth alpha of itself. */
+template <typename T, typename F>
+static __device__ __forceinline__ void weights_below_maximum(uint32_t (&p)[F::BN / 4],
+                                                             const float (&s)[F::BN / 2], rows<F> &x,
+                                                             float (&alpha)[2], float (&sum)[2], float c)
+{
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+        float top = -INFINITY;
+#pragma unroll
+        for (int i = 0; i < F::BN / 8; i++)
+            top = fmaxf(top, fmaxf(s[4 * i + 2 * j], s[4 * i + 2 * j + 1]));
+        top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
+        top = fmaxf(x.m[j], c * top);
+        alpha[j] = exp2_approx(x.m[j] - top);
+        x.m[j] = top;
+        sum[j] = 0.0f;
+    }
+    weights<T, F, 0, F::BN / 8>(p, s, x, sum, c);
+}
+
+/* A row's first tile of keys. m starts at a finite number, so that a row that sees none of them needs no guard. */
+template <typename T, typename F>
+static __device__ __forceinline__ void first_weights(uint32_t (&p)[F::BN / 4], const float (&s)[F::BN / 2],
+                                                     rows<F> &x, float c)
+{
+    float alpha[2];
+    rows_init(x);
+    x.m[0] = x.m[1] = -FLT_MAX;
+    weights_below_maximum<T, F>(p, s, x, alpha, x.l, c);
+}
+
+/* Any later one: m stays, unless a sum says that a weight may be too large, or is no number. */
+template <typename T, typename F>
+static __device__ __forceinline__ void next_weights(uint32_t (&p)[F::BN / 4], const float (&s)[F::BN / 2],
+                                                    rows<F> &x, float c)
+{
+    float sum[2] = {0.0f, 0.0f}, alpha[2];
+    weights<T, F, 0, F::BN / 8>(p, s, x, sum, c);
+    if (__any_sync(0xffffffffu, !(sum[0] <= LARGEST_SUM && sum[1] <= LARGEST_SUM))) {
+        weights_below_maximum<T, F>(p, s, x, alpha, sum, c);
+        rescale(x, alpha);
+        x.l[0] *= alpha[0];
+        x.l[1] *= alpha[1];
+    }
+    x.l[0] += sum[0];
+    x.l[1] += sum[1];
+}
+
 /*
  * O / l and LSE = (m + log2 l) · ln 2. O goes to memory by way of the warpgroup's place of Q, which nobody reads any
  * more; its first thread starts the copy. A row that saw no key has l = 0: O = 0, LSE = −∞. `barrier` is one of
  * the block's named ones, for this warpgroup alone.
  */
 template <typename F, typename T>
-static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T> &a, const work &w,
-                                                   int consumer, uint32_t smem, const CUtensorMap *map,
-                                                   int barrier)
+static __device__ __forceinline__ void write_rows(rows<F> &x, const attention<T> &a, const work &w,
+                                                  int consumer, uint32_t smem, const CUtensorMap *map,
+                                                  int barrier)
 {
     const int thread = threadIdx.x % WARPGROUP, g = thread % 32 / 4, t = thread % 4;
     named_barrier_wait(barrier, WARPGROUP); /* all four warps have done with Q */
@@ -332,11 +492,19 @@ static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T
     }
     fence_for_async();
     named_barrier_wait(barrier, WARPGROUP);
-    if (thread == 0) {
-        if (w.row0 + 64 * consumer < a.seqlen_q)
-            tma_store(map, smem, w.row0 + 64 * consumer, w.head, w.batch);
+    if (thread == 0 && w.row0 + 64 * consumer < a.seqlen_q)
+        tma_store(map, smem, w.row0 + 64 * consumer, w.head, w.batch);
+}
+
+/* The same, and stays until O has left shared memory. */
+template <typename F, typename T>
+static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T> &a, const work &w,
+                                                   int consumer, uint32_t smem, const CUtensorMap *map,
+                                                   int barrier)
+{
+    write_rows(x, a, w, consumer, smem, map, barrier);
+    if (threadIdx.x % WARPGROUP == 0)
         tma_stores_read();
-    }
 }
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
@@ -402,6 +570,7 @@ typedef struct hopper_variant {
     int head_dim, block_m, block_n;
     const void *fp16, *bf16;
     int num_threads, smem_bytes;
+    int blocks_per_sm = 1; /* of a persistent kernel */
 } hopper_variant;
 
 /* The variant for a problem and tiling; NULL if there is none. `variants` ends with head_dim 0. */
@@ -451,6 +620,30 @@ static inline tw_status hopper_supports(const char *name, const hopper_variant *
     return rung_fits_shared_memory(name, (size_t)v->smem_bytes);
 }
 
+/*
+ * How persistent blocks share the work out: sections of heads, one after the other, each in whole turns. The fewer
+ * heads at a time, the fewer K and V the L2 must hold, and the more evenly HBM is asked for them; so, the smallest
+ * section that leaves less than 1 in 32 places of its turns empty.
+ */
+static inline void plan_turns(tensor_maps *maps, const tw_problem *p, int block_m, int blocks)
+{
+    const int group = p->num_heads / p->num_heads_kv;
+    const int64_t room = 32 << 20, bytes = (int64_t)p->seqlen_k * p->head_dim * 4;
+    maps->first_tile = p->causal && p->seqlen_q > p->seqlen_k ? (p->seqlen_q - p->seqlen_k) / block_m : 0;
+    maps->tiles = ceil_div(p->seqlen_q, block_m) - maps->first_tile;
+    maps->section_heads = maps->num_heads;
+    if (p->causal)
+        for (int heads = group; heads < maps->num_heads && (heads == group || heads / group * bytes <= room);
+             heads += group) {
+            const int64_t pieces = (int64_t)heads * maps->tiles,
+                          places = (pieces + blocks - 1) / blocks * blocks;
+            maps->section_heads = heads;
+            if ((places - pieces) * 32 <= places)
+                break;
+        }
+    maps->section_turns = ceil_div(maps->section_heads * maps->tiles, blocks);
+}
+
 /* Launches a kernel that takes an attention<T> and the tensor maps; grid 0: one block for each query tile. */
 static inline tw_status hopper_launch(const tw_gpu_args *args, const hopper_variant *variants,
                                       unsigned blocks)
@@ -462,6 +655,8 @@ static inline tw_status hopper_launch(const tw_gpu_args *args, const hopper_vari
     TW_TRY(make_tensor_maps(&maps, args));
     attention<__half> fp16 = attention_of<__half>(args);
     attention<__nv_bfloat16> bf16 = attention_of<__nv_bfloat16>(args);
+    if (blocks > 0)
+        plan_turns(&maps, p, v->block_m, (int)blocks);
     void *kernel_args[] = {p->dtype == TW_FP16 ? (void *)&fp16 : (void *)&bf16, &maps};
     dim3 grid((unsigned)ceil_div(p->seqlen_q, v->block_m), (unsigned)p->num_heads, (unsigned)p->batch);
     if (blocks > 0)
@@ -471,6 +666,19 @@ static inline tw_status hopper_launch(const tw_gpu_args *args, const hopper_vari
                                  (size_t)v->smem_bytes, args->stream));
     TW_CUDA_TRY(cudaGetLastError());
     return TW_OK;
+}
+
+/* Launches a persistent kernel: as many blocks as run at once, or as there is work for. */
+static inline tw_status hopper_launch_persistent(const tw_gpu_args *args, const hopper_variant *variants)
+{
+    int device, sms;
+    TW_CUDA_TRY(cudaGetDevice(&device));
+    TW_CUDA_TRY(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device));
+    const tw_problem *p = &args->problem;
+    const hopper_variant *v = find_hopper_variant(variants, p, &args->tiling);
+    const int64_t blocks = (int64_t)sms * v->blocks_per_sm;
+    const int64_t tiles = (int64_t)ceil_div(p->seqlen_q, v->block_m) * p->num_heads * p->batch;
+    return hopper_launch(args, variants, (unsigned)(tiles < blocks ? tiles : blocks));
 }
 
 #endif

@@ -38,7 +38,7 @@ static bool complete(const tw_measured *row)
 static const tw_measured *find_row(const tw_measured_list *list, const tw_kernel_claim *kernel,
                                    const tw_problem *p)
 {
-    const tw_tiling own = tw_kernel_tiling(kernel, p->head_dim);
+    const tw_tiling own = tw_kernel_tiling(kernel, p);
     const tw_measured *row = tw_measured_find(list, kernel->name, p, own.block_m, own.block_n);
     return row != NULL && complete(row) ? row : tw_measured_find(list, kernel->name, p, 0, 0);
 }
