@@ -228,6 +228,17 @@ static tw_status name_after(char *name, size_t size, const char *path)
     return TW_OK;
 }
 
+tw_status tw_machine_check_path(const char *path)
+{
+    char name[64];
+    size_t length = strlen(path);
+    if (length < 5 || strcmp(path + length - 4, ".ini") != 0 || path[length - 5] == '/')
+        return tw_fail(TW_EINVAL,
+                       "machine file '%s' must end in .ini, as in my-gpu.ini, so that --machine takes it",
+                       tw_quote(path).text);
+    return name_after(name, sizeof name, path);
+}
+
 static tw_status read_file(tw_machine *machine, const char *path)
 {
     reading r = {.failed = false};

@@ -139,6 +139,12 @@ typedef struct tw_machine {
  */
 TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or_path);
 
+/**
+ * @brief Would a file of this name be found as a machine? Asked before one is written.
+ * @return TW_OK; TW_EINVAL (it does not end in ".ini", or has a character that ends a field of a CSV file)
+ */
+TW_MUST_CHECK tw_status tw_machine_check_path(const char *path);
+
 /** Number of built-in machines. */
 int tw_machine_count(void);
 

@@ -1,20 +1,28 @@
 /* A machine becomes a file: what machine.c reads, written. */
 #include "machine.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* inih cuts a line at a blank with a ';' behind it, and refuses one of 200 characters. */
 enum { LONGEST_LINE = 198 };
 
-/* As few digits as read back the same. */
+/* As few digits as read back the same; 3.094e12 rather than 3.094e+12, but counts in full. */
 static void format_value(char text[40], double value)
 {
+    if (value == floor(value) && value < 1e11) {
+        snprintf(text, 40, "%.0f", value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, 40, "%.*g", digits, value);
         if (strtod(text, NULL) == value)
-            return;
+            break;
     }
+    char *plus = strstr(text, "e+");
+    if (plus)
+        memmove(plus + 1, plus + 2, strlen(plus + 2) + 1);
 }
 
 static tw_status write_number(FILE *file, const char *name, double value, const tw_machine_source *where)
