@@ -6,11 +6,12 @@ nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) 
               -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
 
-gpu_c_sources  := $(wildcard gpu/*.c)
-gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
+gpu_c_sources  := $(wildcard gpu/*.c gpu/calibrate/*.c)
+gpu_cu_sources := $(wildcard gpu/kernels/*.cu gpu/calibrate/*.cu) gpu/spin.cu
 gpu_objects    := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(gpu_cu_sources:%.cu=$(build)/%.o)
 # What needs no CUDA, for tests on machines without it.
-gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name)
+gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name \
+                      $(addprefix calibrate/,options fit sides properties))
 
 $(build)/obj/gpu/%.o: object_cflags = -isystem $(cuda_home)/include
 
@@ -20,6 +21,10 @@ $(build)/gpu/flags: FORCE
 
 # Rungs 40 and up are Hopper's alone: wgmma is in sm_90a, and in no later architecture.
 $(build)/gpu/kernels/4%.o: nvcc_archs := -gencode arch=compute_90a,code=sm_90a
+
+# So is the tensor core's best rate, which the microbenchmarks measure; GPUs before and after get along without it.
+$(build)/gpu/calibrate/%.o: nvcc_archs := -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+                                          -gencode arch=compute_90,code=compute_90
 
 # ptxas says what every kernel takes; that is kept beside the object, and a kernel that spills is an error.
 $(build)/gpu/%.o: gpu/%.cu $(build)/gpu/flags | has-nvcc

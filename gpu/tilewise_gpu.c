@@ -11,6 +11,7 @@ typedef struct command {
     tw_status (*run)(tw_gpu_program *program);
     bool needs_gpu;
     const char *what;
+    tw_status (*with_own_options)(tw_gpu_program *program, int argc, char **argv); /* in place of run */
 } command;
 
 static const command commands[] = {
@@ -21,6 +22,8 @@ static const command commands[] = {
      "validates, then measures time and energy of every case"},
     {"launch", "tilewise-gpu launch", tw_gpu_launch_command, true,
      "runs every case once, for a profiler; see `make counters`"},
+    {"calibrate", "tilewise-gpu calibrate", NULL, true,
+     "measures this GPU in under two minutes, and writes its machine file", tw_gpu_calibrate_command},
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -31,9 +34,9 @@ static void print_help(void)
            "    tilewise-gpu bench --seqlen 4k --heads 16\n\n"
            "Commands\n\n");
     for (int i = 0; i < NUM_COMMANDS; i++)
-        printf("    %-8s  %s\n", commands[i].name, commands[i].what);
-    printf("\nEach has --help. Exit status: 0 done, 1 a kernel disagrees with the reference, 2 could not be "
-           "done.\n");
+        printf("    %-9s  %s\n", commands[i].name, commands[i].what);
+    printf("\nEach has --help. Exit status: 0 done, 1 a kernel disagrees with the reference, or a reading "
+           "is not believed, 2 could not be done.\n");
 }
 
 static tw_status find_command(const command **found, const char *name)
@@ -43,7 +46,8 @@ static tw_status find_command(const command **found, const char *name)
             *found = &commands[i];
             return TW_OK;
         }
-    return tw_fail(TW_EINVAL, "'%s' is not a command, it must be one of list, validate, bench, launch",
+    return tw_fail(TW_EINVAL,
+                   "'%s' is not a command, it must be one of list, validate, bench, launch, calibrate",
                    tw_quote(name).text);
 }
 
@@ -61,6 +65,8 @@ static void remember_command_line(tw_gpu_program *s, int argc, char **argv)
 static tw_status run(tw_gpu_program *s, const command *c, int argc, char **argv)
 {
     bool help;
+    if (c->with_own_options)
+        return c->with_own_options(s, argc, argv);
     TW_TRY(tw_gpu_options_read(&s->options, &help, c->full_name, c->what, argc, argv));
     if (help)
         return TW_OK;
