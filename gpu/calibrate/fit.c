@@ -31,7 +31,7 @@ tw_line tw_fit_line(const double *x, const double *y, int n)
 
 tw_power tw_fit_power(const double *x, const double *y, int n, double from_x)
 {
-    double log_x[MAX_POINTS], log_y[MAX_POINTS], worst = 0;
+    double log_x[MAX_POINTS] = {0}, log_y[MAX_POINTS] = {0}, worst = 0;
     int used = 0;
     for (int i = 0; i < n && used < MAX_POINTS; i++)
         if (x[i] >= from_x && x[i] > 0 && y[i] > 0) {
@@ -46,7 +46,7 @@ tw_power tw_fit_power(const double *x, const double *y, int n, double from_x)
 
 tw_capacity tw_fit_capacity(const double *working_set, const double *missed, int n)
 {
-    double bytes[MAX_POINTS];
+    double bytes[MAX_POINTS] = {0};
     int used = 0;
     for (int i = 0; i < n && used < MAX_POINTS; i++)
         if (missed[i] > 0.05 && missed[i] < 0.95)

@@ -15,7 +15,7 @@ for name in bench counters; do
 done
 recorded=${#files[@]}
 [ "$recorded" -gt 0 ] || files=("$out/data/cases.csv")
-arguments=()
+read -r -a arguments <<<"$(sed -n 's/^compare_like=//p' "$out/data/captions.env")"
 for file in "${files[@]}"; do
     arguments+=(--measured "$file")
 done
