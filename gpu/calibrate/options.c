@@ -11,7 +11,7 @@
 
 static const tw_option rows[] = {
     {"out", "FILE.ini", TW_OPTION_TEXT, AT(out), 0,
-     "writes the machine file, for `tilewise … --machine FILE.ini`; - writes it, alone, to stdout"},
+     "writes the machine file, for `tilewise io --machine FILE.ini`; - writes it, alone, to stdout"},
     {"plots", "FOLDER", TW_OPTION_TEXT, AT(plots), 0,
      "writes the curves as CSV, for notebooks_data/plots/calibration.gp"},
     {"seconds", "NUMBER", TW_OPTION_POSITIVE, AT(seconds), 0,
