@@ -19,6 +19,7 @@
 #include "../../sim/csv.h"
 #include "../../sim/readings.h"
 #include "../device.h"
+#include "kernels.h"
 #include "options.h"
 #include "properties.h"
 #include "sides.h"
@@ -31,8 +32,6 @@ extern "C" {
 
 /** Most launches of a kind that are timed one by one. */
 #define TW_CAL_MAX_REPS 64
-/** The map of homes is kept for units of this size, which divides the real one wherever there is one. */
-#define TW_CAL_PAGE_BYTES 4096
 
 /** Everything that a subject works with. */
 typedef struct tw_calibration {
@@ -73,24 +72,12 @@ TW_MUST_CHECK tw_status tw_cal_copy(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_product(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_clock(tw_calibration *c);
 
-/** A loop of wgmma fp16 by one warpgroup, for a tw_cal_loop: what it is launched with, and does in a round. */
-typedef struct tw_cal_wgmma_kernel {
-    const void *function;
-    int threads, smem_bytes;
-    double flops_per_round; /**< of one SM */
-} tw_cal_wgmma_kernel;
-tw_cal_wgmma_kernel tw_cal_wgmma_paced(void);
+/** FLOPs of one warpgroup in a round of the paced loop of wgmma fp16. */
+double tw_cal_wgmma_flops_per_round(void);
 
 /** One streaming write of so many bytes; for a profiler, which sees how many of them reach HBM. */
 TW_MUST_CHECK tw_status tw_cal_run_write_once(tw_calibration *c, size_t bytes);
 
-/** Who reads a line, and in which order lines are read; as l2_rate and l2_hits have it. */
-typedef enum tw_cal_order {
-    TW_CAL_FORWARD,
-    TW_CAL_ALTERNATING,
-    TW_CAL_RANDOM,
-    TW_CAL_NUM_ORDERS
-} tw_cal_order;
 /** "forward", … */
 const char *tw_cal_order_name(tw_cal_order order);
 
@@ -127,14 +114,6 @@ TW_MUST_CHECK tw_status tw_cal_run(tw_calibration *c, const tw_cal_kernel *kerne
  * @param[out] seconds  n <= TW_CAL_MAX_REPS of them
  */
 TW_MUST_CHECK tw_status tw_cal_time(tw_calibration *c, const tw_cal_kernel *kernel, double *seconds, int n);
-
-/** The argument of kernels that time a loop of their own: one block an SM. */
-typedef struct tw_cal_loop {
-    int rounds;
-    int idle_cycles;   /**< between two rounds; for `clock` */
-    long long *cycles; /**< [blocks], each block's: set by tw_cal_time_loop() */
-    uint32_t *sink;
-} tw_cal_loop;
 
 /**
  * @brief Runs a loop on all SMs, several times.

@@ -5,22 +5,14 @@
 #ifndef TW_CALIBRATE_DEVICE_CUH
 #define TW_CALIBRATE_DEVICE_CUH
 
-#include <stdint.h>
+#include "kernels.h"
 
-/* A random 32 bits of a number (the finalizer of MurmurHash3: a bijection that mixes every bit). */
-static __host__ __device__ __forceinline__ uint32_t hash32(uint32_t x)
-{
-    x ^= x >> 16;
-    x *= 0x85ebca6bu;
-    x ^= x >> 13;
-    x *= 0xc2b2ae35u;
-    return x ^ x >> 16;
-}
+#include <stdint.h>
 
 /* Between -1 and 1. */
 static __host__ __device__ __forceinline__ float random_number(uint32_t seed)
 {
-    return (float)(int32_t)hash32(seed) * (1.0f / 2147483648.0f);
+    return (float)(int32_t)tw_cal_hash(seed) * (1.0f / 2147483648.0f);
 }
 
 /* The SM that this thread runs on (10, %smid). */
@@ -102,17 +94,11 @@ static __device__ __forceinline__ void keep(uint32_t result, uint32_t *sink)
 
 static const long long LONGEST_WAIT = 2000000000; /* cycles, 1 s: then somebody is missing, and all give up */
 
-/* In global memory, zero before the launch. */
-struct meeting {
-    unsigned arrived;
-    unsigned failed;
-};
-
 /*
  * All blocks of a cooperative launch: nobody goes on before everybody has come for the nth time (n from 1). False if
  * that took too long; then it is false for all that come later too. To be called by all threads of a block.
  */
-static __device__ __forceinline__ bool meet(meeting *m, unsigned nth)
+static __device__ __forceinline__ bool meet(tw_cal_meeting *m, unsigned nth)
 {
     __syncthreads();
     if (threadIdx.x == 0) {

@@ -1,52 +1,11 @@
-/*
- * What a launch costs beside its work, from an empty kernel with one block an SM:
- *
- *     launch_overhead   between two events around one launch, the queue being full: what `bench` would report for it
- *     launch_interval   from one launch to the next when many are queued back to back
- */
-#include "calibrate.h"
+/* An empty kernel, for launch.c. */
+#include "kernels.h"
 
-#include "../cuda_try.h"
-#include "../spin.h"
-
-enum { REPS = 41, BURST = 64, BURSTS = 9 };
-static const long long BURST_SPIN_CYCLES = 2000000; /* some 1 ms: queuing a burst takes less */
-
-struct nothing {
-    int unused;
-};
-
-static __global__ void tw_cal_empty(nothing)
+static __global__ void tw_cal_empty(tw_cal_nothing)
 {
 }
 
-/* The first and the last of a burst bracket BURST - 1 intervals and one kernel. */
-static tw_status time_burst(double *interval_s, tw_calibration *c, const tw_cal_kernel *k)
+extern "C" const void *tw_cal_empty_kernel(void)
 {
-    float ms = 0;
-    TW_TRY(tw_gpu_spin(c->stream, BURST_SPIN_CYCLES));
-    TW_TRY(tw_cal_queue_kernel(c, k));
-    TW_CUDA_TRY(cudaEventRecord(c->begin, c->stream));
-    for (int i = 0; i < BURST; i++)
-        TW_TRY(tw_cal_queue_kernel(c, k));
-    TW_TRY(tw_cal_run(c, k)); /* records c->end */
-    TW_CUDA_TRY(cudaEventElapsedTime(&ms, c->begin, c->end));
-    *interval_s = 1e-3 * (double)ms / (BURST + 1);
-    return TW_OK;
-}
-
-tw_status tw_cal_launch_overhead(tw_calibration *c)
-{
-    double seconds[REPS], intervals[BURSTS];
-    nothing argument = {0};
-    const tw_cal_kernel k = tw_cal_on_all_sms(c, "an empty kernel", (const void *)tw_cal_empty, &argument, 1,
-                                              128);
-    TW_TRY(tw_cal_time(c, &k, seconds, REPS));
-    tw_readings_add(&c->readings, "launch_overhead_s", seconds, REPS, {2e-7, 1e-4, 0.3},
-                    "empty kernel, a block an SM, between two events, queued ahead");
-    for (int i = 0; i < BURSTS; i++)
-        TW_TRY(time_burst(&intervals[i], c, &k));
-    tw_readings_add(&c->readings, "launch_interval_s", intervals, BURSTS, {2e-7, 1e-4, 0.2},
-                    "%d empty kernels back to back", BURST);
-    return TW_OK;
+    return (const void *)tw_cal_empty;
 }

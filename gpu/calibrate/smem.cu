@@ -1,14 +1,6 @@
-/*
- * Shared memory: 1,024 threads load 16 bytes each, neighbours side by side, so that no two lanes of a quarter of a warp
- * meet in a bank. Hardware can give 128 bytes a clock and SM: 32 banks of 4 bytes.
- */
-#include "calibrate.h"
+/* Loads of 16 bytes from shared memory, for smem.c: neighbours side by side, the same 16 KB again and again. */
 #include "device.cuh"
-
-#include "../cuda_try.h"
-
-enum { THREADS = 1024, LOADS = 8, ROUNDS = 2000, REPS = 11 };
-static const int BYTES = 16 * THREADS; /* read again and again */
+#include "kernels.h"
 
 extern __shared__ uint4 calibrate_smem[];
 
@@ -22,7 +14,7 @@ static __device__ __forceinline__ uint4 load_16_from_shared(uint32_t smem)
     return x;
 }
 
-static __global__ void __launch_bounds__(THREADS) tw_cal_read_smem(tw_cal_loop a)
+static __global__ void __launch_bounds__(TW_CAL_SMEM_THREADS) tw_cal_read_smem(tw_cal_loop a)
 {
     const uint32_t smem = (uint32_t)__cvta_generic_to_shared(calibrate_smem) + 16 * threadIdx.x;
     uint32_t sum = 0;
@@ -30,12 +22,12 @@ static __global__ void __launch_bounds__(THREADS) tw_cal_read_smem(tw_cal_loop a
     __syncthreads();
     const long long start = cycles_now();
     for (int round = 0; round < a.rounds; round++) {
-        uint4 x[LOADS];
+        uint4 x[TW_CAL_SMEM_LOADS];
 #pragma unroll
-        for (int i = 0; i < LOADS; i++)
+        for (int i = 0; i < TW_CAL_SMEM_LOADS; i++)
             x[i] = load_16_from_shared(smem);
 #pragma unroll
-        for (int i = 0; i < LOADS; i++)
+        for (int i = 0; i < TW_CAL_SMEM_LOADS; i++)
             sum ^= folded(x[i]) + i;
     }
     __syncthreads();
@@ -44,21 +36,7 @@ static __global__ void __launch_bounds__(THREADS) tw_cal_read_smem(tw_cal_loop a
     keep(sum, a.sink);
 }
 
-tw_status tw_cal_smem(tw_calibration *c)
+extern "C" const void *tw_cal_smem_kernel(void)
 {
-    static double cycles[TW_CAL_MAX_SMS];
-    double seconds[REPS];
-    const tw_cal_loop loop = {ROUNDS, 0, NULL, NULL};
-    const double bytes = 16.0 * THREADS * LOADS * ROUNDS;
-    TW_TRY(tw_cal_time_loop(c, "loads from shared memory", (const void *)tw_cal_read_smem, THREADS, BYTES,
-                            loop, cycles, seconds, REPS));
-    for (int i = 0; i < c->facts.num_sms; i++)
-        cycles[i] = bytes / cycles[i];
-    for (int i = 0; i < REPS; i++)
-        seconds[i] = bytes * c->facts.num_sms / seconds[i];
-    tw_readings_add(&c->readings, "smem_bytes_per_clock", cycles, c->facts.num_sms, {60, 129, 0.02},
-                    "ld.shared of 16 bytes, %d threads, no conflicts; over SMs", THREADS);
-    tw_readings_add(&c->readings, "smem_bytes_per_s", seconds, REPS, {1e11, 1e15, 0.1},
-                    "the same, all SMs over the time between two events");
-    return TW_OK;
+    return (const void *)tw_cal_read_smem;
 }

@@ -8,28 +8,30 @@
 #include "calibrate.h"
 #include "fit.h"
 
-#include "../cuda_try.h"
-
 #include <math.h>
 
-enum { POINTS = 9, GROUP_CYCLES = 1080 }; /* a group of the paced loop and the wait for it, nearly */
+enum {
+    POINTS = 9,
+    WARPGROUP = 128,
+    GROUP_CYCLES = 1080
+}; /* a group of the paced loop and the wait for it, nearly */
 static const double shares[POINTS] = {0.125, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0};
 static const double LAUNCH_CYCLES = 3e7; /* some 20 ms */
 
-struct clock_point {
+typedef struct clock_point {
     double share, hz, power_w, spread;
-};
+} clock_point;
 
-static tw_status measure_point(tw_calibration *c, const tw_cal_wgmma_kernel *w, double share, double seconds,
-                               void *memory, clock_point *p)
+static tw_status measure_point(tw_calibration *c, double share, double seconds, void *memory, clock_point *p)
 {
     static long long cycles[TW_CAL_MAX_SMS];
     static double as_numbers[TW_CAL_MAX_SMS];
     tw_cal_load load;
     const double round_cycles = GROUP_CYCLES / share;
-    tw_cal_loop loop = {(int)(LAUNCH_CYCLES / round_cycles), (int)(round_cycles - GROUP_CYCLES),
-                        (long long *)memory, (uint32_t *)c->memory};
-    tw_cal_kernel k = tw_cal_one_per_sm(c, "a paced load", w->function, &loop, w->threads);
+    tw_cal_loop loop = {(int)(LAUNCH_CYCLES / round_cycles), (int)(round_cycles - GROUP_CYCLES), memory,
+                        c->memory};
+    tw_cal_kernel k = tw_cal_one_per_sm(c, "a paced load", tw_cal_wgmma_kernel(TW_CAL_FP16, true), &loop,
+                                        WARPGROUP);
     k.together = false;
     TW_TRY(tw_cal_sustain(&load, c, tw_cal_queue_kernel, &k, seconds));
     TW_TRY(tw_cal_fetch(c, cycles, memory, sizeof *cycles * (size_t)c->facts.num_sms));
@@ -39,7 +41,7 @@ static tw_status measure_point(tw_calibration *c, const tw_cal_wgmma_kernel *w, 
     double per_clock = tw_readings_value(&c->readings, "wgmma_fp16_flops_per_clock");
     if (isnan(per_clock))
         per_clock = 4096;
-    p->share = w->flops_per_round * loop.rounds / median / per_clock;
+    p->share = tw_cal_wgmma_flops_per_round() * loop.rounds / median / per_clock;
     p->hz = median / load.seconds;
     p->power_w = load.power_w;
     p->spread = load.spread;
@@ -49,12 +51,11 @@ static tw_status measure_point(tw_calibration *c, const tw_cal_wgmma_kernel *w, 
 /* The points in ascending order of load, so that the card is at its hottest where it counts. */
 static tw_status measure_points(tw_calibration *c, clock_point *points, int n, double seconds, tw_csv *csv)
 {
-    const tw_cal_wgmma_kernel w = tw_cal_wgmma_paced();
     void *memory = NULL;
     TW_TRY(tw_cal_zeros(&memory, sizeof(long long) * (size_t)c->facts.num_sms));
     tw_status status = TW_OK;
     for (int i = 0; status == TW_OK && i < n; i++) {
-        status = measure_point(c, &w, shares[POINTS - 1 - (n - 1 - i)], seconds, memory, &points[i]);
+        status = measure_point(c, shares[POINTS - 1 - (n - 1 - i)], seconds, memory, &points[i]);
         if (status == TW_OK && csv->file)
             fprintf(csv->file, "%.4f,%.5g,%.4g,%.3g\n", points[i].share, points[i].hz, points[i].power_w,
                     points[i].spread);
@@ -72,12 +73,13 @@ static void add_readings(tw_calibration *c, const clock_point *points, int n, do
         hz[i] = points[i].hz;
     }
     const double most = c->facts.clock_hz > 0 ? 1.02 * c->facts.clock_hz : 4e9;
-    tw_readings_add_value(&c->readings, "tensor_clock_hz", last->hz, last->spread, 1, {5e8, most, 0.05},
+    tw_readings_add_value(&c->readings, "tensor_clock_hz", last->hz, last->spread, 1,
+                          (tw_limits){5e8, most, 0.05},
                           "cycles over time, wgmma fp16 at %.2f of its rate for %.1f s, %.0f W", last->share,
                           seconds, last->power_w);
     const tw_power fit = tw_fit_power(share, hz, n, 0.55);
     tw_readings_add_value(&c->readings, "tensor_clock_exponent", fmax(-fit.exponent, 0.0), fit.spread,
-                          fit.points, {0, 1, 0.03},
+                          fit.points, (tw_limits){0, 1, 0.03},
                           "the same at shares from 0.55 to 1, a line through the logarithms");
 }
 
