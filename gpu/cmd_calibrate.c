@@ -7,6 +7,8 @@
 #include "cuda_try.h"
 #include "spin.h"
 
+#include <cuda_profiler_api.h>
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,12 +181,14 @@ static tw_status launch_all(tw_calibration *c, FILE *rows)
 {
     static const int mib[] = {16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128};
     const bool reads = c->options->launch == TW_CAL_LAUNCH_L2;
+    TW_CUDA_TRY(cudaProfilerStart()); /* filling the buffer was nothing to look at */
     tw_gpu_write_header(rows, &c->device, c->command_line);
     fprintf(rows, "operation,access,order,working_set_bytes,passes\n");
     for (int shared = 0; shared < (reads ? 2 : 1); shared++)
         for (int order = 0; order < (reads ? TW_CAL_NUM_ORDERS : 1); order++)
             for (size_t i = 0; i < sizeof mib / sizeof mib[0]; i++)
                 TW_TRY(launch_one(c, rows, (tw_cal_order)order, shared != 0, (size_t)mib[i] << 20));
+    TW_CUDA_TRY(cudaProfilerStop());
     return TW_OK;
 }
 

@@ -72,7 +72,7 @@ TW_MUST_CHECK tw_status tw_cal_copy(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_product(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_clock(tw_calibration *c);
 
-/** FLOPs of one warpgroup in a round of the paced loop of wgmma fp16. */
+/** FLOPs of one warpgroup in a round of the loops of wgmma fp16. */
 double tw_cal_wgmma_flops_per_round(void);
 
 /** One streaming write of so many bytes; for a profiler, which sees how many of them reach HBM. */

@@ -3,7 +3,7 @@
  * the second half of that, the clock is cycles counted by the SMs over time between events, and power what the driver's
  * energy counter says.
  *
- * Shares are what was reached, not what was asked for. Where power is the limit, clock = tensor_clock · share^-exponent.
+ * Shares are what was reached, not what was asked for. The last one is the loop that never waits. Where power is the limit, clock = tensor_clock · share^-exponent.
  */
 #include "calibrate.h"
 #include "fit.h"
@@ -13,8 +13,9 @@
 enum {
     POINTS = 9,
     WARPGROUP = 128,
-    GROUP_CYCLES = 1080
-}; /* a group of the paced loop and the wait for it, nearly */
+    BUSY_CYCLES = 1024, /* of the tensor cores, for a group of the paced loop */
+    WAIT_CYCLES = 54    /* that it waits for the last of it */
+};
 static const double shares[POINTS] = {0.125, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0};
 static const double LAUNCH_CYCLES = 3e7; /* some 20 ms */
 
@@ -27,10 +28,10 @@ static tw_status measure_point(tw_calibration *c, double share, double seconds, 
     static long long cycles[TW_CAL_MAX_SMS];
     static double as_numbers[TW_CAL_MAX_SMS];
     tw_cal_load load;
-    const double round_cycles = GROUP_CYCLES / share;
-    tw_cal_loop loop = {(int)(LAUNCH_CYCLES / round_cycles), (int)(round_cycles - GROUP_CYCLES), memory,
-                        c->memory};
-    tw_cal_kernel k = tw_cal_one_per_sm(c, "a paced load", tw_cal_wgmma_kernel(TW_CAL_FP16, true), &loop,
+    const double round_cycles = BUSY_CYCLES / share, idle = round_cycles - BUSY_CYCLES - WAIT_CYCLES;
+    const bool paced = share < 1.0; /* the loop that does not wait for its groups has the full rate */
+    tw_cal_loop loop = {(int)(LAUNCH_CYCLES / round_cycles), (int)fmax(idle, 0), memory, c->memory};
+    tw_cal_kernel k = tw_cal_one_per_sm(c, "a lasting load", tw_cal_wgmma_kernel(TW_CAL_FP16, paced), &loop,
                                         WARPGROUP);
     k.together = false;
     TW_TRY(tw_cal_sustain(&load, c, tw_cal_queue_kernel, &k, seconds));
