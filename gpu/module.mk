@@ -47,7 +47,7 @@ $(build)/plugin_example.so: gpu/plugin_example.cu gpu/kernel.h gpu/cuda_try.h $(
 	$(NVCC) $(nvcc_flags) -cudart static -shared $< -o $@ 2> $(build)/gpu/plugin_example.ptxas.txt || \
 	    { cat $(build)/gpu/plugin_example.ptxas.txt; exit 1; }
 
-.PHONY: has-nvcc bench validate counters ladder doctor soak sanitize-gpu
+.PHONY: has-nvcc bench validate counters calibrate ladder doctor soak sanitize-gpu
 has-nvcc:
 	@$(NVCC) --version >/dev/null 2>&1 || \
 	    { echo 'make gpu needs nvcc, the CUDA compiler: install the CUDA toolkit, or say NVCC=/path/to/nvcc'; exit 1; }
@@ -63,6 +63,10 @@ validate: gpu ## every GPU kernel against the CPU reference on awkward shapes (n
 
 bench: gpu ## time and energy of every GPU kernel into build/gpu/bench.csv (needs a GPU)
 	$(build)/tilewise-gpu bench $(GPU_GRID) --csv $(GPU_CSV)/bench.csv
+
+calibrate: gpu ## measure this GPU in under two minutes; build/gpu/calibration/ has its machine file and curves (needs a GPU)
+	@mkdir -p $(GPU_CSV)/calibration
+	$(build)/tilewise-gpu calibrate --out $(GPU_CSV)/calibration/machine.ini --plots $(GPU_CSV)/calibration
 
 counters: gpu ## hardware counters of every GPU kernel into build/gpu/counters.csv (needs ncu and a GPU)
 	gpu/counters.py --program $(build)/tilewise-gpu --csv $(GPU_CSV)/counters.csv $(GPU_GRID)

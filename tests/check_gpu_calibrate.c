@@ -8,9 +8,11 @@
 #include "support_process.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the command line ----------------------------------------------------------------------------------- */
 
@@ -460,10 +462,265 @@ START_TEST(test_base_machine)
 }
 END_TEST
 
+/* ---- machine code: where it was built, and can be read ---------------------------------------------------- */
+
+START_TEST(test_opcodes)
+{
+    char command[900];
+    const char *cuobjdump = getenv("CUOBJDUMP") ? getenv("CUOBJDUMP") : "cuobjdump";
+    snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1 && test -e %s/gpu/calibrate/copy.o",
+             cuobjdump, tw_build_folder());
+    if (system(command) != 0) {
+        printf("check_gpu_calibrate: machine code is not looked at, cuobjdump is not here or make gpu was "
+               "not run\n");
+        return;
+    }
+    snprintf(command, sizeof command, "gpu/calibrate/opcodes.py --cuobjdump %s %s/gpu/calibrate >&2",
+             cuobjdump, tw_build_folder());
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+/* ---- the whole of it, on a GPU that is made up (tests/cuda_stub/calibrate.c) -------------------------------- */
+
+static const char *stub(void)
+{
+    static char path[600];
+    snprintf(path, sizeof path, "%s/tests/tilewise-gpu-stub", tw_build_folder());
+    return path;
+}
+
+static bool stub_is_built(void)
+{
+    if (access(stub(), X_OK) == 0)
+        return true;
+    printf("check_gpu_calibrate: what runs on the made-up GPU is skipped, %s is not built (it needs CUDA's "
+           "headers)\n",
+           stub());
+    return false;
+}
+
+/* `tilewise-gpu calibrate`, a mistake planted or NULL; the caller frees it. */
+static tw_process calibrate(const char *fault, bool memory, const char *format, ...)
+{
+    char copy[1200], *words[24] = {(char *)stub(), "calibrate"};
+    int count = 2;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(copy, sizeof copy, format, arguments);
+    va_end(arguments);
+    for (char *word = strtok(copy, " "); word && count < 23; word = strtok(NULL, " "))
+        words[count++] = word;
+    if (fault)
+        ck_assert_int_eq(setenv("TW_STUB_FAULT", fault, 1), 0);
+    if (memory)
+        ck_assert_int_eq(setenv("TW_STUB_ALL_MEMORY", "1", 1), 0);
+    tw_process p = tw_run(words);
+    ck_assert_int_eq(unsetenv("TW_STUB_FAULT"), 0);
+    ck_assert_int_eq(unsetenv("TW_STUB_ALL_MEMORY"), 0);
+    return p;
+}
+
+/* What is true of that GPU, and how far a measurement may be off. */
+static const struct {
+    const char *number;
+    double value, tolerance;
+} truths[] = {
+    {"num_sms", 12, 0},
+    {"launch_overhead_s", 2e-6, 1}, /* the host's own time is in it */
+    {"hbm_read_bytes_per_s", 3.0e12, 0.2},
+    {"hbm_write_bytes_per_s", 3.1e12, 0.2},
+    {"hbm_copy_bytes_per_s", 2.8e12, 0.2},
+    {"l2_sides", 2, 0},
+    {"l2_side_bytes", 8 << 20, 0.05},
+    {"l2_page_bytes", 4096, 0},
+    {"l2_far_share", 0.5, 1e-3},
+    {"l2_near_latency_cycles", 290, 0.02},
+    {"l2_far_latency_cycles", 477, 0.02},
+    {"hbm_latency_cycles", (577 + 774) / 2.0, 0.02},
+    {"l2_bytes_per_s", 1e12, 0.2},
+    {"l2_shared_bytes_per_s", 2e12, 0.2},
+    {"smem_bytes_per_clock", 128, 0.001},
+    {"fmas_per_clock", 126, 0.001},
+    {"maxs_per_clock", 64, 0.001},
+    {"exps_per_clock", 16, 0.001},
+    {"cvts_per_clock", 63, 0.001},
+    {"exps_per_s", 16 * 12 * 1.7e9, 0.2},
+    {"fma_flops_per_s", 2 * 126 * 12 * 1.7e9, 0.2},
+    {"mma_fp16_flops_per_clock", 2700, 0.001},
+    {"mma_bf16_flops_per_clock", 2700, 0.001},
+    {"wgmma_fp16_flops_per_clock", 4096, 0.001},
+    {"wgmma_bf16_flops_per_clock", 4096, 0.001},
+    {"wgmma_fp8_flops_per_clock", 8192, 0.001},
+    {"tensor_fp8_flops_per_s", 8192 * 12 * 1.55e9, 0.2},
+    {"tensor_fp16_flops_per_s", 2 * 8192.0 * 8192 * 8192 / 1e-3, 0.2},
+    {"copy_latency_cycles", 430, 0.01},
+    {"copy_hbm_latency_cycles", 1000, 0.01},
+    {"copy_bytes_per_clock", 109, 0.01},
+    {"copy_l2_bytes_per_s", 0.9e12, 0.2},
+    {"softmax_cycles", 100, 0.01},
+    {"softmax_cycles_per_key", 5.7, 0.001},
+    {"softmax_speed_1_busy", 0.645, 0.001},
+    {"softmax_speed_2_idle", 0.65, 0.001},
+    {"softmax_speed_2_busy", 0.41, 0.001},
+    {"softmax_speed_3_idle", 0.46, 0.001},
+    {"softmax_speed_3_busy", 0.325, 0.001},
+    {"wgmma_speed_beside_softmax", 64.0 / 68, 0.001},
+    {"tensor_clock_hz", 1.55e9, 0.2},
+    {"tensor_clock_exponent", 0.33, 0.2},
+};
+
+static double number_of(const tw_machine *m, const char *name, const char **source)
+{
+    for (int i = 0; tw_machine_number_name(i); i++)
+        if (strcmp(tw_machine_number_name(i), name) == 0) {
+            *source = tw_machine_number_source(m, i)->source;
+            return tw_machine_number(m, i);
+        }
+    ck_abort_msg("no machine has a %s", name);
+    return 0;
+}
+
+START_TEST(test_made_up_gpu)
+{
+    static const char *const curves[] = {"readings", "l2_hits", "l2_rate", "softmax", "copy", "clock"};
+    const char *folder = tw_new_folder();
+    char path[700];
+    tw_machine m;
+    tw_process p = calibrate(NULL, true, "--quick --out %s/h100.ini --plots %s", folder, folder);
+    ck_assert_msg(p.exit_code == 0 && *p.err == '\0', "exit %d: %s%s", p.exit_code, p.out, p.err);
+    tw_process_free(&p);
+    snprintf(path, sizeof path, "%s/h100.ini", folder);
+    ck_assert_msg(tw_machine_find(&m, path) == TW_OK, "%s", tw_error_message());
+    ck_assert(!m.uncalibrated);
+    for (size_t i = 0; i < sizeof truths / sizeof truths[0]; i++) {
+        const char *source;
+        double value = number_of(&m, truths[i].number, &source);
+        ck_assert_msg(fabs(value / truths[i].value - 1) <= truths[i].tolerance, "%s is %g, it should be %g",
+                      truths[i].number, value, truths[i].value);
+        ck_assert_msg(i == 0 || strncmp(source, "measured, ", 10) == 0, "%s: %s", truths[i].number, source);
+        ck_assert_msg(i == 0 || strstr(source, "; spread ") != NULL, "%s: %s", truths[i].number, source);
+    }
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s.csv", folder, curves[i]);
+        ck_assert_msg(access(path, R_OK) == 0, "%s is not there", path);
+    }
+    ck_assert_int_eq(tw_files_in(folder), 1 + (int)(sizeof curves / sizeof curves[0]));
+    p = tw_tilewise_f("io --seqlen 1k --machine %s/h100.ini", folder);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    tw_process_free(&p);
+    tw_remove_folder(folder);
+}
+END_TEST
+
+/* The picture of such curves is drawn where there is gnuplot. */
+START_TEST(test_picture)
+{
+    const char *folder = tw_new_folder();
+    char command[1500];
+    if (system("command -v gnuplot >/dev/null 2>&1") != 0) {
+        printf("check_gpu_calibrate: gnuplot is not here, calibration.gp was not run\n");
+        return;
+    }
+    tw_process p = calibrate(NULL, true, "--quick --plots %s", folder);
+    ck_assert_int_eq(p.exit_code, 0);
+    tw_process_free(&p);
+    snprintf(command, sizeof command, "rm %s/clock.csv", folder); /* as on a GPU that has no wgmma */
+    ck_assert_int_eq(system(command), 0);
+    snprintf(command, sizeof command, "notebooks_data/plots/calibration.sh %s %s 2>&1 | grep . >&2", folder,
+             folder);
+    ck_assert_msg(system(command) != 0, "calibration.sh complains");
+    static const char *const says[] = {"Calibration of Stub H100", "not measured on this GPU", "alternating"};
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
+        snprintf(command, sizeof command, "grep -q '%s' %s/calibration.svg && test -s %s/calibration.png",
+                 says[i], folder, folder);
+        ck_assert_msg(system(command) == 0, "the picture does not say '%s'", says[i]);
+    }
+    tw_remove_folder(folder);
+}
+END_TEST
+
+/* A reading that cannot be is said, not written: the number stays what it was. One that scatters is written and said. */
+static const struct {
+    const char *fault;
+    int exit_code;
+    const char *out, *line; /* on stdout; in the machine file */
+} planted[] = {
+    {"fast_hbm", 1, "(?) hbm_read_bytes_per_s: not believed: 4.", "hbm_read_bytes_per_s = 3.094e12 |"},
+    {"lost_copy", 1, "(?) copy_latency_cycles: could not be measured", "copy_l2_bytes_per_s ="},
+    {"scatter", 0, "(?) fmas_per_clock: spread of 15 %", "fmas_per_clock = 12"},
+    {"one_side", 0, "l2_private_bytes", "l2_sides = 1 |"},
+};
+
+START_TEST(test_planted)
+{
+    const char *folder = tw_new_folder();
+    char command[800];
+    tw_process p = calibrate(planted[_i].fault, true, "--quick --out %s/h100.ini", folder);
+    ck_assert_msg(p.exit_code == planted[_i].exit_code, "exit %d: %s%s", p.exit_code, p.out, p.err);
+    ck_assert_msg(strstr(p.out, planted[_i].out) != NULL, "%s", p.out);
+    snprintf(command, sizeof command, "grep -q '^%s' %s/h100.ini", planted[_i].line, folder);
+    ck_assert_msg(system(command) == 0, "the file does not say '%s'", planted[_i].line);
+    ck_assert((strstr(p.out, "far") != NULL) == (strcmp(planted[_i].fault, "one_side") != 0));
+    tw_process_free(&p);
+    tw_remove_folder(folder);
+}
+END_TEST
+
+START_TEST(test_too_little_memory)
+{
+    tw_process p = calibrate(NULL, false, "--quick --out build-x.ini");
+    ck_assert_int_eq(p.exit_code, 2);
+    ck_assert_msg(strstr(p.err, "GB of GPU memory are free, calibrate needs at least") != NULL, "%s", p.err);
+    ck_assert_int_ne(access("build-x.ini", F_OK), 0);
+    tw_process_free(&p);
+}
+END_TEST
+
+START_TEST(test_properties)
+{
+    const char *folder = tw_new_folder();
+    char path[700];
+    tw_machine m;
+    tw_process p = calibrate(NULL, false, "--properties --out %s/x.ini", folder);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "uncalibrated") != NULL, "%s%s", p.out, p.err);
+    tw_process_free(&p);
+    snprintf(path, sizeof path, "%s/x.ini", folder);
+    ck_assert_msg(tw_machine_find(&m, path) == TW_OK, "%s", tw_error_message());
+    ck_assert(m.uncalibrated);
+    ck_assert_double_eq(m.num_sms, 12);
+    ck_assert_double_eq_tol(m.hbm_read_bytes_per_s, 3.352e12, 1e9);
+    tw_remove_folder(folder);
+}
+END_TEST
+
+/* For a profiler: a row for each launch, in the columns that counters.py joins its own to. */
+START_TEST(test_launches)
+{
+    static const struct {
+        const char *what;
+        int rows;
+        const char *row;
+    } table[] = {{"dirty", 12, "\nwrite,all,forward,16777216,1\n"}, {"l2", 72, "\nread,shared,random,"}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        tw_process p = calibrate(NULL, true, "--launch %s", table[i].what);
+        ck_assert_msg(p.exit_code == 0, "%s", p.err);
+        const char *rows = strstr(p.out, "\noperation,access,order,working_set_bytes,passes\n");
+        ck_assert_msg(rows != NULL && strstr(rows, table[i].row) != NULL, "%s", p.out);
+        int lines = 0;
+        for (; *rows; rows++)
+            lines += *rows == '\n';
+        ck_assert_int_eq(lines, 2 + table[i].rows);
+        tw_process_free(&p);
+    }
+}
+END_TEST
+
 Suite *tw_suite_gpu_calibrate(void)
 {
     Suite *suite = suite_create("gpu_calibrate");
     TCase *core = tcase_create("core");
+    tcase_set_timeout(core, 60);
     tcase_add_test(core, test_options);
     tcase_add_test(core, test_line);
     tcase_add_test(core, test_power);
@@ -477,6 +734,7 @@ Suite *tw_suite_gpu_calibrate(void)
     tcase_add_test(core, test_machine_of_facts);
     tcase_add_test(core, test_machine_of_few_facts);
     tcase_add_test(core, test_base_machine);
+    tcase_add_test(core, test_opcodes);
     suite_add_tcase(suite, core);
     TCase *errors = tcase_create("errors");
     tcase_add_loop_test(errors, test_refused, 0, (int)(sizeof refused / sizeof refused[0]));
@@ -484,5 +742,16 @@ Suite *tw_suite_gpu_calibrate(void)
     tcase_add_test(errors, test_capacity_of_nothing);
     tcase_add_test(errors, test_sides_refuse);
     suite_add_tcase(suite, errors);
+    if (!stub_is_built())
+        return suite;
+    TCase *made_up = tcase_create("made_up");
+    tcase_set_timeout(made_up, 120);
+    tcase_add_test(made_up, test_made_up_gpu);
+    tcase_add_test(made_up, test_picture);
+    tcase_add_loop_test(made_up, test_planted, 0, (int)(sizeof planted / sizeof planted[0]));
+    tcase_add_test(made_up, test_too_little_memory);
+    tcase_add_test(made_up, test_properties);
+    tcase_add_test(made_up, test_launches);
+    suite_add_tcase(suite, made_up);
     return suite;
 }

@@ -34,5 +34,5 @@ measured_on="$(header gpu), driver $(header driver), commit $(header commit)"
 for format in svg png; do
     gnuplot -e "format='$format'; data='$folder'; out='$out'; measured_on='${measured_on//\'/ }'" \
         -e "title_text='Calibration of $(header gpu | tr -d "'")'; note_text='${note//\'/ }'" \
-        notebooks_data/plots/calibration.gp
+        notebooks_data/plots/calibration.gp 2> >(grep -vE 'Skipping data file with no valid points|^$' >&2 || true)
 done
