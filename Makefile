@@ -91,7 +91,7 @@ clean: ## remove build/
 
 # --- quality -------------------------------------------------------------------------------------------------
 
-c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c gpu/calibrate/*.c tests/fuzz/*.c tests/cuda_stub/*.c notebooks_data/*/*.c) $(lab_sources)
+c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c gpu/calibrate/*.c tests/fuzz/*.c tests/cuda_stub/*.c notebooks_data/*/*.c docs/manual/*.c) $(lab_sources)
 c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h gpu/calibrate/*.h notebooks_data/*/*.h) $(lab_headers)
 cuda_sources := $(wildcard gpu/*.cu gpu/*.cuh gpu/kernels/*.cu gpu/kernels/*.cuh gpu/kernels/*.h gpu/calibrate/*.cu gpu/calibrate/*.cuh)
 
@@ -164,7 +164,7 @@ sanitize-compiler: ## the first half of sanitize
 # The suites that start programs are left out: valgrind would not follow; the program is run by itself instead.
 valgrind := valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
     --errors-for-leak-kinds=definite,indirect --error-exitcode=9
-valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|gpu_cli|gpu_counters|readme|house|step|debugger)$$')
+valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|gpu_cli|gpu_counters|manual|pages|house|step|debugger)$$')
 sanitize-valgrind: ## the second half of sanitize, the slow one
 	@$(deps) sanitize-valgrind
 	@+$(submake) build=$(build)/valgrind CFLAGS='-O1 -g' $(build)/valgrind/tests/check_tilewise $(build)/valgrind/tilewise

@@ -23,12 +23,12 @@ extern "C" {
 
 /** One attention forward: O = softmax(softmax_scale · Q Kᵀ + mask) V. */
 typedef struct tw_problem {
-    int batch;
-    int num_heads;    /**< query heads */
-    int num_heads_kv; /**< key/value heads; divides num_heads */
-    int seqlen_q;
-    int seqlen_k;
-    int head_dim;
+    int batch;            /**< sequences */
+    int num_heads;        /**< query heads */
+    int num_heads_kv;     /**< key/value heads; divides num_heads */
+    int seqlen_q;         /**< rows of Q and O */
+    int seqlen_k;         /**< rows of K and V */
+    int head_dim;         /**< columns of a head */
     tw_dtype dtype;       /**< of Q, K, V and O */
     bool causal;          /**< aligned bottom-right: query i sees keys j <= i + seqlen_k - seqlen_q */
     double softmax_scale; /**< 0 means 1 / sqrt(head_dim) */
@@ -71,10 +71,14 @@ size_t tw_problem_k_elements(const tw_problem *problem);   /**< also V */
 size_t tw_problem_lse_elements(const tw_problem *problem); /**< one a query row and head */
 /** @} */
 
-/** @name Index of the first element of a row of head_dim
+/** @name Index of the first element of a row
+ * Rows of Q, K, V and O have head_dim elements.
  * @{ */
+/** Of a row of Q or O; `head` is a query head. */
 size_t tw_problem_q_row(const tw_problem *problem, int batch, int head, int row);
+/** Of a row of K or V; `head_kv` is a K/V head, as tw_problem_kv_head() gives it. */
 size_t tw_problem_k_row(const tw_problem *problem, int batch, int head_kv, int row);
+/** Of the one number that LSE has for a query row. */
 size_t tw_problem_lse_at(const tw_problem *problem, int batch, int head, int row);
 /** @} */
 

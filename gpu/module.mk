@@ -10,7 +10,7 @@ gpu_c_sources  := $(wildcard gpu/*.c gpu/calibrate/*.c)
 gpu_cu_sources := $(wildcard gpu/kernels/*.cu gpu/calibrate/*.cu) gpu/fill.cu gpu/soak_kernels.cu gpu/spin.cu
 gpu_objects    := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(gpu_cu_sources:%.cu=$(build)/%.o)
 # What needs no CUDA, for tests on machines without it.
-gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name checkup soak_case \
+gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,help options machine_name checkup soak_case \
                       $(addprefix calibrate/,options fit sides properties))
 
 $(build)/obj/gpu/%.o: object_cflags = -isystem $(cuda_home)/include

@@ -22,6 +22,9 @@ extern "C" {
  *
  * All shapes: causal or not, seqlen_q and seqlen_k apart, tiles that do not divide, grouped heads; fetch by rows.
  * @param[out] fill_bytes, drain_bytes  untouched on error
+ * @param[in]  problem   shapes and mask; bytes are those of its number format, 4 for a row statistic
+ * @param[in]  tiling    block_m, block_n in rows
+ * @param[in]  machine   says whether a row of S fits on chip
  * @param[in]  schedule  "standard", "standard_tiled", "flash1" or "flash2"
  * @return TW_OK; TW_EUNSUPPORTED (no closed form for that schedule)
  */

@@ -11,8 +11,10 @@
 extern "C" {
 #endif
 
-extern const tw_schedule tw_schedule_standard, tw_schedule_standard_tiled, tw_schedule_flash1,
-    tw_schedule_flash2;
+extern const tw_schedule tw_schedule_standard;       /**< three passes, the textbook's ledger */
+extern const tw_schedule tw_schedule_standard_tiled; /**< three passes as kernels do them */
+extern const tw_schedule tw_schedule_flash1;         /**< FlashAttention: K and V outer */
+extern const tw_schedule tw_schedule_flash2;         /**< FlashAttention 2: Q outer */
 
 /** Number of schedules. */
 int tw_schedule_count(void);
@@ -23,6 +25,7 @@ const tw_schedule *tw_schedule_at(int i);
 /**
  * @brief Finds a schedule by its name or alias (fa1, fa2).
  * @param[out] schedule  untouched on error
+ * @param[in]  name      "flash2"
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are)
  */
 TW_MUST_CHECK tw_status tw_schedule_find(const tw_schedule **schedule, const char *name);
