@@ -202,13 +202,13 @@ typedef struct tw_cal_step_args {
 } tw_cal_step_args;
 
 /** What is built: X(keys, warpgroups with softmax, and one more that multiplies) */
-#define TW_CAL_STEPS(X)                                                                                      \
-    X(64, 1, false)                                                                                          \
-    X(80, 1, false)                                                                                          \
-    X(96, 1, false)                                                                                          \
-    X(128, 1, false)                                                                                         \
-    X(176, 1, false) X(192, 1, false) X(64, 1, true) X(128, 1, true) X(192, 1, true) X(64, 2, false)         \
-        X(128, 2, false) X(64, 2, true) X(128, 2, true) X(64, 3, false) X(128, 3, false) X(64, 3, true)
+/* clang-format off */
+#define TW_CAL_STEPS(X)                    \
+    X(64, 1, false) X(80, 1, false) X(96, 1, false) X(128, 1, false) X(176, 1, false) X(192, 1, false) \
+    X(64, 1, true) X(128, 1, true) X(192, 1, true) \
+    X(64, 2, false) X(128, 2, false) X(64, 2, true) X(128, 2, true) \
+    X(64, 3, false) X(128, 3, false) X(64, 3, true)
+/* clang-format on */
 /** NULL if it is not. */
 const void *tw_cal_step_kernel(int keys, int workers, bool busy);
 
