@@ -2,6 +2,7 @@
 #include "backend_trace.h"
 
 #include "backend_numeric.h"
+#include "slots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,6 @@ typedef struct recorder {
     tw_tally tally;
     tw_status status;
     partners of_scores[TW_MAX_SLOTS], of_block;
-    bool is_alpha[TW_MAX_SLOTS];
     int launch, batch, head;
     tw_slot_info slots[TW_MAX_SLOTS]; /* as they were before the releases at the end of a tile or a block */
     int64_t live_bytes[TW_NUM_PLACES];
@@ -68,20 +68,12 @@ static size_t keep_numbers(recorder *r, const double *x, size_t count)
     return r->trace.num_numbers - count;
 }
 
-/* alpha is a tile like l: the one that a softmax has written as alpha, or that waits, unwritten, beside a written l. */
-static const char *name_of(const recorder *r, const tw_slot_info *slots, int id)
+/* As the recurrence calls them: m and l small, where a message of the tile language says M and L. */
+static const char *name_of(const tw_slot_info *slot)
 {
-    if (slots[id].tensor == TW_M)
+    if (slot->tensor == TW_M)
         return "m";
-    if (slots[id].tensor != TW_L)
-        return tw_tensor_name(slots[id].tensor);
-    if (r->is_alpha[id])
-        return "alpha";
-    for (int other = 0; other < TW_MAX_SLOTS && !slots[id].written; other++)
-        if (slots[other].live && slots[other].written && slots[other].tensor == TW_L &&
-            slots[other].rows.row0 == slots[id].rows.row0)
-            return "alpha";
-    return "l";
+    return slot->tensor == TW_L && !slot->is_alpha ? "l" : tw_slot_name(slot);
 }
 
 static tw_trace_chip keep_chip(recorder *r, const tw_slot_info *slots, const int64_t *live_bytes)
@@ -97,7 +89,7 @@ static tw_trace_chip keep_chip(recorder *r, const tw_slot_info *slots, const int
         t->slots = items;
         if (!to)
             break;
-        *to = (tw_trace_slot){.id = id, .name = name_of(r, slots, id), .info = slots[id]};
+        *to = (tw_trace_slot){.id = id, .name = name_of(&slots[id]), .info = slots[id]};
         t->num_slots++;
     }
     chip.num_slots = t->num_slots - chip.first_slot;
@@ -109,7 +101,7 @@ static void keep_frame(recorder *r, const tw_emitter *e, const tw_op *op, double
     tw_trace *t = &r->trace;
     int slot = op->kind == TW_OP_STORE ? op->a : op->dst;
     tw_trace_frame frame = {.kind = op->kind,
-                            .name = name_of(r, e->slots, slot),
+                            .name = name_of(&e->slots[slot]),
                             .slot = slot,
                             .line = op->line,
                             .stop = t->num_stops,
@@ -143,10 +135,6 @@ static void note_partners(recorder *r, const tw_emitter *e, const tw_op *op)
     bool statistics = op->stats.m.id >= 0;
     if (op->kind == TW_OP_MATMUL_NT || (op->kind == TW_OP_LOAD && is_scores(op->tensor)))
         r->of_scores[op->dst] = no_partners;
-    if (op->kind == TW_OP_LOAD || op->kind == TW_OP_FILL)
-        r->is_alpha[op->dst] = false;
-    if (op->kind == TW_OP_ONLINE_SOFTMAX)
-        r->is_alpha[op->stats.alpha.id] = true;
     if (statistics)
         r->of_block.m = op->stats.m.id, r->of_block.l = op->stats.l.id;
     if (statistics && op->dst >= 0 && is_scores(e->slots[op->dst].tensor))
@@ -274,7 +262,7 @@ static void settle(recorder *r, const tw_emitter *e)
             continue;
         slot->info.tensor = e->slots[slot->id].tensor;
         slot->info.normalized = e->slots[slot->id].normalized;
-        slot->name = name_of(r, e->slots, slot->id);
+        slot->name = name_of(&e->slots[slot->id]);
     }
 }
 

@@ -1,5 +1,5 @@
 /* Launches, blocks and walks: which tiles a schedule visits, and how often each stands for its equals. */
-#include "tile_ops.h"
+#include "slots.h"
 
 #include <string.h>
 
@@ -97,8 +97,11 @@ tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols)
 bool tw_step(tw_walk *walk)
 {
     tw_emitter *e = walk->e;
+    bool more = walk->next < walk->end && e->status == TW_OK;
     e->times = walk->outer_times;
-    if (walk->next >= walk->end || e->status != TW_OK)
+    e->open_walks += more - walk->open;
+    walk->open = more;
+    if (!more)
         return false;
     walk->tile = tile_at(walk->next, walk->block, walk->length);
     walk->is_first = walk->next == walk->first;
@@ -157,7 +160,16 @@ static tw_status check_released(const tw_emitter *e)
         if (e->slots[id].live)
             return tw_fail(TW_ESCHEDULE,
                            "schedule %s, launch %s: a slot (%s) is not released at the block's end",
-                           e->schedule->name, e->launch->name, tw_tensor_name(e->slots[id].tensor));
+                           e->schedule->name, e->launch->name, tw_slot_name(&e->slots[id]));
+    return TW_OK;
+}
+
+static tw_status check_walks(const tw_emitter *e)
+{
+    if (e->open_walks > 0)
+        return tw_fail(TW_ESCHEDULE,
+                       "schedule %s, launch %s: a walk is left before its end (by break or return?)",
+                       e->schedule->name, e->launch->name);
     return TW_OK;
 }
 
@@ -190,8 +202,10 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     memset(e->peak_bytes, 0, sizeof e->peak_bytes);
     e->agent = 0;
     e->multicast = 1;
+    e->open_walks = 0;
     e->launch->block(e, e->problem, e->tiling, b);
     TW_TRY(e->status);
+    TW_TRY(check_walks(e));
     TW_TRY(check_released(e));
     TW_TRY(check_fits(e));
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;

@@ -81,7 +81,7 @@ static traffic traffic_of(const tw_counts *t, bool elements)
                      (double)t->hbm_write_bytes};
 }
 
-/* How each kind of number is scaled, chosen by the largest of its kind. */
+/* How each kind of number is scaled, chosen by the largest of its kind. Elements are counted on paper: they stay exact. */
 typedef struct scales {
     tw_scale traffic, flops, exps;
     char traffic_unit[16], flops_unit[16], exps_unit[16];
@@ -96,12 +96,11 @@ static scales scales_for(const tw_counted *cases, size_t count, bool elements)
         most_flops = fmax(most_flops, (double)cases[i].result.total.flops);
         most_exps = fmax(most_exps, (double)cases[i].result.total.exps);
     }
-    scales s = {.traffic = tw_scale_for(most_traffic),
+    scales s = {.traffic = elements ? (tw_scale){.divisor = 1.0, .prefix = ""} : tw_scale_for(most_traffic),
                 .flops = tw_scale_for(most_flops),
                 .exps = tw_scale_for(most_exps)};
     if (elements)
-        snprintf(s.traffic_unit, sizeof s.traffic_unit, "%s%selements", s.traffic.prefix,
-                 *s.traffic.prefix ? " " : "");
+        snprintf(s.traffic_unit, sizeof s.traffic_unit, "elements");
     else
         snprintf(s.traffic_unit, sizeof s.traffic_unit, *s.traffic.prefix ? "%sB" : "bytes",
                  s.traffic.prefix);

@@ -40,7 +40,8 @@ static const tw_option shared[] = {
      "`tilewise list machines` names them (default: h100; compare: as measured)"},
     {"sram", "BYTES", TW_OPTION_BYTES, AT(sram_bytes), TW_GROUP_MACHINE,
      "on-chip memory of a block in place of the machine's own, as in 96k"},
-    {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT, "of the table (default: bytes)"},
+    {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT,
+     "of the table; elements are shown exactly (default: bytes)"},
     {"csv", "FILE|-", TW_OPTION_TEXT, AT(csv), TW_GROUP_CSV, "also write CSV; - writes it, alone, to stdout"},
     {"seed", "NUMBER", TW_OPTION_SEED, AT(seed), TW_GROUP_SEED, "of random numbers (default: 1)"},
 };

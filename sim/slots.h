@@ -9,6 +9,9 @@
 
 #include "tile_ops.h"
 
+/** What a message calls a slot: "alpha", or its tensor's name. */
+const char *tw_slot_name(const tw_slot_info *slot);
+
 /** No rule is broken so far. */
 bool tw_emitter_ok(const tw_emitter *e);
 

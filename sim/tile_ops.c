@@ -3,6 +3,7 @@
 #include "slots.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V", "O", "S", "P", "LSE", "M", "L"};
@@ -167,6 +168,8 @@ tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l)
     tw_slot_info *info = tw_slot_find(e, m);
     if (info)
         st.alpha = statistic(e, TW_L, info->rows);
+    if (info && st.alpha.id >= 0)
+        e->slots[st.alpha.id].is_alpha = true;
     return st;
 }
 
@@ -194,14 +197,23 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k)
     return s;
 }
 
+/* O += P V: P has O's rows and as many columns as V has rows; O is as wide as V. */
+static void check_product(tw_emitter *e, const tw_slot_info *o, const tw_slot_info *p, const tw_slot_info *v)
+{
+    char sizes[160];
+    if (p->cols.rows == v->rows.rows && o->cols.rows == v->cols.rows && o->rows.rows == p->rows.rows)
+        return;
+    snprintf(sizes, sizeof sizes, "O is %d x %d, P %d x %d, V %d x %d", o->rows.rows, o->cols.rows,
+             p->rows.rows, p->cols.rows, v->rows.rows, v->cols.rows);
+    tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V", sizes);
+}
+
 void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
 {
     tw_slot_info *oi = tw_slot_find(e, o), *pi = tw_slot_find(e, p), *vi = tw_slot_find(e, v);
     if (!oi || !pi || !vi)
         return;
-    if (pi->cols.rows != vi->rows.rows || oi->cols.rows != vi->cols.rows || oi->rows.rows != pi->rows.rows)
-        tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V",
-                       "tile sizes differ");
+    check_product(e, oi, pi, vi);
     tw_op op = new_op(TW_OP_MATMUL_ADD);
     op.dst = o.id;
     op.a = p.id;
@@ -362,7 +374,7 @@ void tw_release(tw_emitter *e, tw_slot slot)
     if (!kept(e, &op))
         return;
     if (info->unread)
-        tw_rule_broken(e, "a slot is released although nobody has read it", tw_tensor_name(info->tensor));
+        tw_rule_broken(e, "a slot is released although nobody has read it", tw_slot_name(info));
     deliver(e, &op);
     e->live_bytes[info->place] -= info->bytes;
     info->live = false;

@@ -14,8 +14,9 @@
  *
  * Rules, checked by the emitter: a slot is written before it is read; what is written is read before it is
  * overwritten or released; every slot is released by the end of its block; a slot is what it is used as
- * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch touches only the tensors that it declares; what is
- * live at one time fits on chip. The first broken rule is remembered
+ * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch
+ * touches only the tensors that it declares; a walk is left by its end alone; what is live at one time fits on
+ * chip. The first broken rule is remembered
  * (tw_emitter_status()) and everything after it is ignored, so a schedule needs no error handling.
  */
 #ifndef TW_TILE_OPS_H
@@ -153,10 +154,12 @@ typedef enum tw_place {
 
 /** A slot as the emitter keeps it. */
 typedef struct tw_slot_info {
-    bool live;        /**< made and not yet released */
-    bool written;     /**< has numbers in it */
-    bool unread;      /**< what was written last has not been read */
-    bool normalized;  /**< P and O: divided by the row sums; a launch may store nothing less */
+    bool live;       /**< made and not yet released */
+    bool written;    /**< has numbers in it */
+    bool unread;     /**< what was written last has not been read */
+    bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
+    bool
+        is_alpha; /**< what a step of online softmax leaves to rescale by; `tensor` is then TW_L, of its shape */
     tw_tensor tensor; /**< what this is a tile of; S becomes P, and M becomes LSE, by an operation */
     tw_place place;   /**< which memory it is in */
     tw_dtype dtype;   /**< of its numbers */
@@ -251,6 +254,7 @@ struct tw_emitter {
     int agent;                         /**< who issues the next operation */
     int line;                          /**< of the schedule's source */
     int multicast;                     /**< blocks that the next loads serve */
+    int open_walks;                    /**< begun, and not at their end; none when a block ends */
     tw_status status;                  /**< the first error */
 };
 
@@ -289,6 +293,7 @@ typedef struct tw_walk {
     int64_t length;                     /* of the axis, in rows */
     int block;                          /* rows of a tile */
     int64_t outer_times;
+    bool open; /* begun, and not at its end */
     /** @endcond */
 } tw_walk;
 
