@@ -49,29 +49,29 @@ static tw_status warm_up(tw_calibration *c)
     return TW_OK;
 }
 
-static void report_left_out(const char *subject, const char *why)
+static void tell(const char *subject, const char *what, const char *why)
 {
     tw_progress_clear();
-    fprintf(stderr, "tilewise-gpu: %s left out: %s\n", subject, why);
+    fprintf(stderr, "tilewise-gpu: %s %s: %s\n", subject, what, why);
 }
 
-/* What this GPU does not have is gone over; any other failure ends it. */
-static tw_status measure(tw_calibration *c)
+/* Goes over what this GPU does not have, and past what fails, as long as kernels end. Counts what failed. */
+static tw_status measure(tw_calibration *c, int *failed)
 {
     TW_TRY(warm_up(c));
     for (int i = 0; i < NUM_SUBJECTS; i++) {
         if (tw_cal_seconds_left(c) <= 0) {
-            report_left_out(subjects[i].name, "the time that --seconds gives is over");
+            tell(subjects[i].name, "left out", "the time that --seconds gives is over");
             c->readings.in_doubt++;
             continue;
         }
         tw_progress_show(i, NUM_SUBJECTS, subjects[i].name);
         tw_status status = subjects[i].measure(c);
-        if (status == TW_EUNSUPPORTED)
-            report_left_out(subjects[i].name, tw_error_message());
-        else if (status != TW_OK) {
-            tw_progress_clear();
+        if (c->stuck)
             return status;
+        if (status != TW_OK) {
+            tell(subjects[i].name, status == TW_EUNSUPPORTED ? "left out" : "failed", tw_error_message());
+            *failed += status != TW_EUNSUPPORTED;
         }
     }
     tw_progress_clear();
@@ -118,32 +118,42 @@ static bool on_stdout(const tw_calibration *c)
     return c->options->out && strcmp(c->options->out, "-") == 0;
 }
 
-static tw_status report(tw_gpu_program *s, tw_calibration *c, const tw_machine *machine)
+static tw_status print_readings(const tw_calibration *c)
 {
-    TW_TRY(write_readings(c));
-    TW_TRY(write_machine(c, machine));
-    for (int i = 0; i < c->readings.count; i++)
-        s->num_disagreements += !c->readings.at[i].believed;
     if (on_stdout(c))
         return TW_OK;
     printf("%s, driver %s; %s\n\n", c->device.name, c->device.driver, c->device.clock);
-    TW_TRY(tw_readings_print(stdout, &c->readings));
-    printf("\n%.0f s.%s%s\n", tw_cal_now_s() - c->start_s, c->options->out ? " Machine file: " : "",
-           c->options->out ? c->options->out : "");
+    return tw_readings_print(stdout, &c->readings);
+}
+
+static tw_status report(tw_gpu_program *s, tw_calibration *c, int failed)
+{
+    tw_machine machine;
+    char date[16];
+    tw_today(date);
+    TW_TRY(write_readings(c));
+    TW_TRY(print_readings(c));
+    if (failed > 0)
+        return tw_fail(TW_EGPU, "%d of %d subjects failed, so no machine file is written", failed,
+                       NUM_SUBJECTS);
+    TW_TRY(tw_cal_base_machine(&machine, &c->facts, date));
+    TW_TRY(tw_readings_to_machine(&machine, &c->readings, date));
+    machine.uncalibrated = false;
+    TW_TRY(write_machine(c, &machine));
+    for (int i = 0; i < c->readings.count; i++)
+        s->num_disagreements += !c->readings.at[i].believed;
+    if (!on_stdout(c))
+        printf("\n%.0f s.%s%s\n", tw_cal_now_s() - c->start_s, c->options->out ? " Machine file: " : "",
+               c->options->out ? c->options->out : "");
     return TW_OK;
 }
 
 static tw_status calibrate(tw_gpu_program *s, tw_calibration *c)
 {
-    tw_machine machine;
-    char date[16];
-    tw_today(date);
+    int failed = 0;
     TW_TRY(tw_cal_open(c));
-    TW_TRY(measure(c));
-    TW_TRY(tw_cal_base_machine(&machine, &c->facts, date));
-    TW_TRY(tw_readings_to_machine(&machine, &c->readings, date));
-    machine.uncalibrated = false;
-    return report(s, c, &machine);
+    TW_TRY(measure(c, &failed));
+    return report(s, c, failed);
 }
 
 /* ---- without measuring ---------------------------------------------------------------------------------- */

@@ -48,8 +48,9 @@ typedef struct tw_calibration {
     bool stuck; /**< a kernel did not end: the process must go without asking the driver again */
     tw_readings readings;
     tw_cal_sides sides;
-    double near_cycles, far_cycles, hbm_cycles; /**< of a load, from l2_sides; 0 before */
-    double hbm_threshold_cycles; /**< a load that takes longer came from HBM; 0 where that cannot be said */
+    double near_cycles, far_cycles; /**< of a load that hits in the L2, from l2_sides; 0 before */
+    double hbm_near_cycles,
+        hbm_far_cycles; /**< from HBM, by the line's home; 0 where hits cannot be told from that */
     unsigned char
         *home_of; /**< side of each page of the buffer's first part, num_pages of them; NULL before; owned */
     int num_pages;

@@ -12,7 +12,8 @@ static __device__ __forceinline__ void store_16(uint4 *gmem, uint4 x)
                  : "memory");
 }
 
-static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS) tw_cal_hbm_read(tw_cal_stream_args a)
+static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS, TW_CAL_HBM_BLOCKS_PER_SM)
+    tw_cal_hbm_read(tw_cal_stream_args a)
 {
     const size_t grid = (size_t)gridDim.x * TW_CAL_HBM_THREADS,
                  first = (size_t)blockIdx.x * TW_CAL_HBM_THREADS + threadIdx.x;
@@ -29,7 +30,8 @@ static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS) tw_cal_hbm_read(tw_
     keep(sum, a.sink);
 }
 
-static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS) tw_cal_hbm_write(tw_cal_stream_args a)
+static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS, TW_CAL_HBM_BLOCKS_PER_SM)
+    tw_cal_hbm_write(tw_cal_stream_args a)
 {
     const size_t grid = (size_t)gridDim.x * TW_CAL_HBM_THREADS,
                  first = (size_t)blockIdx.x * TW_CAL_HBM_THREADS + threadIdx.x;
@@ -41,7 +43,8 @@ static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS) tw_cal_hbm_write(tw
             store_16((uint4 *)a.to + i + j * grid, value);
 }
 
-static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS) tw_cal_hbm_copy(tw_cal_stream_args a)
+static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS, TW_CAL_HBM_BLOCKS_PER_SM)
+    tw_cal_hbm_copy(tw_cal_stream_args a)
 {
     const size_t grid = (size_t)gridDim.x * TW_CAL_HBM_THREADS,
                  first = (size_t)blockIdx.x * TW_CAL_HBM_THREADS + threadIdx.x;

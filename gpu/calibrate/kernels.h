@@ -148,7 +148,8 @@ typedef struct tw_cal_hits_args {
     const tw_cal_sides *sides;
     unsigned chunks, passes, warm_passes;
     int access, order;
-    int far_from, hbm_from; /**< a load of so many cycles, or more, came from there */
+    int far_from[2],
+        hbm_from[2]; /**< a load of so many cycles, or more, came from there; [1]: home on the far side */
     tw_cal_meeting *all;
     unsigned long long *counts; /**< [3]: near, far, HBM */
     uint32_t *sink;

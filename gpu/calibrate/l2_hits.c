@@ -63,6 +63,14 @@ static tw_status prepare(tw_calibration *c, hits_memory *m)
     return status;
 }
 
+/* Half-way between two latencies. A line whose home is the SM's own side is there or in HBM. */
+static void set_thresholds(tw_cal_hits_args *a, const tw_calibration *c)
+{
+    a->far_from[0] = a->hbm_from[0] = (int)(0.5 * (c->near_cycles + c->hbm_near_cycles));
+    a->far_from[1] = (int)(0.5 * (c->near_cycles + c->far_cycles));
+    a->hbm_from[1] = (int)(0.5 * (c->far_cycles + c->hbm_far_cycles));
+}
+
 static tw_status measure(tw_calibration *c, const hits_memory *m, tw_cal_access who, tw_cal_order order,
                          unsigned chunks, shares *result)
 {
@@ -78,10 +86,7 @@ static tw_status measure(tw_calibration *c, const hits_memory *m, tw_cal_access 
                                                        : PASSES);
     a.access = who;
     a.order = order;
-    a.far_from = c->sides.sides == 2 ? (int)(0.5 * (c->near_cycles + c->far_cycles)) : 1 << 30;
-    a.hbm_from = (int)c->hbm_threshold_cycles;
-    if (a.far_from > a.hbm_from)
-        a.far_from = a.hbm_from;
+    set_thresholds(&a, c);
     a.all = (tw_cal_meeting *)m->at;
     a.counts = (unsigned long long *)(m->at + 64);
     a.sink = c->memory;
@@ -197,7 +202,7 @@ tw_status tw_cal_l2_hits(tw_calibration *c)
 {
     hits_memory m = {NULL, 0, 0, 0};
     tw_csv csv;
-    if (c->home_of == NULL || c->hbm_threshold_cycles <= 0)
+    if (c->home_of == NULL || c->hbm_near_cycles <= 0)
         return tw_fail(TW_EUNSUPPORTED,
                        "hits cannot be told from misses without the latencies that l2_sides finds");
     TW_TRY(tw_cal_curve_open(&csv, c, "l2_hits", "access,order,working_set_bytes,near,far,hbm"));

@@ -1,7 +1,7 @@
 /*
- * Who finds a line again: working sets are read several times, and every load is timed. A latency says where the line
- * was: on the SM's own side, only on the other side, or in HBM. So few loads are under way (two a SM) that latencies
- * are those of an idle memory.
+ * Who finds a line again: working sets are read several times, and every load is timed. With the line's home known, a
+ * latency says where the line was: on the SM's own side, only on the other side, or in HBM. So few loads are under way
+ * (two a SM) that latencies are those of an idle memory.
  *
  *     private   each line is read by one SM, near or far as chance has it
  *     near      each line is read by one SM of its home side          far     … of the other side
@@ -27,36 +27,58 @@ static __device__ __forceinline__ unsigned chunk_at(const tw_cal_hits_args &a, u
     return a.order == TW_CAL_ALTERNATING && pass % 2 == 1 ? a.chunks - 1 - i : i;
 }
 
-/* The pages of a chunk that SMs of this side read, as bits. */
-static __device__ __forceinline__ unsigned long long pages_for(const tw_cal_hits_args &a, unsigned chunk,
-                                                               int side)
+/* Reads the first line of the 2 MiB around an address and waits for it: loads that follow find the address translated. */
+static __device__ __forceinline__ void translate(const char *memory, size_t at, uint32_t &sum)
 {
-    const unsigned long long mine = side == 1 ? a.home_of[chunk] : ~a.home_of[chunk];
-    return a.access == TW_CAL_NEAR ? mine : a.access == TW_CAL_FAR ? ~mine : ~0ull;
+    const uint32_t x = load_4_from_l2(memory + (at & ~(((size_t)2 << 20) - 1)));
+    cycles_after(x);
+    sum ^= x;
 }
 
+/* A page of a chunk, and whether its home is the other side than the SM's. */
+struct page_of_chunk {
+    unsigned char number, far;
+};
+
+/* Lists the pages of a chunk that SMs of this side read; a thread for each. Returns how many they are. */
+static __device__ __forceinline__ int list_pages(const tw_cal_hits_args &a, unsigned chunk, int side,
+                                                 page_of_chunk *pages)
+{
+    const unsigned long long far = side == 1 ? ~a.home_of[chunk] : a.home_of[chunk];
+    const unsigned long long mine = a.access == TW_CAL_NEAR ? ~far : a.access == TW_CAL_FAR ? far : ~0ull;
+    const unsigned long long bit = 1ull << threadIdx.x;
+    if (mine & bit)
+        pages[__popcll(mine & (bit - 1))] = {(unsigned char)threadIdx.x, (far & bit) != 0};
+    __syncthreads();
+    return __popcll(mine);
+}
+static_assert(32 * TW_CAL_HITS_WARPS == TW_CAL_CHUNK_PAGES, "a thread for each page of a chunk");
+
 /* The block's part of a chunk: a warp loads a line. Counts where its loads found their lines. */
-static __device__ void read_chunk(const tw_cal_hits_args &a, unsigned chunk, int side, int worker,
-                                  int workers, const unsigned char *pages, int num_pages, bool counted,
+static __device__ void read_chunk(const tw_cal_hits_args &a, unsigned chunk, int worker, int workers,
+                                  const page_of_chunk *pages, int num_pages, bool counted,
                                   unsigned (&counts)[3], uint32_t &sum)
 {
     for (int i = (worker + (int)chunk * 29) % workers; i < num_pages * PAGE_LINES; i += workers) {
-        const char *line = a.memory + chunk * CHUNK_BYTES +
-                           (size_t)pages[i / PAGE_LINES] * TW_CAL_PAGE_BYTES + i % PAGE_LINES * 128;
+        const page_of_chunk page = pages[i / PAGE_LINES];
+        const char *line = a.memory + chunk * CHUNK_BYTES + (size_t)page.number * TW_CAL_PAGE_BYTES +
+                           i % PAGE_LINES * TW_CAL_LINE_BYTES;
         uint32_t x;
         const int cycles = time_load(line + threadIdx.x % 32 * 4, x);
         sum ^= x;
         if (counted) {
-            counts[0] += cycles < a.far_from;
-            counts[1] += cycles >= a.far_from && cycles < a.hbm_from;
-            counts[2] += cycles >= a.hbm_from;
+            const int far_from = page.far ? a.far_from[1] : a.far_from[0],
+                      hbm_from = page.far ? a.hbm_from[1] : a.hbm_from[0];
+            counts[0] += cycles < far_from;
+            counts[1] += cycles >= far_from && cycles < hbm_from;
+            counts[2] += cycles >= hbm_from;
         }
     }
 }
 
 static __global__ void __launch_bounds__(32 * TW_CAL_HITS_WARPS) tw_cal_count_hits(tw_cal_hits_args a)
 {
-    __shared__ unsigned char pages[TW_CAL_CHUNK_PAGES];
+    __shared__ page_of_chunk pages[TW_CAL_CHUNK_PAGES];
     const int sm = sm_number(), side = a.sides->side_of[sm], warp = threadIdx.x / 32;
     const bool by_side = a.access != TW_CAL_PRIVATE;
     const int workers = TW_CAL_HITS_WARPS * (by_side ? a.sides->count[side] : (int)gridDim.x);
@@ -71,18 +93,15 @@ static __global__ void __launch_bounds__(32 * TW_CAL_HITS_WARPS) tw_cal_count_hi
         if (step >= steps) /* before side 1's first, after side 0's last */
             continue;
         const unsigned chunk = chunk_at(a, step);
-        const unsigned long long mine = pages_for(a, chunk, side), bit = 1ull << threadIdx.x;
-        if (mine & bit)
-            pages[__popcll(mine & (bit - 1))] = (unsigned char)threadIdx.x;
-        __syncthreads();
-        read_chunk(a, chunk, side, worker, workers, pages, __popcll(mine), step >= a.warm_passes * a.chunks,
-                   counts, sum);
+        translate(a.memory, chunk * CHUNK_BYTES, sum);
+        const int num_pages = list_pages(a, chunk, side, pages);
+        read_chunk(a, chunk, worker, workers, pages, num_pages, step >= a.warm_passes * a.chunks, counts,
+                   sum);
     }
     for (int i = 0; i < 3 && threadIdx.x % 32 == 0; i++)
         atomicAdd(&a.counts[i], (unsigned long long)counts[i]);
     keep(sum, a.sink);
 }
-static_assert(32 * TW_CAL_HITS_WARPS == TW_CAL_CHUNK_PAGES, "a thread for each page of a chunk");
 
 extern "C" const void *tw_cal_count_hits_kernel(void)
 {

@@ -41,7 +41,8 @@ template <int ORDER> static __device__ __forceinline__ uint32_t read_all(const t
 }
 
 template <int ORDER>
-static __global__ void __launch_bounds__(TW_CAL_RATE_THREADS) tw_cal_l2_read(tw_cal_rate_args a)
+static __global__ void __launch_bounds__(TW_CAL_RATE_THREADS, TW_CAL_RATE_BLOCKS_PER_SM)
+    tw_cal_l2_read(tw_cal_rate_args a)
 {
     keep(read_all<ORDER>(a), a.sink);
 }

@@ -199,17 +199,18 @@ static tw_status measure_loads(tw_calibration *c, load_memory *m)
     far_hbm = near_hbm;
     if (c->sides.sides == 2)
         TW_TRY(far_loads(c, m, &far_hbm));
-    c->hbm_cycles = 0.5 * (near_hbm + far_hbm);
-    tw_readings_add_value(&c->readings, "hbm_latency_cycles", c->hbm_cycles,
-                          (far_hbm - near_hbm) / c->hbm_cycles, 2 * m->n, (tw_limits){200, 3000, 1},
+    const double mean = 0.5 * (near_hbm + far_hbm);
+    tw_readings_add_value(&c->readings, "hbm_latency_cycles", mean, (far_hbm - near_hbm) / mean, 2 * m->n,
+                          (tw_limits){200, 3000, 1},
                           "loads by one thread after a flush: near home %.0f, far home %.0f; medians",
                           near_hbm, far_hbm);
-    if (!(c->near_cycles < 0.8 * near_hbm) || !(c->far_cycles <= 0.95 * near_hbm))
+    if (!(c->near_cycles < 0.8 * near_hbm) || !(c->far_cycles < 0.8 * far_hbm))
         return tw_fail(TW_EUNSUPPORTED,
-                       "loads from the L2 take %.0f and %.0f cycles and from HBM %.0f: too alike to tell "
-                       "hits from misses",
-                       c->near_cycles, c->far_cycles, near_hbm);
-    c->hbm_threshold_cycles = 0.5 * (c->far_cycles + near_hbm);
+                       "loads from the L2 take %.0f and %.0f cycles and from HBM %.0f and %.0f: too alike to "
+                       "tell hits from misses",
+                       c->near_cycles, c->far_cycles, near_hbm, far_hbm);
+    c->hbm_near_cycles = near_hbm;
+    c->hbm_far_cycles = far_hbm;
     return TW_OK;
 }
 

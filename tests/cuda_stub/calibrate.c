@@ -225,11 +225,11 @@ static unsigned chunk_at(const tw_cal_hits_args *a, unsigned step)
 }
 
 /* A load of one line, and where it was found. */
-static void count_load(const tw_cal_hits_args *a, int side, size_t line, bool counted)
+static void count_load(const tw_cal_hits_args *a, int side, size_t line, bool far, bool counted)
 {
     const double cycles = load(side, line) + 10 * scatter((uint32_t)line);
     if (counted)
-        a->counts[cycles >= a->hbm_from ? 2 : cycles >= a->far_from]++;
+        a->counts[cycles >= a->hbm_from[far] ? 2 : cycles >= a->far_from[far]]++;
 }
 
 /* What SMs of one side read of a chunk; under PRIVATE of both, lines taken in turn by all SMs. */
@@ -245,7 +245,7 @@ static void read_chunk(const tw_cal_hits_args *a, unsigned chunk, int side, bool
                           : a->access == TW_CAL_FAR   ? home != side
                                                       : true;
         if (mine)
-            count_load(a, side, line, counted);
+            count_load(a, side, line, home != side, counted);
     }
 }
 
