@@ -25,6 +25,7 @@ static const struct {
     {"HBM", tw_cal_hbm},
     {"hits in the L2", tw_cal_l2_hits},
     {"bandwidth of the L2", tw_cal_l2_rate},
+    {"stores between the halves", tw_cal_l2_cross},
     {"shared memory", tw_cal_smem},
     {"pipes of the SM", tw_cal_pipes},
     {"bulk copies", tw_cal_copy},

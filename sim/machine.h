@@ -44,6 +44,8 @@ typedef enum tw_machine_kind {
     X(l2_far_latency_cycles, "a load that only the other side has")                                          \
     X(l2_far_share, "share of addresses whose home is the other side")                                       \
     X(l2_private_bytes, "effective capacity for data of which each line is read by one SM")                  \
+    X(l2_near_write_bytes_per_s, "stores that hit in the L2, each to a line of the SM's own side")           \
+    X(l2_far_write_bytes_per_s, "each to a line of the other side: what crosses between the sides")          \
     X(l2_shared_bytes_per_s, "L2 to all SMs that read the same at the same time")                            \
     X(smem_bytes_per_clock, "shared memory of one SM, conflict-free loads")                                  \
     X(smem_bytes_per_s, "on-chip memory of all SMs, or the private caches of all cores")                     \

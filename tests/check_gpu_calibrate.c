@@ -540,6 +540,8 @@ static const struct {
     {"hbm_latency_cycles", (577 + 774) / 2.0, 0.02},
     {"l2_bytes_per_s", 1e12, 0.2},
     {"l2_shared_bytes_per_s", 2e12, 0.2},
+    {"l2_near_write_bytes_per_s", 0.8e12, 0.2},
+    {"l2_far_write_bytes_per_s", 0.4e12, 0.2},
     {"smem_bytes_per_clock", 128, 0.001},
     {"fmas_per_clock", 126, 0.001},
     {"maxs_per_clock", 64, 0.001},
@@ -667,6 +669,22 @@ START_TEST(test_planted)
 }
 END_TEST
 
+/* The others are measured and shown all the same, but there is no half of a machine file. */
+START_TEST(test_one_subject_fails)
+{
+    const char *folder = tw_new_folder();
+    tw_process p = calibrate("bad_copy", true, "--quick --out %s/h100.ini", folder);
+    ck_assert_int_eq(p.exit_code, 2);
+    ck_assert_msg(strstr(p.err, "bulk copies failed: a bulk copy did not arrive\n") != NULL, "%s", p.err);
+    ck_assert_msg(strstr(p.err, "1 of 14 subjects failed, so no machine file is written\n") != NULL, "%s",
+                  p.err);
+    ck_assert_msg(strstr(p.out, "tensor_clock_hz") != NULL, "%s", p.out);
+    ck_assert_int_eq(tw_files_in(folder), 0);
+    tw_process_free(&p);
+    tw_remove_folder(folder);
+}
+END_TEST
+
 START_TEST(test_too_little_memory)
 {
     tw_process p = calibrate(NULL, false, "--quick --out build-x.ini");
@@ -749,6 +767,7 @@ Suite *tw_suite_gpu_calibrate(void)
     tcase_add_test(made_up, test_made_up_gpu);
     tcase_add_test(made_up, test_picture);
     tcase_add_loop_test(made_up, test_planted, 0, (int)(sizeof planted / sizeof planted[0]));
+    tcase_add_test(made_up, test_one_subject_fails);
     tcase_add_test(made_up, test_too_little_memory);
     tcase_add_test(made_up, test_properties);
     tcase_add_test(made_up, test_launches);

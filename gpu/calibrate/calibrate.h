@@ -4,11 +4,11 @@
  *
  *     launch     what an empty kernel costs                 hbm       streams that are much larger than the L2
  *     l2_sides   which SMs and pages belong together        l2_hits   who finds a line again: capacity, policy
- *     l2_rate    bytes into the SMs against working set     smem      conflict-free loads
- *     pipes      FMA, max, exp, conversion                  mma       tensor cores before Hopper
- *     wgmma      tensor cores of Hopper                     softmax   a step, alone and beside wgmma
- *     copy       the bulk copy engine                       clock     what power leaves of it
- *     product    a large matrix product of cuBLAS's
+ *     l2_rate    bytes into the SMs against working set     l2_cross  what crosses between the L2's halves
+ *     smem       conflict-free loads                        pipes     FMA, max, exp, conversion
+ *     mma        tensor cores before Hopper                 wgmma     tensor cores of Hopper
+ *     softmax    a step, alone and beside wgmma             copy      the bulk copy engine
+ *     product    a large matrix product of cuBLAS's         clock     what power leaves of it
  *
  * Each adds readings; what has a curve writes it as CSV if a folder is named. Every kernel ends by itself after a time
  * that does not depend on data: loops have fixed lengths, waits have limits. The host does not wait for ever either.
@@ -64,6 +64,7 @@ TW_MUST_CHECK tw_status tw_cal_hbm(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_l2_sides(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_l2_hits(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_l2_rate(tw_calibration *c);
+TW_MUST_CHECK tw_status tw_cal_l2_cross(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_smem(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_pipes(tw_calibration *c);
 TW_MUST_CHECK tw_status tw_cal_mma(tw_calibration *c);

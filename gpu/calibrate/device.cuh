@@ -78,6 +78,13 @@ static __device__ __forceinline__ uint4 load_16_from_l2(const void *gmem)
     return x;
 }
 
+static __device__ __forceinline__ void store_16(uint4 *gmem, uint4 x)
+{
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(gmem), "r"(x.x), "r"(x.y), "r"(x.z),
+                 "r"(x.w)
+                 : "memory");
+}
+
 static __device__ __forceinline__ uint32_t folded(uint4 x)
 {
     return x.x ^ x.y ^ x.z ^ x.w;

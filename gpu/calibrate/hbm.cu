@@ -5,13 +5,6 @@
 #include "device.cuh"
 #include "kernels.h"
 
-static __device__ __forceinline__ void store_16(uint4 *gmem, uint4 x)
-{
-    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(gmem), "r"(x.x), "r"(x.y), "r"(x.z),
-                 "r"(x.w)
-                 : "memory");
-}
-
 static __global__ void __launch_bounds__(TW_CAL_HBM_THREADS, TW_CAL_HBM_BLOCKS_PER_SM)
     tw_cal_hbm_read(tw_cal_stream_args a)
 {

@@ -156,6 +156,20 @@ typedef struct tw_cal_hits_args {
 } tw_cal_hits_args;
 const void *tw_cal_count_hits_kernel(void);
 
+/* ---- l2_cross ------------------------------------------------------------------------------------------- */
+
+enum { TW_CAL_CROSS_THREADS = 1024 };
+
+typedef struct tw_cal_cross_args {
+    char *memory;
+    const tw_cal_sides *sides;
+    const uint32_t *pages; /**< [2][pages_a_side]: numbers of pages, by home */
+    int pages_a_side;      /**< at most as many as the warps of either side's SMs */
+    int passes;
+    bool far; /**< SMs write pages of the other side */
+} tw_cal_cross_args;
+const void *tw_cal_write_pages_kernel(void);
+
 /* ---- loops that time themselves: smem, pipes, mma, wgmma -------------------------------------------------- */
 
 /** One block an SM. */

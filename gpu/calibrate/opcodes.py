@@ -23,6 +23,7 @@ EXPECTED = [
     ("l2_sides", "tw_cal_time_units", "ATOMG.E.ADD", 6),
     ("l2_sides", "tw_cal_time_loads", "LDG.E.STRONG.GPU", 1), ("l2_sides", "tw_cal_time_loads", "CS2R", 2),
     ("l2_hits", "tw_cal_count_hits", "LDG.E.STRONG.GPU", 1), ("l2_hits", "tw_cal_count_hits", "CS2R", 2),
+    ("l2_cross", "tw_cal_write_pages", "STG.E.128", 8),
     ("smem", "tw_cal_read_smem", "LDS.128", 8),
     ("pipes", "tw_cal_pipe_loopIL11tw_cal_pipe0|tw_cal_pipe_loopILi0", "FFMA", 256),
     ("pipes", "tw_cal_pipe_loopIL11tw_cal_pipe1|tw_cal_pipe_loopILi1", "FMNMX", 256),

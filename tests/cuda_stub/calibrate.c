@@ -8,6 +8,7 @@
  * TW_STUB_FAULT plants a mistake:
  *     fast_hbm   memory that is faster than its bus         lost_copy  bulk copies that never arrive
  *     one_side   an L2 of one side of 8 MiB                 scatter    cycles that differ from SM to SM
+ *     bad_copy   bulk copies that fail
  */
 #include "../../gpu/calibrate/kernels.h"
 #include "stub.h"
@@ -262,6 +263,17 @@ static void count_hits(int blocks, int threads, const void *argument)
         }
 }
 
+static void write_pages(int blocks, int threads, const void *argument)
+{
+    const tw_cal_cross_args *a = argument;
+    (void)blocks, (void)threads;
+    for (int home = 0; home < 2; home++)
+        for (int i = 0; i < a->pages_a_side; i++)
+            if (home_of_page(a->pages[home * a->pages_a_side + i]) != home)
+                return; /* too fast to be believed */
+    tw_stub_advance(2.0 * a->pages_a_side * TW_CAL_PAGE_BYTES * a->passes / (a->far ? 0.4e12 : 0.8e12));
+}
+
 /* ---- loops ---------------------------------------------------------------------------------------------- */
 
 /* Cycles to each SM, and to the time. */
@@ -362,6 +374,7 @@ static void copy_rate(int blocks, int threads, const void *argument)
 {
     const tw_cal_copy_rate_args *a = argument;
     (void)threads;
+    *a->failed = fault("bad_copy");
     tw_stub_advance((double)TW_CAL_COPY_TILE_BYTES * a->tiles * a->passes * blocks /
                     (a->shared ? 3e12 : 0.9e12));
 }
@@ -391,6 +404,7 @@ ANSWER(tw_cal_time_pages_kernel, time_pages)
 ANSWER(tw_cal_time_units_kernel, time_units)
 ANSWER(tw_cal_time_loads_kernel, time_loads)
 ANSWER(tw_cal_count_hits_kernel, count_hits)
+ANSWER(tw_cal_write_pages_kernel, write_pages)
 ANSWER(tw_cal_smem_kernel, smem)
 ANSWER(tw_cal_copy_latency_kernel, copy_latency)
 ANSWER(tw_cal_copy_rate_kernel, copy_rate)
