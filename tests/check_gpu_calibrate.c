@@ -719,7 +719,7 @@ START_TEST(test_launches)
         const char *what;
         int rows;
         const char *row;
-    } table[] = {{"dirty", 12, "\nwrite,all,forward,16777216,1\n"}, {"l2", 72, "\nread,shared,random,"}};
+    } table[] = {{"dirty", 12, "\nwrite,all,forward,16777216,1\n"}, {"l2", 96, "\nread,shared,random,"}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         tw_process p = calibrate(NULL, true, "--launch %s", table[i].what);
         ck_assert_msg(p.exit_code == 0, "%s", p.err);

@@ -46,10 +46,17 @@ typedef struct tw_cal_meeting {
 /** In which order lines are read; as l2_rate and l2_hits have it. */
 typedef enum tw_cal_order {
     TW_CAL_FORWARD,
+    TW_CAL_BACKWARD,
     TW_CAL_ALTERNATING,
     TW_CAL_RANDOM,
     TW_CAL_NUM_ORDERS
 } tw_cal_order;
+
+/** Does a pass begin at the end? ALTERNATING: to and fro. */
+TW_CAL_INLINE bool tw_cal_is_backward(int order, unsigned pass)
+{
+    return order == TW_CAL_BACKWARD || (order == TW_CAL_ALTERNATING && pass % 2 == 1);
+}
 
 /* ---- launch --------------------------------------------------------------------------------------------- */
 

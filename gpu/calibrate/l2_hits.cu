@@ -24,7 +24,7 @@ static __device__ __forceinline__ unsigned chunk_at(const tw_cal_hits_args &a, u
     const unsigned pass = step / a.chunks, i = step % a.chunks;
     if (a.order == TW_CAL_RANDOM && pass > 0) /* the first pass touches everything */
         return __umulhi(tw_cal_hash(step + 1), a.chunks);
-    return a.order == TW_CAL_ALTERNATING && pass % 2 == 1 ? a.chunks - 1 - i : i;
+    return tw_cal_is_backward(a.order, pass) ? a.chunks - 1 - i : i;
 }
 
 /* Reads the first line of the 2 MiB around an address and waits for it: loads that follow find the address translated. */

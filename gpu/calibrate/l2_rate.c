@@ -4,7 +4,7 @@
  *     private   each line is read by one SM: block b takes tiles b, b + blocks, b + 2 blocks, … of 8 KB
  *     shared    all blocks read all tiles, in one order, and so nearly at one time
  *
- * Passes go forward, to and fro, or over tiles drawn at random. All three are equally fast while the set fits. Loads go
+ * Passes go forward, backward, to and fro, or over tiles drawn at random. All are equally fast while the set fits. Loads go
  * past L1. Working sets are multiples of (blocks x 8 KB), so that no SM has more to do than another.
  */
 #include "calibrate.h"
@@ -15,7 +15,7 @@ enum { REPS = 5, QUICK_REPS = 3 };
 
 const char *tw_cal_order_name(tw_cal_order order)
 {
-    static const char *const names[] = {"forward", "alternating", "random"};
+    static const char *const names[] = {"forward", "backward", "alternating", "random"};
     return names[order];
 }
 

@@ -12,7 +12,7 @@ template <int ORDER> static __device__ __forceinline__ unsigned next_tile(walk &
 {
     if (ORDER == TW_CAL_RANDOM)
         return __umulhi(tw_cal_hash(w.draws++), tiles);
-    const unsigned tile = ORDER == TW_CAL_ALTERNATING && (w.pass & 1) ? tiles - 1 - w.i : w.i;
+    const unsigned tile = tw_cal_is_backward(ORDER, w.pass) ? tiles - 1 - w.i : w.i;
     if (++w.i == tiles) {
         w.i = 0;
         w.pass++;
@@ -49,8 +49,8 @@ static __global__ void __launch_bounds__(TW_CAL_RATE_THREADS, TW_CAL_RATE_BLOCKS
 
 extern "C" const void *tw_cal_l2_read_kernel(tw_cal_order order)
 {
-    static const void *const functions[TW_CAL_NUM_ORDERS] = {(const void *)tw_cal_l2_read<TW_CAL_FORWARD>,
-                                                             (const void *)tw_cal_l2_read<TW_CAL_ALTERNATING>,
-                                                             (const void *)tw_cal_l2_read<TW_CAL_RANDOM>};
+    static const void *const functions[TW_CAL_NUM_ORDERS] = {
+        (const void *)tw_cal_l2_read<TW_CAL_FORWARD>, (const void *)tw_cal_l2_read<TW_CAL_BACKWARD>,
+        (const void *)tw_cal_l2_read<TW_CAL_ALTERNATING>, (const void *)tw_cal_l2_read<TW_CAL_RANDOM>};
     return functions[order];
 }

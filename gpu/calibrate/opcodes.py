@@ -18,7 +18,7 @@ EXPECTED = [
     ("hbm", "tw_cal_hbm_read", "LDG.E.128", 4), ("hbm", "tw_cal_hbm_write", "STG.E.128", 4),
     ("hbm", "tw_cal_hbm_copy", "LDG.E.128", 4), ("hbm", "tw_cal_hbm_copy", "STG.E.128", 4),
     ("l2_rate", "tw_cal_l2_readILi0", "LDG.E.128.STRONG.GPU", 4), ("l2_rate", "tw_cal_l2_readILi1", "LDG.E.128.STRONG.GPU", 4),
-    ("l2_rate", "tw_cal_l2_readILi2", "LDG.E.128.STRONG.GPU", 4),
+    ("l2_rate", "tw_cal_l2_readILi2", "LDG.E.128.STRONG.GPU", 4), ("l2_rate", "tw_cal_l2_readILi3", "LDG.E.128.STRONG.GPU", 4),
     ("l2_sides", "tw_cal_time_pages", "ATOMG.E.ADD", 6), ("l2_sides", "tw_cal_time_pages", "CS2R", 12),
     ("l2_sides", "tw_cal_time_units", "ATOMG.E.ADD", 6),
     ("l2_sides", "tw_cal_time_loads", "LDG.E.STRONG.GPU", 1), ("l2_sides", "tw_cal_time_loads", "CS2R", 2),

@@ -4,8 +4,8 @@ name = "calibration"
 if (!exists("title_text")) title_text = "Calibration"
 panel_height = 300
 panel_rows = 3
-legend_entries = '6'
-legend_columns = 3
+legend_entries = '7'
+legend_columns = 4
 can_be_measured = 1
 if (!exists("note_text")) note_text = ""
 predicted_by = "nobody"
@@ -13,8 +13,8 @@ load "notebooks_data/plots/style.gp"
 source_text = "Measured on ".measured_on."."
 
 MIB = 1048576.0
-orders = "forward alternating random"
-order_color(i) = word("#0072B2 #D55E00 #009E73", i)
+orders = "forward backward alternating random"
+order_color(i) = word("#0072B2 #56B4E9 #D55E00 #009E73", i)
 group_color(w) = word("#E69F00 #CC79A7 #555555", w)
 clock_color = "#0072B2"
 dash(busy) = busy + 1

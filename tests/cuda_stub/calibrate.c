@@ -222,7 +222,7 @@ static unsigned chunk_at(const tw_cal_hits_args *a, unsigned step)
     const unsigned pass = step / a->chunks, i = step % a->chunks;
     if (a->order == TW_CAL_RANDOM && pass > 0)
         return (unsigned)((unsigned long long)tw_cal_hash(step + 1) * a->chunks >> 32);
-    return a->order == TW_CAL_ALTERNATING && pass % 2 == 1 ? a->chunks - 1 - i : i;
+    return tw_cal_is_backward(a->order, pass) ? a->chunks - 1 - i : i;
 }
 
 /* A load of one line, and where it was found. */
