@@ -135,8 +135,8 @@ static int read_number(reading *r, int which, const char *text)
     return 1;
 }
 
-tw_status tw_machine_set(tw_machine *machine, const char *number, double value, const char *date,
-                         const char *source)
+tw_status tw_machine_set_number(tw_machine *machine, const char *number, double value, const char *date,
+                                const char *source)
 {
     reading r = {.machine = *machine};
     char text[256];

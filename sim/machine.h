@@ -159,25 +159,34 @@ const char *tw_machine_name(int i);
 /** ", uncalibrated" for a machine whose numbers were not measured, "" otherwise: to stand behind its name. */
 const char *tw_machine_caveat(const tw_machine *machine);
 
-/** Name and meaning of the i-th number; NULL if there is none. */
+/** Name of the i-th number, as a file has it; NULL if there is none. */
 const char *tw_machine_number_name(int i);
+
+/** What the i-th number means, in a few words; NULL if there is none. */
 const char *tw_machine_number_meaning(int i);
 
-/** Value of the i-th number of a machine, 0 if it is not known; and where it comes from. */
+/** Value of the i-th number of a machine; 0 if it is not known. */
 double tw_machine_number(const tw_machine *machine, int i);
+
+/** Where that value comes from; two empty strings if it is not known. */
 const tw_machine_source *tw_machine_number_source(const tw_machine *machine, int i);
 
 /**
  * @brief Gives a number, by its name in the file, a value and a source, as a line of a file would.
- * @param[in] date    YYYY-MM-DD
- * @param[in] source  1 to 159 characters
- * @return TW_OK; TW_EINVAL (no such number; what a file could not say either: the machine is untouched)
+ * @param[in,out] machine  untouched on error
+ * @param[in]     number   "hbm_read_bytes_per_s"
+ * @param[in]     value    in that number's unit
+ * @param[in]     date     YYYY-MM-DD
+ * @param[in]     source   1 to 159 characters
+ * @return TW_OK; TW_EINVAL (no such number; what a file could not say either)
  */
-TW_MUST_CHECK tw_status tw_machine_set(tw_machine *machine, const char *number, double value,
-                                       const char *date, const char *source);
+TW_MUST_CHECK tw_status tw_machine_set_number(tw_machine *machine, const char *number, double value,
+                                              const char *date, const char *source);
 
 /**
  * @brief Writes a machine as a file that tw_machine_find() reads back as the same machine.
+ * @param[in] file     open for writing
+ * @param[in] machine  a machine that a file can describe
  * @param[in] comment  lines to stand on top, without their ';'; NULL for none
  * @return TW_OK; TW_EOVERFLOW (a line that the reader would refuse: the line names the number). Errors of `file`
  *         are for who opened it.

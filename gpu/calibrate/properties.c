@@ -34,7 +34,7 @@ static tw_status set_sizes(tw_machine *m, const tw_cal_facts *f, const char *dat
                  {"clock_hz", f->clock_hz}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].value > 0)
-            TW_TRY(tw_machine_set(m, sizes[i].number, sizes[i].value, date, source));
+            TW_TRY(tw_machine_set_number(m, sizes[i].number, sizes[i].value, date, source));
     return TW_OK;
 }
 
@@ -58,7 +58,7 @@ static tw_status set_peaks(tw_machine *m, const tw_cal_facts *f, const char *dat
     };
     for (size_t i = 0; i < sizeof peaks / sizeof peaks[0]; i++)
         if (peaks[i].value > 0)
-            TW_TRY(tw_machine_set(m, peaks[i].number, peaks[i].value, date, peaks[i].source));
+            TW_TRY(tw_machine_set_number(m, peaks[i].number, peaks[i].value, date, peaks[i].source));
     return TW_OK;
 }
 
