@@ -81,8 +81,7 @@ static __device__ __forceinline__ void multiplier(const tw_cal_step_args &a, blo
                                       true);
         wgmma_commit();
         if (threadIdx.x % WARPGROUP == 0)
-            *(volatile unsigned *)&state->stop[groups % 2] = *(volatile unsigned *)&state->done ==
-                                                             4 * WORKERS;
+            *(volatile unsigned *)&state->stop[groups % 2] = atomicAdd(&state->done, 0u) == 4 * WORKERS;
         named_barrier_wait(1, WARPGROUP);
         stop = *(volatile unsigned *)&state->stop[groups % 2] != 0;
         wgmma_wait<1>();
