@@ -21,6 +21,9 @@ int tw_cmd_check(int argc, char **argv);
 int tw_cmd_compare(int argc, char **argv);
 int tw_cmd_list(int argc, char **argv);
 int tw_cmd_step(int argc, char **argv);
+int tw_cmd_cache(int argc, char **argv);
+int tw_cmd_orders(int argc, char **argv);
+int tw_cmd_predict(int argc, char **argv);
 int tw_cmd_calibrate_cpu(int argc, char **argv);
 
 /** Prints the line of a failure to stderr, and says what to exit with. TW_EMISMATCH prints nothing: exit 1. */

@@ -1,6 +1,7 @@
 /* What `tilewise io` shows to people. */
 #include "io_table.h"
 
+#include "io_masks.h"
 #include "saving.h"
 #include "table.h"
 
@@ -31,8 +32,12 @@ static void print_setting(FILE *out, const tw_counted *cases, size_t count, cons
     fprintf(out, "%d heads", p->num_heads);
     if (p->num_heads_kv != p->num_heads)
         fprintf(out, " on %d key/value heads", p->num_heads_kv);
-    fprintf(out, ", head_dim %d, %s; %.0f bytes of SRAM a block\n\n", p->head_dim,
-            p->causal ? "causal" : "no mask", machine->smem_bytes);
+    char name[TW_EXTRAS_NAME];
+    tw_extras_name(name, p);
+    fprintf(out, ", head_dim %d", p->head_dim);
+    if (tw_problem_head_dim_v(p) != p->head_dim)
+        fprintf(out, " (V %d)", tw_problem_head_dim_v(p));
+    fprintf(out, ", %s; %.0f bytes of SRAM a block\n\n", name, machine->smem_bytes);
 }
 
 /* "1k" where that is exact, as it was typed; digits otherwise. */
@@ -51,7 +56,9 @@ static void put_lengths(tw_table *table, int column, const tw_problem *p)
     char q[16], k[16];
     length_name(q, sizeof q, p->seqlen_q);
     length_name(k, sizeof k, p->seqlen_k);
-    if (p->seqlen_q == p->seqlen_k)
+    if (p->cu_seqlens_q)
+        tw_table_cell(table, column, "to %s x %s", q, k);
+    else if (p->seqlen_q == p->seqlen_k)
         tw_table_cell(table, column, "%s", q);
     else
         tw_table_cell(table, column, "%s x %s", q, k);
@@ -114,19 +121,17 @@ static void put_scaled(tw_table *table, int column, double value, const tw_scale
     tw_table_number(table, column, value / scale->divisor, scale->decimals);
 }
 
-/* Blocks of the hungriest launch that fit on one SM together, by what they hold; 0 if the machine does not say. */
-static int blocks_per_sm(const tw_counts *t, const tw_machine *machine)
+/* Does any case have a replay to show? */
+static bool any_replay(const tw_counted *cases, size_t count)
 {
-    if (machine->kind != TW_MACHINE_GPU || machine->smem_bytes_per_sm < machine->smem_bytes)
-        return 0;
-    double reserved = machine->smem_bytes_per_sm -
-                      machine->smem_bytes; /* what the system keeps of each block's */
-    double by_smem = floor(machine->smem_bytes_per_sm / ((double)t->sram_peak_bytes + reserved));
-    double by_registers = floor(machine->register_bytes_per_sm / fmax(1.0, (double)t->register_peak_bytes));
-    return (int)fmin(32.0, fmin(by_smem, by_registers));
+    for (size_t i = 0; i < count; i++)
+        if (cases[i].l2)
+            return true;
+    return false;
 }
 
-static void add_count_columns(tw_table *t, const scales *s, bool batch, const tw_machine *machine)
+static void add_count_columns(tw_table *t, const scales *s, bool batch, bool replays,
+                              const tw_machine *machine)
 {
     bool gpu = machine->kind == TW_MACHINE_GPU, l2 = tw_machine_has_l2(machine);
     if (batch)
@@ -138,6 +143,10 @@ static void add_count_columns(tw_table *t, const scales *s, bool batch, const tw
     tw_table_column(t, "SRAM drain", s->traffic_unit, false);
     tw_table_column(t, l2 ? "HBM read*" : "HBM read", s->traffic_unit, false);
     tw_table_column(t, l2 ? "HBM write*" : "HBM write", s->traffic_unit, false);
+    if (replays) {
+        tw_table_column(t, "HBM read", s->traffic_unit, false);
+        tw_table_column(t, "HBM write", s->traffic_unit, false);
+    }
     tw_table_column(t, "products", s->flops_unit, false);
     tw_table_column(t, "exps", s->exps_unit, false);
     tw_table_column(t, "SRAM peak", "bytes", false);
@@ -147,8 +156,21 @@ static void add_count_columns(tw_table *t, const scales *s, bool batch, const tw
     }
 }
 
+/* What the L2 leaves for HBM, in bytes; "-" where there was nothing to replay. */
+static void put_replay(tw_table *t, int column, const tw_counted *counted, const scales *s)
+{
+    const tw_l2_job *l2 = counted->l2;
+    if (!l2 || l2->status != TW_OK) {
+        tw_table_cell(t, column, "-");
+        tw_table_cell(t, column + 1, "-");
+        return;
+    }
+    put_scaled(t, column, (double)l2->result.total.traffic.hbm_read_bytes, &s->traffic);
+    put_scaled(t, column + 1, (double)l2->result.total.traffic.hbm_write_bytes, &s->traffic);
+}
+
 /* Cells in the order of the columns. */
-static void add_count_row(tw_table *t, const tw_counted *counted, const scales *s, bool batch,
+static void add_count_row(tw_table *t, const tw_counted *counted, const scales *s, bool batch, bool replays,
                           const tw_machine *machine, bool elements)
 {
     const tw_counts *n = &counted->result.total;
@@ -164,6 +186,10 @@ static void add_count_row(tw_table *t, const tw_counted *counted, const scales *
     put_scaled(t, column++, moved.drain, &s->traffic);
     put_scaled(t, column++, moved.hbm_read, &s->traffic);
     put_scaled(t, column++, moved.hbm_write, &s->traffic);
+    if (replays) {
+        put_replay(t, column, counted, s);
+        column += 2;
+    }
     put_scaled(t, column++, (double)n->flops, &s->flops);
     put_scaled(t, column++, (double)n->exps, &s->exps);
     if (counted->c.schedule->ignores_sram) {
@@ -174,7 +200,7 @@ static void add_count_row(tw_table *t, const tw_counted *counted, const scales *
     if (machine->kind != TW_MACHINE_GPU)
         return;
     tw_table_number(t, column++, (double)n->register_peak_bytes, 0);
-    tw_table_cell(t, column, "%d", blocks_per_sm(n, machine));
+    tw_table_cell(t, column, "%d", tw_blocks_per_sm(machine, n->sram_peak_bytes, n->register_peak_bytes));
 }
 
 static bool same_lengths(const tw_problem *a, const tw_problem *b)
@@ -186,13 +212,13 @@ static tw_status print_counts(FILE *out, const tw_counted *cases, size_t count, 
                               bool elements)
 {
     const scales s = scales_for(cases, count, elements);
-    const bool batch = batch_varies(cases, count);
+    const bool batch = batch_varies(cases, count), replays = any_replay(cases, count) && !elements;
     tw_table t = {.num_columns = 0};
-    add_count_columns(&t, &s, batch, machine);
+    add_count_columns(&t, &s, batch, replays, machine);
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && !same_lengths(&cases[i].c.problem, &cases[i - 1].c.problem))
             tw_table_row(&t); /* an empty line */
-        add_count_row(&t, &cases[i], &s, batch, machine, elements);
+        add_count_row(&t, &cases[i], &s, batch, replays, machine, elements);
     }
     return tw_table_print(&t, out);
 }
@@ -207,6 +233,19 @@ static bool seen_before(const tw_counted *cases, size_t i)
     return false;
 }
 
+/* What the columns without a star are, and why some cells of theirs are empty. */
+static void print_replay_notes(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine)
+{
+    bool calibrated;
+    const char *why = NULL;
+    tw_l2_shape_of(&calibrated, machine);
+    fprintf(out, "  HBM without *: predicted by a replay through the L2%s.\n",
+            calibrated ? "" : ", which is not calibrated: the machine file has no measured numbers for it");
+    for (size_t i = 0; i < count; i++)
+        if (cases[i].l2 && cases[i].l2->status != TW_OK && (!why || strcmp(why, cases[i].l2->why) != 0))
+            fprintf(out, "  -  %s\n", why = cases[i].l2->why);
+}
+
 static void print_ledgers(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                           bool elements)
 {
@@ -217,10 +256,9 @@ static void print_ledgers(FILE *out, const tw_counted *cases, size_t count, cons
     if (elements)
         fprintf(out, "Elements are each tensor's own: a row statistic (m, l, LSE; 4 bytes) counts as one.\n");
     if (tw_machine_has_l2(machine))
-        fprintf(
-            out,
-            "* HBM: compulsory traffic only, what each launch touches moved once; misses in the L2 are not "
-            "modelled yet.\n");
+        fprintf(out, "* HBM: compulsory traffic only, what each launch touches moved once.\n");
+    if (any_replay(cases, count) && !elements)
+        print_replay_notes(out, cases, count, machine);
 }
 
 /* ---- savings -------------------------------------------------------------------------------------------- */
@@ -374,5 +412,7 @@ tw_status tw_io_table_print(FILE *out, const tw_counted *cases, size_t count, co
     print_setting(out, cases, count, machine);
     TW_TRY(print_counts(out, cases, count, machine, elements));
     print_ledgers(out, cases, count, machine, elements);
+    TW_TRY(tw_io_masks_print(out, cases, count));
+    TW_TRY(tw_io_packing_print(out, cases, count, machine));
     return print_savings(out, cases, count, machine);
 }

@@ -12,9 +12,13 @@ static const struct {
     const char *what;
 } commands[] = {
     {"io", tw_cmd_io, "bytes per memory level, FLOPs and exponentials of an algorithm, counted"},
+    {"cache", tw_cmd_cache,
+     "all loads and stores replayed through the L2: hits, kinds of misses, HBM traffic"},
+    {"orders", tw_cmd_orders, "ranks the orders in which blocks can run, by what HBM sees"},
     {"run", tw_cmd_run, "executes an algorithm tile by tile, and compares the result with exact attention"},
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
     {"compare", tw_cmd_compare, "predictions beside measurements"},
+    {"predict", tw_cmd_predict, "what counters will say of a list of cases, written down beforehand"},
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
     {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
@@ -51,7 +55,7 @@ static int help(void)
            "Commands\n"
            "\n");
     for (int i = 0; i < NUM_COMMANDS; i++)
-        printf("    %-13s %s\n", commands[i].name, commands[i].what);
+        printf("    %-14s%s\n", commands[i].name, commands[i].what);
     printf(
         "\nEach has --help. Exit status: 0 done, 1 compared and found to disagree, 2 could not be done.\n");
     return 0;
@@ -59,7 +63,7 @@ static int help(void)
 
 static int unknown_command(const char *name)
 {
-    char list[128] = "";
+    char list[256] = "";
     for (int i = 0; i < NUM_COMMANDS; i++) {
         if (tw_is_near(name, commands[i].name))
             return tw_exit_code(tw_fail(TW_EINVAL, "'%s' is not a command; did you mean '%s'?",

@@ -156,8 +156,9 @@ static int words_of(char **words, int max, char *line)
 /* What a GPU would have made, or what takes long: a recorded file stands in for it. */
 static void stand_in(const char *folder, const char *recorded, const char *path)
 {
-    char command[1600];
-    snprintf(command, sizeof command, "cp '%s' '%s/%s'", recorded, folder, path);
+    char command[3200];
+    snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s/%s')\" && cp '%s' '%s/%s'", folder, path,
+             recorded, folder, path);
     must_work(command);
 }
 

@@ -9,8 +9,12 @@
 #   sweep.csv      flash1 with several block_n
 #   speedup.csv    kernel over baseline: predicted_speedup, measured_speedup
 #   peers.csv      other people's kernels on the grid
-#   machine.csv    ceilings        memory.csv    tensors in HBM
-#   calibration/   curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
+#   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
+#   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
+#   l2size.csv     HBM reads against the size of the L2, in several orders of work
+#   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
+#   errors.txt     what tilewise compare says of all measurements
+#   calibration/  curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
 #   captions.env   what was measured on what, for the pictures and the page
 # All predictions are made here, from shapes and tiles; none is stored.
 set -euo pipefail
@@ -100,7 +104,39 @@ else
         sweep_cases
     } >"$data/cases.csv"
 fi
-predict "$data/all.csv" "${measured_files[@]}"
+all_files=()
+for file in "${measured_files[@]}"; do
+    all_files+=(--measured "$file")
+done
+# Every shape is replayed through the L2 here, which takes a while: table and errors come from one run.
+if ! "$tilewise" compare "${all_files[@]}" --csv "$data/all_with_comments.csv" >"$data/errors.txt" 2>/dev/null; then
+    rm -f "$data/errors.txt" # nothing is measured: predictions alone
+    predict "$data/all.csv" "${measured_files[@]}"
+else
+    grep -v '^#' "$data/all_with_comments.csv" >"$data/all.csv"
+fi
+rm -f "$data/all_with_comments.csv"
+
+# --- the L2 ------------------------------------------------------------------------------------------------------
+if [ -s "$measured/l2_kernels.csv" ]; then
+    predict "$data/l2_kernels.csv" "$measured/l2_kernels.csv"
+else
+    head -n 1 "$data/all.csv" >"$data/l2_kernels.csv"
+fi
+
+l2_curve() { # order kv_order, further options: HBM reads behind L2s of several sizes, one row each
+    local mib
+    for mib in 3 5 8 12 16 20 25 35 50 80; do
+        "$tilewise" cache --quick --algorithm flash2 --seqlen 32k --heads 8 --order "$1" --kv-order "$2" "${@:3}" \
+            --set l2_side_bytes=${mib}M --csv - | grep -v '^#' | awk -F, 'NR == 1 || $16 == "all"'
+    done
+}
+for order in "linear forward" "reversed forward" "snake alternating" "linear backward" "longest_first forward" \
+    "head_major forward"; do
+    l2_curve $order
+    l2_curve $order --causal
+done | awk 'NR == 1 || !/^algorithm/' >"$data/l2size.csv"
+"$plot_data" sram >"$data/sram.csv"
 
 # --- the grid, one row a kernel and shape (its first tiling), lengths ascending ---------------------------------
 on_grid() { # all.csv
@@ -178,6 +214,7 @@ fi
 peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$data/peers.csv")
 "$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
+"$plot_data" sparsity >"$data/sparsity.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END
