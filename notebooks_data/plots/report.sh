@@ -132,7 +132,7 @@ turn (head_major) needs all heads' K and V at once; finishing a head before the 
 traffic falls as 1 / M, as the lower bound does, until every tensor moves once. The bound has its constants left out, so its \
 slope counts and not its height."
     figure accuracy "HBM bytes, predicted and measured" "Above, points on the line are right; below, the same points as \
-errors. What lies off the band is told one by one in docs/theory/accuracy.md."
+errors. What lies off the band is listed below, among the errors."
 
     echo "<h2>Errors of the predictions</h2>"
     echo "<pre>$(escape <"$out/errors.txt")</pre>"
