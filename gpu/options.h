@@ -17,7 +17,8 @@ enum {
     TW_GPU_GROUP_ROUNDS = 16,
     TW_GPU_GROUP_SOAK = 32, /**< and the shared seed */
     TW_GPU_GROUP_CSV = 64,
-    TW_GPU_GROUP_ALL = 127
+    TW_GPU_GROUP_LAUNCH = 128,
+    TW_GPU_GROUP_ALL = 255
 };
 
 /** Everything that the command line says. */
@@ -27,6 +28,7 @@ typedef struct tw_gpu_options {
     char *plugin;  /**< path; NULL: none */
     int mask;      /**< --mask: 0 none, 1 causal, 2 both; --causal is 1 */
     char *cases;   /**< --cases: path; NULL: none */
+    bool warm;     /**< launch: each case runs once before a profiler looks */
     int reps;
     bool no_energy;
     int rounds;     /**< of ladder */
