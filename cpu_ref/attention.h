@@ -3,7 +3,7 @@
  * @brief The reference library: attention on the CPU, to check everything else against.
  *
  * This one header is all that a user of libtilewise_ref needs. Shapes and layouts are those of
- * problem.h; everything is forward, exact, deterministic.
+ * problem.h; everything is exact and deterministic.
  *
  * @code
  * tw_problem p = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 4, .seqlen_k = 4, .head_dim = 2};
@@ -31,6 +31,7 @@ extern "C" {
  * A fully masked row gives O = 0 and LSE = −INFINITY.
  * @param[out] o    [batch, seqlen_q, num_heads, head_dim]; untouched on error
  * @param[out] lse  [batch, num_heads, seqlen_q], natural logarithm; may be NULL; untouched on error
+ * With problem->dropout the probabilities are P ∘ Z (dropout.h); LSE is that of P.
  * @param[in]  problem  dtype is not looked at: q, k, v are taken as they are
  * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
  * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]
@@ -56,13 +57,53 @@ void tw_attention_gold_row(double *o, double *lse, const tw_problem *problem, co
  * @brief Standard attention as a plain program in problem->dtype would do it: S, P and O rounded to it.
  *
  * The yardstick of FlashAttention's tests: its error is what the number format costs by itself.
- * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V), products accumulated in double. A score beyond
+ * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V) or round(round(P ∘ Z) V), products accumulated in double. A score beyond
  * the format's range is not rounded: infinite, it would make the row NaN and the yardstick useless.
  * One row, like tw_attention_gold_row(), with the same parameters.
  * @see Dao-AILab/flash-attention, its tests: error at most twice that of attention in the same number format
  */
 void tw_attention_rounded_row(double *o, const tw_problem *problem, const double *q, const double *k,
                               const double *v, int batch, int head, int row, double *scratch);
+
+/**
+ * @brief The gradients of sum(dO ∘ O) by Q, K and V in double precision, straight from the definition.
+ *
+ *     dV = (P ∘ Z)ᵀ dO     dP = (dO Vᵀ) ∘ Z     dS = P ∘ (dP − rowsum(P ∘ dP))     dQ = scale dS K     dK = scale dSᵀ Q
+ *
+ * dK and dV of a K/V head are the sums over the query heads that read it. A fully masked row adds nothing to any of
+ * them, and its dQ is 0. Time O(14 · head_dim · pairs).
+ * @param[out] dq       as q; untouched on error, like dk and dv
+ * @param[out] dk, dv   as k and v
+ * @param[in]  problem  dtype is not looked at
+ * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]; V has head_dim_v columns
+ * @param[in]  d_o      as O: [batch, seqlen_q, num_heads, head_dim_v]
+ * @return TW_OK; as tw_problem_check(); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_attention_backward_gold(double *dq, double *dk, double *dv,
+                                                   const tw_problem *problem, const double *q,
+                                                   const double *k, const double *v, const double *d_o);
+
+/**
+ * @brief The same for one K/V head of one batch element, and the query heads that read it.
+ *
+ * Nothing else of dq, dk, dv is written, so that long sequences can be sampled.
+ * @return as tw_attention_backward_gold(); TW_EINVAL (no such batch element or head)
+ */
+TW_MUST_CHECK tw_status tw_attention_backward_gold_group(double *dq, double *dk, double *dv,
+                                                         const tw_problem *problem, const double *q,
+                                                         const double *k, const double *v, const double *d_o,
+                                                         int batch, int head_kv);
+
+/**
+ * @brief The same as a plain program in problem->dtype would do it: the yardstick of gradients.
+ *
+ * S, P, P ∘ Z, dP, dS, dQ, dK and dV are rounded to it where each is made; sums are double, or fp32 for fp32.
+ */
+TW_MUST_CHECK tw_status tw_attention_backward_rounded_group(double *dq, double *dk, double *dv,
+                                                            const tw_problem *problem, const double *q,
+                                                            const double *k, const double *v,
+                                                            const double *d_o, int batch, int head_kv);
 
 /**
  * @brief Tiled online-softmax attention in fp32, OpenMP over batch, heads and query tiles.

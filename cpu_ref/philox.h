@@ -1,7 +1,9 @@
 /**
  * @file philox.h
- * @brief The recipe of tw_random_normal(), as inline functions that a CUDA file can include too.
+ * @brief The recipes of tw_random_normal() and of dropout, as inline functions that a CUDA file can include too.
  *
+ * Normal numbers
+ * --------------
  * Elements 2b and 2b + 1 of (seed, stream) come from one call of Philox4x32-10:
  *
  *     key      = { seed mod 2^32, seed / 2^32 }
@@ -15,6 +17,15 @@
  * everywhere; a library's would differ in the last bit from one system to the next. So the numbers are the same,
  * bit by bit, wherever products are not fused into additions: -ffp-contract=off, nvcc --fmad=false. A fused
  * compilation differs by about 1e-16, which rounding to fp16, bf16 or fp32 nearly always hides.
+ *
+ * Dropout
+ * -------
+ * Columns 4c … 4c + 3 of a row of P take the four words of one call, with the seed as the key:
+ *
+ *     counter  = { c, row, query head, 2^31 + batch }
+ *     dropped if word[column mod 4] < ⌊p · 2^32⌋
+ *
+ * The 2^31 keeps these counters apart from those of normal numbers of the same seed.
  * @see Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"
  */
 #ifndef TW_PHILOX_H
@@ -88,6 +99,23 @@ TW_PHILOX_INLINE void tw_philox_normal_pair(double pair[2], uint64_t seed, uint6
     tw_philox_cos_sin(&cosine, &sine, (double)bits_t * 0x1p-53);
     pair[0] = radius * cosine;
     pair[1] = radius * sine;
+}
+
+/** A word of dropout below this is dropped; 0 <= p < 1. */
+TW_PHILOX_INLINE uint32_t tw_philox_dropout_threshold(double p)
+{
+    return (uint32_t)(p * 4294967296.0);
+}
+
+/** The words of columns 4c … 4c + 3 of a row. */
+TW_PHILOX_INLINE void tw_philox_dropout_words(uint32_t word[4], uint64_t seed, int batch, int head, int row,
+                                              int c)
+{
+    word[0] = (uint32_t)c;
+    word[1] = (uint32_t)row;
+    word[2] = (uint32_t)head;
+    word[3] = 0x80000000U + (uint32_t)batch;
+    tw_philox4x32(word, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
 #endif

@@ -176,13 +176,25 @@ INLINE vec online_softmax(const tw_panel *t, int v)
     return alpha;
 }
 
+/* After l took them in: dropout does not change the sum. */
+static void drop_weights(const tw_panel *t)
+{
+    for (int v = 0; v < LANES; v += WIDTH)
+        for (int j = 0; j < t->n; j++)
+            store(score_at(t, j, v), load(score_at(t, j, v)) * load(t->z + (size_t)j * LANES + v));
+}
+
 static void fold_tile(const tw_panel *t)
 {
     for (int j = 0; j < t->n; j += BLOCK_ROWS)
         score_block(score_at(t, j, 0), t->k + (size_t)j * (size_t)t->head_dim, t->q, t->head_dim);
-    if (t->fewest_keys_seen < t->first_key + t->n)
+    if (t->edit != NULL)
+        t->edit(t, t->context);
+    else if (t->fewest_keys_seen < t->first_key + t->n)
         mask_scores(t);
     const vec alpha[VECTORS] = {online_softmax(t, 0), online_softmax(t, WIDTH)};
+    if (t->z)
+        drop_weights(t);
     for (int c = 0; c < t->padded_dim; c += BLOCK_ROWS)
         value_block(t->o + (size_t)c * LANES, alpha, t->s, t->v + c, t->padded_dim, t->n);
 }

@@ -72,6 +72,7 @@ extern "C" const tw_gpu_kernel *tw_plugin_kernel(void)
                                          supports,
                                          workspace_bytes,
                                          launch,
-                                         NULL};
+                                         NULL,
+                                         false};
     return &kernel;
 }

@@ -27,7 +27,8 @@ static const tw_gpu_kernel own_kernels[] = {
      tw_##symbol##_supports,                                                                                 \
      tw_##symbol##_workspace_bytes,                                                                          \
      tw_##symbol##_launch,                                                                                   \
-     symbol##_exceptions},
+     symbol##_exceptions,                                                                                    \
+     true},
 #include "kernels.def"
 };
 

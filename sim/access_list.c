@@ -144,7 +144,10 @@ static tw_status end_step(recorder *r)
 /* Loads and stores: whole row chunks are neighbours where the access is as wide as the tensor. */
 static tw_status note_access(recorder *r, const tw_emitter *e, const tw_op *op)
 {
-    const tw_tensor_units *t = &r->units->of[op->tensor];
+    tw_tensor tensor = tw_tensor_home(op->tensor, e->problem);
+    const tw_tensor_units *t = &r->units->of[tensor];
+    if (tw_units_ignore(tensor))
+        return TW_OK;
     tw_unit_run rows = tw_units_chunks(op->rows.row0, op->rows.rows, t->rows);
     tw_unit_run cols = tw_units_chunks(op->cols.row0, op->cols.rows, t->cols);
     bool wide = cols.count == t->col_chunks;
@@ -154,7 +157,7 @@ static tw_status note_access(recorder *r, const tw_emitter *e, const tw_op *op)
     for (int32_t i = 0; i < runs && chunks > 0; i++) {
         tw_access access = {.unit = ((rows.first + i) * t->col_chunks + cols.first) * t->halves,
                             .count = chunks * t->halves,
-                            .tensor = (uint8_t)op->tensor,
+                            .tensor = (uint8_t)tensor,
                             .write = op->kind == TW_OP_STORE};
         TW_TRY(append_access(r->list, access));
     }
@@ -173,10 +176,10 @@ static tw_status record_op(void *self, const tw_emitter *e, const tw_op *op)
             TW_TRY(end_step(r));
         return note_access(r, e, op);
     case TW_OP_MATMUL_NT:
-        r->flops += 2.0 * e->problem->head_dim * (double)tw_slot_elements(&e->slots[op->dst]);
+        r->flops += 2.0 * e->slots[op->a].cols.rows * (double)tw_slot_elements(&e->slots[op->dst]);
         return TW_OK;
     case TW_OP_MATMUL_ADD:
-        r->flops += 2.0 * e->problem->head_dim * (double)tw_slot_elements(&e->slots[op->a]);
+        r->flops += 2.0 * e->slots[op->dst].cols.rows * (double)tw_slot_elements(&e->slots[op->a]);
         r->done = true;
         return TW_OK;
     case TW_OP_SOFTMAX:

@@ -123,8 +123,13 @@ static tw_status play_rounds(tw_cache_result *result, stage *s, const tw_l2_shap
     return TW_OK;
 }
 
-static tw_status check(const tw_schedule *schedule, const tw_machine *machine, const tw_cache_options *o)
+static tw_status check(const tw_schedule *schedule, const tw_problem *problem, const tw_machine *machine,
+                       const tw_cache_options *o)
 {
+    if (tw_mask_differs_by_head(problem) || tw_mask_differs_by_batch(problem))
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s: heads or sequences differ, and the replay takes the first for all of them",
+                       schedule->name);
     if (!tw_machine_has_l2(machine))
         return tw_fail(TW_EUNSUPPORTED, "machine %s has no L2 between SRAM and HBM", machine->name);
     if (schedule->ignores_sram)
@@ -142,12 +147,13 @@ tw_status tw_cache(tw_cache_result *result, const tw_schedule *schedule, const t
                    const tw_tiling *tiling, const tw_machine *machine, const tw_cache_options *options)
 {
     bool calibrated;
+    tw_problem seen = tw_problem_seen_by(schedule, problem);
     tw_cache_result found = {.num_launches = 0};
     tw_l2_shape shape = tw_l2_shape_of(&calibrated, machine);
     stage s = {.schedule = schedule,
                .tiling = tiling,
-               .replay = {.problem = problem, .machine = machine, .options = options}};
-    TW_TRY(check(schedule, machine, options));
+               .replay = {.problem = &seen, .machine = machine, .options = options}};
+    TW_TRY(check(schedule, problem, machine, options));
     TW_TRY(tw_units_create(&s.units, s.peaks, schedule, problem, tiling, machine, shape.sides));
     s.replay.units = &s.units;
     tw_status status = tw_access_lists_record(s.lists, &s.units, schedule, problem, tiling, machine);

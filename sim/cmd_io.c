@@ -22,7 +22,8 @@ static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "sram_fill_bytes,sram_drain_bytes,hbm_read_bytes,hbm_write_bytes,sram_peak_bytes,register_peak_bytes,"
     "flops,exps,"
-    "l2_request_bytes,l2_hit_rate,l2_fabric_bytes,l2_hbm_read_bytes,l2_hbm_write_bytes";
+    "l2_request_bytes,l2_hit_rate,l2_fabric_bytes,l2_hbm_read_bytes,l2_hbm_write_bytes,"
+    "score_flops,head_dim_v,setting";
 
 static void warn_uncalibrated(const tw_csv *csv, const tw_machine *machine)
 {
@@ -55,11 +56,11 @@ static void csv_header(const tw_csv *csv, const tw_options *o, const tw_machine 
 static void csv_replay(const tw_csv *csv, const tw_l2_job *l2)
 {
     if (!l2 || l2->status != TW_OK) {
-        fprintf(csv->file, ",,,,,\n");
+        fprintf(csv->file, ",,,,,");
         return;
     }
     const tw_l2_traffic *t = &l2->result.total.traffic;
-    fprintf(csv->file, ",%lld,%.6f,%lld,%lld,%lld\n",
+    fprintf(csv->file, ",%lld,%.6f,%lld,%lld,%lld",
             (long long)(t->read_request_bytes + t->write_request_bytes), tw_cache_hit_rate(t),
             (long long)t->fabric_bytes, (long long)t->hbm_read_bytes, (long long)t->hbm_write_bytes);
 }
@@ -76,9 +77,13 @@ static void csv_row(const tw_csv *csv, const tw_counted *counted, const tw_machi
     const int64_t values[] = {
         n->sram_fill_bytes, n->sram_drain_bytes,    n->hbm_read_bytes, n->hbm_write_bytes,
         n->sram_peak_bytes, n->register_peak_bytes, n->flops,          n->exps};
+    char setting[TW_EXTRAS_NAME];
+    tw_extras_name(setting, p);
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         fprintf(csv->file, ",%lld", (long long)values[i]);
     csv_replay(csv, counted->l2);
+    fprintf(csv->file, ",%lld,%d,\"%s\"\n", (long long)n->score_flops, tw_problem_head_dim_v(p),
+            setting); /* names of masks have commas */
 }
 
 static tw_status count_all(tw_counted *counted, const tw_case *cases, size_t count, const tw_machine *machine)
@@ -159,13 +164,14 @@ static tw_status io(const io_options *o, int argc, char **argv)
     TW_TRY(tw_options_machine(&machine, &o->shared));
     TW_TRY(tw_options_cases(&cases, &count, &o->shared, &machine));
     tw_status status = report(cases, count, o, &machine, argc, argv);
-    free(cases);
+    tw_cases_free(cases, count);
     return status;
 }
 
 int tw_cmd_io(int argc, char **argv)
 {
     io_options o = {.shared = tw_options_default()};
+    o.shared.counts_only = true;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
                             tw_options_shared(&o.shared, TW_GROUP_ALL & ~(unsigned)TW_GROUP_SEED)};
     bool help;

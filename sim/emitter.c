@@ -1,12 +1,7 @@
-/* Launches, blocks and walks: which tiles a schedule visits, and how often each stands for its equals. */
+/* Launches and blocks: which of them run, in which order, and how often each stands for its equals. */
 #include "slots.h"
 
 #include <string.h>
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static int64_t max64(int64_t a, int64_t b)
 {
@@ -16,105 +11,6 @@ static int64_t max64(int64_t a, int64_t b)
 static int64_t ceil_div(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
-}
-
-/* Tile `index` of an axis of `length` rows, cut at its end. */
-static tw_tile tile_at(int64_t index, int block, int64_t length)
-{
-    int64_t row0 = index * block;
-    return (tw_tile){
-        .index = index, .row0 = row0, .rows = (int)min64(block, length - row0), .box_rows = block, .run = 1};
-}
-
-static tw_tile whole_axis(int64_t length)
-{
-    return tile_at(0, (int)length, length);
-}
-
-tw_tile tw_all_queries(const tw_emitter *e)
-{
-    return whole_axis(e->problem->seqlen_q);
-}
-
-tw_tile tw_all_keys(const tw_emitter *e)
-{
-    return whole_axis(e->problem->seqlen_k);
-}
-
-/* ---- walks ---------------------------------------------------------------------------------------------- */
-
-/* Keys that the last, and so any, of these query rows sees. */
-static int64_t keys_seen_by_any(const tw_emitter *e, tw_tile rows)
-{
-    return tw_problem_keys_seen(e->problem, (int)(rows.row0 + rows.rows * rows.run - 1));
-}
-
-static tw_walk walk_over(tw_emitter *e, int64_t length, int block, int64_t first, int64_t end)
-{
-    return (tw_walk){.e = e,
-                     .first = first,
-                     .next = first,
-                     .end = max64(first, end),
-                     .uniform_begin = first,
-                     .uniform_end = length / block,
-                     .length = length,
-                     .block = block,
-                     .outer_times = e->times};
-}
-
-tw_walk tw_walk_all_keys(tw_emitter *e)
-{
-    int block = e->tiling->block_n;
-    return walk_over(e, e->problem->seqlen_k, block, 0, ceil_div(e->problem->seqlen_k, block));
-}
-
-tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows)
-{
-    int block = e->tiling->block_n;
-    int64_t seen_by_all = tw_problem_keys_seen(e->problem, (int)rows.row0); /* the first row sees least */
-    tw_walk walk = walk_over(e, e->problem->seqlen_k, block, 0, ceil_div(keys_seen_by_any(e, rows), block));
-    walk.uniform_end = min64(walk.uniform_end, seen_by_all / block);
-    /* Sums do not depend on the order, and runs of equal tiles are found going forward. */
-    walk.backward = !e->backend->merges && tw_kv_order_is_backward(e->tiling->kv_order, rows.index);
-    return walk;
-}
-
-/* First query row that sees key `key`. */
-static int64_t first_row_seeing(const tw_problem *p, int64_t key)
-{
-    return p->causal ? max64(0, key - p->seqlen_k + p->seqlen_q) : 0;
-}
-
-tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols)
-{
-    const tw_problem *p = e->problem;
-    int block = e->tiling->block_m;
-    int64_t first = first_row_seeing(p, cols.row0) / block;
-    int64_t all_seen_from = ceil_div(first_row_seeing(p, cols.row0 + cols.rows - 1), block);
-    tw_walk walk = walk_over(e, p->seqlen_q, block, first, ceil_div(p->seqlen_q, block));
-    walk.uniform_begin = max64(first, all_seen_from);
-    return walk;
-}
-
-bool tw_step(tw_walk *walk)
-{
-    tw_emitter *e = walk->e;
-    bool more = walk->next < walk->end && e->status == TW_OK;
-    e->times = walk->outer_times;
-    e->open_walks += more - walk->open;
-    walk->open = more;
-    if (!more)
-        return false;
-    int64_t index = walk->backward ? walk->first + walk->end - 1 - walk->next : walk->next;
-    walk->tile = tile_at(index, walk->block, walk->length);
-    walk->is_first = walk->next == walk->first;
-    walk->is_last = walk->next == walk->end - 1;
-    int64_t last_alone = walk->end - 1;
-    if (e->backend->merges && !walk->is_first && walk->next >= walk->uniform_begin)
-        walk->tile.run = max64(1, min64(walk->uniform_end, last_alone) - walk->next);
-    walk->next += walk->tile.run;
-    e->times = walk->outer_times * walk->tile.run;
-    return true;
 }
 
 /* ---- launches ------------------------------------------------------------------------------------------- */
@@ -131,7 +27,7 @@ static axis axis_of(const tw_emitter *e, tw_axis which)
     axis a = {.length = which == TW_AXIS_K_TILES ? p->seqlen_k : p->seqlen_q};
     switch (which) {
     case TW_AXIS_NONE:
-        a.block = (int)a.length;
+        a.block = (int)max64(1, a.length);
         break;
     case TW_AXIS_Q_TILES:
         a.block = e->tiling->block_m;
@@ -143,15 +39,15 @@ static axis axis_of(const tw_emitter *e, tw_axis which)
         a.block = e->tiling->block_n;
         break;
     }
-    a.count = ceil_div(a.length, a.block);
+    a.count = which == TW_AXIS_NONE ? 1 : ceil_div(a.length, a.block);
     return a;
 }
 
 /* Tile `index` of the axis, with as many equals behind it as may be taken together. */
 static tw_tile grid_tile(const tw_emitter *e, const axis *a, int64_t index)
 {
-    tw_tile tile = tile_at(index, a->block, a->length);
-    bool equal = !e->launch->blocks_differ || !e->problem->causal;
+    tw_tile tile = tw_tile_at(index, a->block, a->length);
+    bool equal = !e->launch->blocks_differ || !tw_mask_is_on(e->problem);
     if (e->backend->merges && equal)
         tile.run = max64(1, a->length / a->block - index);
     return tile;
@@ -203,6 +99,8 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     memset(e->slots, 0, sizeof e->slots);
     memset(e->live_bytes, 0, sizeof e->live_bytes);
     memset(e->peak_bytes, 0, sizeof e->peak_bytes);
+    e->batch = b.batch;
+    e->head = b.head;
     e->agent = 0;
     e->multicast = 1;
     e->open_walks = 0;
@@ -214,34 +112,35 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
 }
 
-/* Head 0 of batch element 0, blocks ascending; `heads` of them are alike. */
-static tw_status run_head(tw_emitter *e, int64_t heads)
+/* All blocks of one head of one sequence; `heads` of `batches` sequences are alike. */
+static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int64_t batches)
 {
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     for (int64_t j = 0; j < cols.count;) {
         tw_tile tile_j = grid_tile(e, &cols, j);
         for (int64_t i = 0; i < rows.count;) {
             tw_tile tile_i = grid_tile(e, &rows, i);
-            e->times = heads * tile_i.run * tile_j.run;
-            TW_TRY(run_block(e, (tw_block){.i = tile_i, .j = tile_j}));
+            e->times = heads * batches * tile_i.run * tile_j.run;
+            TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
             i += tile_i.run;
         }
         j += tile_j.run;
     }
-    return TW_OK;
+    e->batch = batch;
+    e->head = head;
+    return e->backend->end_head ? e->backend->end_head(e->self, e, heads, batches) : TW_OK;
 }
 
-/* Every block, in the order asked for. */
-static tw_status run_grid(tw_emitter *e)
+/* Every block of one sequence, in the order asked for. */
+static tw_status run_grid(tw_emitter *e, int batch)
 {
     const tw_problem *p = e->problem;
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     int64_t tiles = rows.count * cols.count;
     tw_order order = e->tiling->order != TW_ORDER_OWN ? e->tiling->order : e->launch->order;
-    for (int64_t n = 0; n < tiles * p->num_heads * p->batch; n++) {
-        tw_grid_place place = tw_order_place(order, n % (tiles * p->num_heads), tiles, p->num_heads,
-                                             p->causal);
-        tw_block b = {.batch = (int)(n / (tiles * p->num_heads)),
+    for (int64_t n = 0; n < tiles * p->num_heads; n++) {
+        tw_grid_place place = tw_order_place(order, n, tiles, p->num_heads, p->causal);
+        tw_block b = {.batch = batch,
                       .head = (int)place.head,
                       .i = grid_tile(e, &rows, place.tile % rows.count),
                       .j = grid_tile(e, &cols, place.tile / rows.count)};
@@ -251,18 +150,75 @@ static tw_status run_grid(tw_emitter *e)
     return TW_OK;
 }
 
-static tw_status run_blocks(tw_emitter *e)
+/* The heads of one sequence, which `batches` sequences are like. */
+static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
 {
-    if (e->backend->merges) /* heads and batch elements are all alike */
-        return run_head(e, (int64_t)e->problem->num_heads * e->problem->batch);
-    return e->backend->one_head ? run_head(e, 1) : run_grid(e);
+    int heads = e->problem->num_heads;
+    if (e->backend->one_head)
+        return run_head(e, batch, 0, 1, 1);
+    if (!e->backend->merges)
+        return run_grid(e, batch);
+    if (!tw_mask_differs_by_head(e->problem))
+        return run_head(e, batch, 0, heads, batches);
+    for (int head = 0; head < heads; head++)
+        TW_TRY(run_head(e, batch, head, 1, batches));
+    return TW_OK;
+}
+
+/* One sequence, as the schedule sees it: by itself, packed if it packs, its tiles listed if the mask must be. */
+static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
+{
+    tw_problem one = tw_problem_sequence(e->whole, batch), view = tw_problem_seen_by(e->schedule, &one);
+    if (view.seqlen_q == 0)
+        return TW_OK;
+    e->problem = &view;
+    if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
+        TW_TRY(tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n));
+    tw_status status = run_sequence_heads(e, batch, batches);
+    tw_tile_map_free(&e->map);
+    e->problem = e->whole;
+    return status;
+}
+
+static bool same_lengths(const tw_problem *p, int a, int b)
+{
+    const int *q = p->cu_seqlens_q, *k = p->cu_seqlens_k;
+    return q == NULL || (q[a + 1] - q[a] == q[b + 1] - q[b] && k[a + 1] - k[a] == k[b + 1] - k[b]);
+}
+
+/* Sequences like this one from it on; 0 if an earlier one is like it. */
+static int64_t sequences_like(const tw_problem *p, int batch)
+{
+    int64_t alike = 1;
+    if (p->mask.mod != NULL && p->mask.mod_per_batch)
+        return 1;
+    for (int before = 0; before < batch; before++)
+        if (same_lengths(p, before, batch))
+            return 0;
+    for (int behind = batch + 1; behind < p->batch; behind++)
+        alike += same_lengths(p, behind, batch);
+    return alike;
+}
+
+static tw_status run_sequences(tw_emitter *e)
+{
+    const tw_problem *p = e->whole;
+    bool alone = e->backend->one_head || (e->backend->merges && !tw_mask_differs_by_batch(p));
+    if (alone)
+        return run_sequence(e, 0, p->batch);
+    for (int batch = 0; batch < p->batch; batch++) {
+        int64_t alike = e->backend->merges ? sequences_like(p, batch) : 1;
+        if (alike > 0)
+            TW_TRY(run_sequence(e, batch, alike));
+    }
+    return TW_OK;
 }
 
 static tw_status run_launch(tw_emitter *e)
 {
     if (e->backend->begin_launch)
         TW_TRY(e->backend->begin_launch(e->self, e->launch));
-    TW_TRY(run_blocks(e));
+    TW_TRY(run_sequences(e));
     return e->backend->end_launch ? e->backend->end_launch(e->self, e) : TW_OK;
 }
 
@@ -271,6 +227,37 @@ static tw_status check_block(const char *name, int value)
     if (value < 1 || value > TW_MAX_BLOCK)
         return tw_fail(TW_EINVAL, "%s is %d, it must be from 1 to %d", name, value, TW_MAX_BLOCK);
     return TW_OK;
+}
+
+tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem)
+{
+    return schedule->packs_heads ? tw_problem_packed(problem) : *problem;
+}
+
+/* What the problem has that the schedule does not honour: its name, or NULL. */
+static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p)
+{
+    const tw_masks *m = &p->mask;
+    unsigned honours = schedule->honours;
+    bool runs = m->window || m->prefix > 0 || m->sinks > 0 || m->documents;
+    bool scores = tw_score_mods_are_on(p) || p->scoring.sink_logits;
+    bool widths = p->v_in_k || tw_problem_head_dim_v(p) != p->head_dim;
+    return runs && !(honours & TW_HONOURS_RUNS)                    ? "a window, prefix, sinks or documents"
+           : tw_mask_is_listed(p) && !(honours & TW_HONOURS_LISTS) ? "a block mask or a callback"
+           : scores && !(honours & TW_HONOURS_SCORES)              ? "modified scores or sink logits"
+           : p->cu_seqlens_q && !(honours & TW_HONOURS_PACKED)     ? "packed sequences"
+           : widths && !(honours & TW_HONOURS_WIDTHS)              ? "a V of another width than K"
+           : schedule->needs_v_in_k && !p->v_in_k                  ? "a V that is no part of K"
+                                                                   : NULL;
+}
+
+tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem)
+{
+    const char *what = not_honoured(schedule, problem);
+    if (!what)
+        return TW_OK;
+    return tw_fail(TW_EUNSUPPORTED, "%s does not do %s, it must be another algorithm, such as flash2",
+                   schedule->name, what);
 }
 
 static tw_status check_orders(const tw_tiling *tiling)
@@ -286,10 +273,12 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const 
                   const tw_machine *machine, const tw_backend *backend, void *self)
 {
     TW_TRY(tw_problem_check(problem));
+    TW_TRY(tw_honours_check(schedule, problem));
     TW_TRY(check_block("block_m", tiling->block_m));
     TW_TRY(check_block("block_n", tiling->block_n));
     TW_TRY(check_orders(tiling));
     tw_emitter e = {.problem = problem,
+                    .whole = problem,
                     .tiling = tiling,
                     .machine = machine,
                     .schedule = schedule,

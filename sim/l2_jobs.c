@@ -86,6 +86,14 @@ static void run_job(tw_l2_job *job, meter *all, double limit)
     job->options.progress_context = NULL;
 }
 
+/* What is beyond plain attention: the same where its numbers and pointers are. */
+static bool same_extras(const tw_problem *p, const tw_problem *q)
+{
+    return p->head_dim_v == q->head_dim_v && p->v_in_k == q->v_in_k && p->cu_seqlens_q == q->cu_seqlens_q &&
+           p->cu_seqlens_k == q->cu_seqlens_k && memcmp(&p->mask, &q->mask, sizeof p->mask) == 0 &&
+           memcmp(&p->scoring, &q->scoring, sizeof p->scoring) == 0;
+}
+
 /* Would two replays be one and the same? Kernels that differ in arithmetic alone ask for it. */
 static bool same_replay(const tw_l2_job *a, const tw_l2_job *b)
 {
@@ -95,10 +103,11 @@ static bool same_replay(const tw_l2_job *a, const tw_l2_job *b)
     return a->c.schedule == b->c.schedule && a->machine == b->machine && p->batch == q->batch &&
            p->num_heads == q->num_heads && p->num_heads_kv == q->num_heads_kv && p->seqlen_q == q->seqlen_q &&
            p->seqlen_k == q->seqlen_k && p->head_dim == q->head_dim && p->dtype == q->dtype &&
-           p->causal == q->causal && t->block_m == u->block_m && t->block_n == u->block_n &&
-           t->fetch == u->fetch && t->unit == u->unit && t->order == u->order && t->kv_order == u->kv_order &&
-           x->start == y->start && x->blocks_per_sm == y->blocks_per_sm && x->num_workers == y->num_workers &&
-           x->static_stride == y->static_stride && x->analyse == y->analyse && x->seed == y->seed;
+           p->causal == q->causal && same_extras(p, q) && t->block_m == u->block_m &&
+           t->block_n == u->block_n && t->fetch == u->fetch && t->unit == u->unit && t->order == u->order &&
+           t->kv_order == u->kv_order && x->start == y->start && x->blocks_per_sm == y->blocks_per_sm &&
+           x->num_workers == y->num_workers && x->static_stride == y->static_stride &&
+           x->analyse == y->analyse && x->seed == y->seed;
 }
 
 /* The first job of the sorted queue that job i is a repetition of; i itself if it is none. */

@@ -98,6 +98,7 @@ TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or
 
 /**
  * @brief Replaces one number of a machine by what a user gives: "l2_side_bytes=30M". Its source is then the user.
+ * @param[in,out] machine  as it was on error
  * @param[in] assignment  key=value; the value as in a machine file, or with k (1024) or M (1024²) behind it
  * @return TW_OK; TW_EINVAL (no such key, a value that the file would not accept)
  */

@@ -40,8 +40,8 @@ extern "C" {
 /** @endcond */
 /** One kernel on one shape. Values are NaN where nobody measured them. */
 typedef struct tw_measured {
-    tw_case
-        c; /**< schedule, shape and tiling; fetch and unit as gpu/kernels.def says, or by the dtype; orders */
+    /** Schedule, shape, tiling and orders; fetch and unit as gpu/kernels.def says, or by the dtype. */
+    tw_case c;
     char machine[64];   /**< as the file names it */
     char kernel[64];    /**< likewise */
     int start;          /**< a tw_l2_start; flushed where nothing is said, as profilers do */

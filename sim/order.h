@@ -23,11 +23,13 @@
 
 #include <stdint.h>
 
+/** @cond */
 #ifdef __CUDACC__
 #define TW_ORDER_INLINE static __host__ __device__ inline
 #else
 #define TW_ORDER_INLINE static inline
 #endif
+/** @endcond */
 
 /** Which block is the next. */
 typedef enum tw_order {
@@ -45,19 +47,21 @@ typedef enum tw_order {
 
 /** In which direction a block walks over K and V. */
 typedef enum tw_kv_order {
-    TW_KV_FORWARD = 0,
-    TW_KV_BACKWARD,
+    TW_KV_FORWARD = 0, /**< first key tile first */
+    TW_KV_BACKWARD,    /**< last key tile first */
     TW_KV_ALTERNATING, /**< sawtooth: query tiles 0, 2, … forward, 1, 3, … backward */
     TW_NUM_KV_ORDERS
 } tw_kv_order;
 
+/** The names of directions, as --kv-order takes them. */
 #define TW_KV_ORDER_CHOICES "forward|backward|alternating"
 
-/** "own", "linear", …; "forward", … */
+/** Names by tw_order: "own", "linear", … */
 #define TW_ORDER_NAMES                                                                                       \
     {                                                                                                        \
         "own", "linear", "reversed", "longest_first", "head_major", "snake"                                  \
     }
+/** Names by tw_kv_order: "forward", … */
 #define TW_KV_ORDER_NAMES                                                                                    \
     {                                                                                                        \
         "forward", "backward", "alternating"                                                                 \
@@ -65,7 +69,8 @@ typedef enum tw_kv_order {
 
 /** A block's place in the grid of one batch element. */
 typedef struct tw_grid_place {
-    int64_t tile, head;
+    int64_t tile; /**< of the grid's first axis */
+    int64_t head; /**< query head */
 } tw_grid_place;
 
 /**

@@ -119,7 +119,9 @@ static void enter_block(player *p, worker *w, int64_t n)
     w->repeat = 0;
     for (int i = 0; i < TW_NUM_TENSORS; i++) {
         const tw_tensor_units *t = &p->replay->units->of[i];
-        int64_t head = t->heads > 0 ? batch * t->heads + place.head / (problem->num_heads / t->heads) : 0;
+        bool shared = i == TW_BIAS && !problem->scoring.bias_per_batch; /* one for all batch elements */
+        int64_t before = shared ? 0 : batch * t->heads;
+        int64_t head = t->heads > 0 ? before + place.head / (problem->num_heads / t->heads) : 0;
         w->base[i] = t->first + (int32_t)(head * t->per_head);
     }
 }

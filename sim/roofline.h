@@ -8,6 +8,7 @@
  *     HBM read / read bandwidth + HBM write / write bandwidth      (one bus: they do not overlap)
  *     FLOPs executed / rate of the unit that multiplies
  *     exponentials / their rate
+ *     what changes scores (soft cap, ALiBi, bias, callback) / the rate of the CUDA cores
  *
  * plus the machine's launch overhead. It knows neither latency nor occupancy nor how well anything overlaps, so it
  * is a lower bound in spirit, and its errors are shown as they are.
@@ -23,12 +24,14 @@ extern "C" {
 
 /** One launch. */
 typedef struct tw_roofline_launch {
-    double l2_s; /**< fill and drain; seconds, 0 where the machine does not say how fast, as the next three */
-    double hbm_s;      /**< HBM, read and written */
-    double flops_s;    /**< matrix products */
-    double exps_s;     /**< exponentials */
-    double time_s;     /**< the largest of them, and the overhead */
-    const char *limit; /**< which: "L2", "HBM", "tensor cores", "FMA", "exponentials" */
+    double l2_s;  /**< fill and drain; seconds, 0 where the machine does not say how fast, as the next four */
+    double hbm_s; /**< HBM, read and written */
+    double flops_s;  /**< matrix products */
+    double exps_s;   /**< exponentials */
+    double scores_s; /**< score modifications */
+    double time_s;   /**< the largest of them, and the overhead */
+    /** Which: "L2", "HBM", "tensor cores", "FMA", "exponentials", "score modifications". */
+    const char *limit;
 } tw_roofline_launch;
 
 /** All launches. */

@@ -1,6 +1,6 @@
 /**
  * @file slots.h
- * @brief Inside the emitter: the slot table and its rules. Schedules and back ends use tile_ops.h.
+ * @brief Inside the emitter: tiles, the slot table and its rules. Schedules and back ends use tile_ops.h.
  *
  * Every function does nothing once a rule is broken.
  */
@@ -11,6 +11,9 @@
 
 /** What a message calls a slot: "alpha", or its tensor's name. */
 const char *tw_slot_name(const tw_slot_info *slot);
+
+/** Tile `index` of an axis of `length` rows, cut at its end. */
+tw_tile tw_tile_at(int64_t index, int block, int64_t length);
 
 /** No rule is broken so far. */
 bool tw_emitter_ok(const tw_emitter *e);
@@ -24,6 +27,14 @@ tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dty
 
 /** The live slot of a handle; NULL, and a broken rule, if it is not live. */
 tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);
+
+/**
+ * @brief Loads what the list of one kind (empty: of both) has for tile `index` of one axis: for each kind how many tiles
+ *        of the other axis, and their indices.
+ *
+ * Read an index at a time, so the slot holds no more than where it is.
+ */
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys);
 
 /** Changes what a slot's elements are, and so what it takes up. */
 void tw_slot_retype(tw_emitter *e, tw_slot slot, tw_dtype dtype);

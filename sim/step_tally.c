@@ -7,11 +7,12 @@
 /* A tile's name, never 0: which element of which tensor it begins with, and whether it is read or written. */
 static uint64_t key_of(const tw_emitter *e, const tw_op *op)
 {
-    tw_tensor_shape shape = tw_tensor_shape_of(op->tensor, e->problem);
+    tw_tensor tensor = tw_tensor_home(op->tensor, e->problem);
+    tw_tensor_shape shape = tw_tensor_shape_of(tensor, e->problem);
     uint64_t head = (uint64_t)op->batch * (uint64_t)shape.heads + (uint64_t)op->head;
     uint64_t row = head * (uint64_t)shape.rows + (uint64_t)op->rows.row0;
     uint64_t element = row * (uint64_t)shape.cols + (uint64_t)op->cols.row0;
-    return (element * TW_NUM_TENSORS + (uint64_t)op->tensor) * 2 + (op->kind == TW_OP_STORE) + 1;
+    return (element * TW_NUM_TENSORS + (uint64_t)tensor) * 2 + (op->kind == TW_OP_STORE) + 1;
 }
 
 /* Where a key is, or where it would go. */

@@ -33,7 +33,7 @@ extern const char *const tw_step_baseline_names[2];
 tw_step_baselines tw_step_baselines_of(const tw_trace *trace);
 
 /** The shape of a walk in one line. */
-#define TW_STEP_SETTING_BYTES 256
+#define TW_STEP_SETTING_BYTES 512
 void tw_step_setting(char text[TW_STEP_SETTING_BYTES], const tw_problem *problem);
 
 /** What a machine leaves out when it says how much is on chip; "" where it leaves out nothing. */

@@ -27,14 +27,20 @@ static int smaller(int found, int tile, int64_t length)
     return found == 0 || rows < found ? rows : found;
 }
 
+bool tw_units_ignore(tw_tensor tensor)
+{
+    return tensor == TW_TILE_LIST || tensor == TW_SINK;
+}
+
 static tw_status survey_op(void *self, const tw_emitter *e, const tw_op *op)
 {
     survey *s = self;
-    if (op->kind != TW_OP_LOAD && op->kind != TW_OP_STORE)
+    tw_tensor tensor = tw_tensor_home(op->tensor, e->problem);
+    if ((op->kind != TW_OP_LOAD && op->kind != TW_OP_STORE) || tw_units_ignore(tensor))
         return TW_OK;
-    tw_tensor_shape shape = tw_tensor_shape_of(op->tensor, e->problem);
-    s->rows[op->tensor] = smaller(s->rows[op->tensor], op->rows.box_rows, shape.rows);
-    s->cols[op->tensor] = smaller(s->cols[op->tensor], op->cols.box_rows, shape.cols);
+    tw_tensor_shape shape = tw_tensor_shape_of(tensor, e->problem);
+    s->rows[tensor] = smaller(s->rows[tensor], op->rows.box_rows, shape.rows);
+    s->cols[tensor] = smaller(s->cols[tensor], op->cols.box_rows, shape.cols);
     return TW_OK;
 }
 
@@ -155,6 +161,8 @@ tw_status tw_units_create(tw_units *units, tw_launch_peaks peaks[TW_MAX_LAUNCHES
     survey s = {.launch = 0, .peaks = found};
     tw_units u = {.count = 0};
     TW_TRY(tw_emit(schedule, problem, tiling, machine, &survey_backend, &s));
+    tw_problem seen = tw_problem_seen_by(schedule, problem);
+    problem = &seen;
     for (int i = 0; i < TW_NUM_TENSORS; i++) {
         tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)i, problem);
         if (s.rows[i] > 0)

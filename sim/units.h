@@ -40,7 +40,7 @@ typedef struct tw_launch_peaks {
 } tw_launch_peaks;
 
 /**
- * @brief Cuts the tensors that a schedule touches.
+ * @brief Cuts the tensors that a schedule touches, as it sees them: with heads packed into rows if it packs them.
  * @param[out] units  to be freed with tw_units_free(); untouched on error
  * @param[out] peaks  of each launch
  * @param[in]  sides  of the L2
@@ -50,6 +50,9 @@ TW_MUST_CHECK tw_status tw_units_create(tw_units *units, tw_launch_peaks peaks[T
                                         const tw_schedule *schedule, const tw_problem *problem,
                                         const tw_tiling *tiling, const tw_machine *machine, int sides);
 void tw_units_free(tw_units *units);
+
+/** Lists of tiles and sink logits are too small to be missed, and have no place. */
+bool tw_units_ignore(tw_tensor tensor);
 
 /** A run of neighbouring units, counted from a head's first. */
 typedef struct tw_unit_run {

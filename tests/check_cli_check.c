@@ -164,6 +164,12 @@ static void expect(tw_process *p, int exit_code, const char *says)
     tw_process_free(p);
 }
 
+#define SHAPE(b, h, h_kv, sq, sk, d, type, is_causal)                                                        \
+    {                                                                                                        \
+        .batch = b, .num_heads = h, .num_heads_kv = h_kv, .seqlen_q = sq, .seqlen_k = sk, .head_dim = d,     \
+        .dtype = type, .causal = is_causal                                                                   \
+    }
+
 /* ---- what agrees ---------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -172,13 +178,16 @@ static const struct {
     bool bhsd;
     const char *options;
 } right[] = {
-    {{1, 4, 4, 64, 64, 64, TW_FP16, false, 0}, {.mask = NONE}, false, ""},
-    {{1, 4, 4, 64, 64, 64, TW_FP16, false, 0}, {.mask = NONE}, true, "--layout bhsd"},
-    {{2, 4, 2, 33, 97, 40, TW_BF16, true, 0}, {.mask = BOTTOM_RIGHT}, false, "--causal"},
-    {{2, 6, 2, 97, 33, 16, TW_FP16, true, 0}, {.mask = BOTTOM_RIGHT}, true, "--causal --layout bhsd"},
-    {{1, 2, 2, 31, 128, 128, TW_FP32, false, 0}, {.mask = NONE, .scale = 0.3}, false, "--softmax-scale 0.3"},
-    {{1, 2, 1, 31, 300, 128, TW_FP64, true, 0}, {.mask = BOTTOM_RIGHT}, false, "--causal"},
-    {{1, 1, 1, 1, 1, 1, TW_FP16, false, 0}, {.mask = NONE}, false, ""},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, false), {.mask = NONE}, false, ""},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, false), {.mask = NONE}, true, "--layout bhsd"},
+    {SHAPE(2, 4, 2, 33, 97, 40, TW_BF16, true), {.mask = BOTTOM_RIGHT}, false, "--causal"},
+    {SHAPE(2, 6, 2, 97, 33, 16, TW_FP16, true), {.mask = BOTTOM_RIGHT}, true, "--causal --layout bhsd"},
+    {SHAPE(1, 2, 2, 31, 128, 128, TW_FP32, false),
+     {.mask = NONE, .scale = 0.3},
+     false,
+     "--softmax-scale 0.3"},
+    {SHAPE(1, 2, 1, 31, 300, 128, TW_FP64, true), {.mask = BOTTOM_RIGHT}, false, "--causal"},
+    {SHAPE(1, 1, 1, 1, 1, 1, TW_FP16, false), {.mask = NONE}, false, ""},
 };
 
 START_TEST(test_right)
@@ -204,33 +213,33 @@ static const struct {
     variant w;
     const char *options, *says;
 } wrong[] = {
-    {{1, 4, 4, 50, 80, 64, TW_FP16, true, 0}, {.mask = TOP_LEFT}, "--causal", "aligned top-left"},
-    {{1, 4, 4, 50, 80, 64, TW_FP16, true, 0}, {.mask = NONE}, "--causal", "causal mask was not applied"},
-    {{1, 4, 4, 50, 80, 64, TW_FP16, true, 0}, {.mask = BOTTOM_RIGHT}, "", "causal mask was applied"},
-    {{1, 4, 4, 50, 80, 64, TW_BF16, true, 0}, {.mask = TOP_LEFT}, "", "top-left"},
-    {{1, 4, 4, 64, 64, 64, TW_FP16, false, 0}, {.mask = NONE, .scale = 1.0}, "", "by 1 (none)"},
-    {{1, 4, 4, 64, 64, 64, TW_BF16, false, 0}, {.mask = NONE, .scale = 1.0}, "", "by 1 (none)"},
-    {{1, 4, 4, 64, 64, 64, TW_FP16, false, 0}, {.mask = NONE, .scale = 1.0 / 64}, "", "(1/head_dim)"},
-    {{1, 4, 4, 64, 64, 64, TW_FP16, false, 0}, {.mask = NONE, .scale = 8.0}, "", "(sqrt(head_dim)"},
-    {{1, 4, 4, 64, 64, 64, TW_FP16, false, 0}, {.mask = NONE}, "--softmax-scale 0.3", "(1/sqrt(head_dim))"},
-    {{1, 4, 4, 64, 64, 64, TW_FP16, false, 0},
+    {SHAPE(1, 4, 4, 50, 80, 64, TW_FP16, true), {.mask = TOP_LEFT}, "--causal", "aligned top-left"},
+    {SHAPE(1, 4, 4, 50, 80, 64, TW_FP16, true), {.mask = NONE}, "--causal", "causal mask was not applied"},
+    {SHAPE(1, 4, 4, 50, 80, 64, TW_FP16, true), {.mask = BOTTOM_RIGHT}, "", "causal mask was applied"},
+    {SHAPE(1, 4, 4, 50, 80, 64, TW_BF16, true), {.mask = TOP_LEFT}, "", "top-left"},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, false), {.mask = NONE, .scale = 1.0}, "", "by 1 (none)"},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_BF16, false), {.mask = NONE, .scale = 1.0}, "", "by 1 (none)"},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, false), {.mask = NONE, .scale = 1.0 / 64}, "", "(1/head_dim)"},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, false), {.mask = NONE, .scale = 8.0}, "", "(sqrt(head_dim)"},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, false), {.mask = NONE}, "--softmax-scale 0.3", "(1/sqrt(head_dim))"},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, false),
      {.mask = NONE, .scale = 0.125 * 1.4426950408889634},
      "",
      "log2(e) is in the scale"},
-    {{1, 4, 4, 64, 64, 64, TW_FP16, true, 0}, {.mask = BOTTOM_RIGHT, .scale = 0.31}, "--causal", "by 0.31"},
-    {{1, 4, 4, 64, 300, 64, TW_FP16, false, 0},
+    {SHAPE(1, 4, 4, 64, 64, 64, TW_FP16, true), {.mask = BOTTOM_RIGHT, .scale = 0.31}, "--causal", "by 0.31"},
+    {SHAPE(1, 4, 4, 64, 300, 64, TW_FP16, false),
      {.mask = NONE, .drop = 128},
      "",
      "keys 256 to 299 of 300 (tiles of"},
-    {{1, 4, 4, 64, 256, 64, TW_FP16, false, 0},
+    {SHAPE(1, 4, 4, 64, 256, 64, TW_FP16, false),
      {.mask = NONE, .drop = 64},
      "",
      "keys 192 to 255 of 256 (tiles of 64)"},
-    {{1, 4, 4, 200, 200, 64, TW_FP16, true, 0},
+    {SHAPE(1, 4, 4, 200, 200, 64, TW_FP16, true),
      {.mask = BOTTOM_RIGHT, .drop = 32, .drop_of_row = true},
      "--causal",
      "last key tile that a row sees was dropped (tiles of 32 keys)"},
-    {{1, 8, 2, 64, 64, 64, TW_FP16, false, 0},
+    {SHAPE(1, 8, 2, 64, 64, 64, TW_FP16, false),
      {.mask = NONE, .modulo = true},
      "",
      "head h reads head h % 2; it should read head h / 4"},
@@ -266,7 +275,7 @@ END_TEST
 START_TEST(test_layouts)
 {
     const char *folder = tw_new_folder();
-    tw_problem shape = {1, 6, 3, 40, 50, 32, TW_FP16, false, 0};
+    tw_problem shape = SHAPE(1, 6, 3, 40, 50, 32, TW_FP16, false);
     tensors t = make(&shape, &(variant){.mask = NONE});
     swap_axes(t.o, 1, 40, 6, 32); /* O alone has the heads first */
     write_files(folder, &t, false);
@@ -274,14 +283,14 @@ START_TEST(test_layouts)
     expect(&p, 1, "layout of O is swapped");
     free_tensors(&t);
 
-    shape = (tw_problem){1, 8, 8, 40, 40, 32, TW_FP16, false, 0};
+    shape = (tw_problem)SHAPE(1, 8, 8, 40, 40, 32, TW_FP16, false);
     t = make(&shape, &(variant){.mask = NONE});
     write_files(folder, &t, true);
     p = check(folder, "");
     expect(&p, 1, "the layout is swapped");
     free_tensors(&t);
 
-    shape = (tw_problem){1, 6, 2, 40, 50, 32, TW_FP16, false, 0}; /* read as bshd: 40 heads on 50 */
+    shape = (tw_problem)SHAPE(1, 6, 2, 40, 50, 32, TW_FP16, false); /* read as bshd: 40 heads on 50 */
     t = make(&shape, &(variant){.mask = NONE});
     write_files(folder, &t, true);
     p = check(folder, "");
@@ -297,7 +306,7 @@ END_TEST
 START_TEST(test_swapped_shape)
 {
     const char *folder = tw_new_folder();
-    tw_problem shape = {1, 6, 3, 40, 50, 32, TW_FP16, false, 0};
+    tw_problem shape = SHAPE(1, 6, 3, 40, 50, 32, TW_FP16, false);
     tensors t = make(&shape, &(variant){.mask = NONE});
     write_files(folder, &t, false);
     swap_axes(t.o, 1, 40, 6, 32);
@@ -322,7 +331,7 @@ END_TEST
 START_TEST(test_scale_too_large)
 {
     const char *folder = tw_new_folder();
-    tw_problem shape = {1, 2, 2, 8, 8, 16, TW_FP64, false, 0};
+    tw_problem shape = SHAPE(1, 2, 2, 8, 8, 16, TW_FP64, false);
     tensors t = make(&shape, &(variant){.mask = NONE});
     char line[3000];
     for (int big = 0; big < 2; big++) {
@@ -344,7 +353,7 @@ END_TEST
 START_TEST(test_noise_and_nan)
 {
     const char *folder = tw_new_folder();
-    tw_problem shape = {1, 2, 2, 60, 60, 32, TW_FP16, true, 0};
+    tw_problem shape = SHAPE(1, 2, 2, 60, 60, 32, TW_FP16, true);
     tensors t = make(&shape, &(variant){.mask = BOTTOM_RIGHT});
     double *noise = random_of(tw_problem_q_elements(&shape), TW_FP64, 9);
     for (size_t i = 0; i < tw_problem_q_elements(&shape); i++)
@@ -379,7 +388,7 @@ END_TEST
 START_TEST(test_worst_position)
 {
     const char *folder = tw_new_folder();
-    tw_problem shape = {2, 3, 3, 20, 20, 16, TW_FP16, false, 0};
+    tw_problem shape = SHAPE(2, 3, 3, 20, 20, 16, TW_FP16, false);
     tensors t = make(&shape, &(variant){.mask = NONE});
     t.o[((1 * 20 + 7) * 3 + 2) * 16 + 11] += 0.5;
     write_files(folder, &t, false);
@@ -393,7 +402,7 @@ END_TEST
 /* Long sequences are sampled: of every head as many rows, the first and the last among them, the same every time. */
 START_TEST(test_sampling)
 {
-    tw_problem shape = {1, 3, 3, 200, 300, 32, TW_FP16, false, 0};
+    tw_problem shape = SHAPE(1, 3, 3, 200, 300, 32, TW_FP16, false);
     tw_row_sample all = tw_row_sample_for(&shape, 1, 1.0);
     ck_assert_int_eq(all.count, 600);
     /* 2^31 / 2^10 multiply-adds, 2 x 300 x 32 a row, three heads: 36 rows of each */
@@ -441,7 +450,7 @@ static void expect_refusal(const char *folder, const char *words)
 START_TEST(test_bad_files)
 {
     const char *folder = tw_new_folder();
-    tw_problem shape = {1, 2, 2, 8, 8, 16, TW_FP16, false, 0};
+    tw_problem shape = SHAPE(1, 2, 2, 8, 8, 16, TW_FP16, false);
     tensors t = make(&shape, &(variant){.mask = NONE});
     double random[64];
     tw_random_normal(random, 64, 7, 7);
@@ -496,7 +505,8 @@ START_TEST(test_run)
     int agree = 0;
     for (const char *c = p.out; (c = strstr(c, "  agrees\n")); c++)
         agree++;
-    ck_assert_int_eq(agree, strstr(runs[_i], "1,2,31") ? 12 : 4);
+    bool grouped = strstr(runs[_i], "--heads-kv") != NULL; /* then gqa_packed is one more */
+    ck_assert_int_eq(agree, strstr(runs[_i], "1,2,31") ? 12 : grouped ? 5 : 4);
     tw_process_free(&p);
 }
 END_TEST
@@ -505,7 +515,7 @@ END_TEST
 START_TEST(test_run_on_files)
 {
     const char *folder = tw_new_folder();
-    tw_problem shape = {1, 4, 2, 50, 70, 32, TW_FP16, true, 0};
+    tw_problem shape = SHAPE(1, 4, 2, 50, 70, 32, TW_FP16, true);
     for (int bhsd = 0; bhsd < 2; bhsd++) {
         const char *layout = bhsd ? "--layout bhsd" : "";
         tensors t = make(&shape, &(variant){.mask = NONE});

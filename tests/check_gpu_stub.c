@@ -2,6 +2,7 @@
  * and must be found. Built where CUDA's headers are. */
 #include "../notebooks_data/tables/ladder_rows.h"
 #include "../notebooks_data/tables/markers.h"
+#include "../sim/kernels.h"
 #include "check_tilewise.h"
 #include "support_process.h"
 
@@ -172,6 +173,21 @@ START_TEST(test_list_of_cases)
 }
 END_TEST
 
+/* Orders go where a kernel takes them, and into the CSV file; a file without any has no columns for them. */
+START_TEST(test_orders)
+{
+    tw_process p = run(
+        "launch --kernel 30_flash2_mma --seqlen 16 --heads 2 --order snake --kv-order alternating", NULL);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_int_eq(count_of(p.out, "block_n,kernel,order,kv_order\n"), 1);
+    ck_assert_int_eq(count_of(p.out, ",128,64,30_flash2_mma,snake,alternating\n"), 1);
+    tw_process_free(&p);
+    p = run("ladder --seqlen 16 --order snake", NULL);
+    ck_assert_msg(p.exit_code == 2 && strstr(p.err, "ladder takes no --order"), "%s", p.err);
+    tw_process_free(&p);
+}
+END_TEST
+
 static const struct {
     const char *text, *says;
 } bad_cases[] = {
@@ -254,7 +270,10 @@ START_TEST(test_ladder_script)
     tw_ladder ladder;
     ck_assert_msg(tw_ladder_read(&ladder, csv) == TW_OK, "%s", tw_error_message());
     ck_assert_int_eq(ladder.rounds, 3);
-    ck_assert_uint_eq(ladder.count, 1 + 8); /* the product and every rung */
+    size_t rungs = 0;
+    while (tw_kernel_at((int)rungs) != NULL)
+        rungs++;
+    ck_assert_uint_eq(ladder.count, 1 + rungs); /* the product and every rung */
     ck_assert_str_eq(ladder.gpu, "Stub H100");
     tw_ladder_free(&ladder);
     ck_assert_int_eq(tw_text_read(&text, csv), TW_OK);
@@ -321,6 +340,7 @@ Suite *tw_suite_gpu_stub(void)
     tcase_add_test(core, test_doctor);
     tcase_add_test(core, test_bench_writes_what_the_doctor_says);
     tcase_add_test(core, test_list_of_cases);
+    tcase_add_test(core, test_orders);
     tcase_add_loop_test(core, test_bad_lists_of_cases, 0, (int)(sizeof bad_cases / sizeof bad_cases[0]));
     tcase_add_test(core, test_ladder_rounds);
     tcase_add_test(core, test_ladder_script);

@@ -32,13 +32,13 @@ for header in "$@"; do
         wanted+='|@name Walks|(^|\n)/\*\* Key tiles of which|@name Operations'
         ;;
     */schedule_language.h) wanted='(^|\n)#define load\(' ;;
-    *) wanted='(^|\n)typedef (struct|enum) ' ;;
+    *) wanted='(^|\n)typedef ' ;;
     esac
     awk -v RS= -v wanted="$wanted" '$0 ~ wanted { print $0 "\n" }' "$header"
 done |
     sed -E 's/ \(schedule_language\.h\)/, at the end/; s/\/\*\* @cond private/\/* private/; /@(end)?cond/d' |
-    sed -E '/tw_(load_part|convert_for_unit|as_agent|multicast|fits)\(/d' |
-    sed -E '/^\/\*\* (A part of S or P|P is rounded|From here on|The next loads|Would a tile)/d'
+    sed -E '/tw_(walk_keys_of|load_part|score_mod|convert_for_unit|as_agent|multicast|fits)\(/d' |
+    sed -E '/^\/\*\* (A part of S or P|Of those the partial|What the problem does to scores|P is rounded|From here on|The next loads|Would a tile)/d'
 
 cat <<'END'
 #endif

@@ -213,6 +213,7 @@ extern "C" const tw_tiling tw_standard_tilings[] = {
 extern "C" tw_status tw_standard_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("00_standard", p));
+    TW_TRY(rung_has_one_order("00_standard", t));
     if (t->block_m != BM || t->block_n != BN)
         return rung_refuses_tiling("00_standard", t, tw_standard_tilings);
     if ((int64_t)ceil_div(p->seqlen_q, BM) * ceil_div(p->seqlen_k, BN) > MAX_BLOCKS)

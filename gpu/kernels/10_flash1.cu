@@ -294,6 +294,7 @@ static variant find_variant(const tw_problem *p, const tw_tiling *t)
 extern "C" tw_status tw_flash1_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("10_flash1", p));
+    TW_TRY(rung_has_one_order("10_flash1", t));
     variant v = find_variant(p, t);
     if (v.smem_bytes == 0)
         return rung_refuses_tiling("10_flash1", t, tw_flash1_tilings);

@@ -239,6 +239,7 @@ static variant find_variant(const tw_problem *p, const tw_tiling *t)
 extern "C" tw_status tw_flash2_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("20_flash2", p));
+    TW_TRY(rung_has_one_order("20_flash2", t));
     variant v = find_variant(p, t);
     if (v.smem_bytes == 0)
         return rung_refuses_tiling("20_flash2", t, tw_flash2_tilings);

@@ -187,6 +187,7 @@ extern "C" const tw_tiling tw_mma_tilings[] = {
 extern "C" tw_status tw_mma_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("25_mma", p));
+    TW_TRY(rung_has_one_order("25_mma", t));
     if (t->block_m != BM || t->block_n != BN)
         return tw_fail(TW_EUNSUPPORTED,
                        "25_mma was not built for block_m %d and block_n %d; it has %d and %d", t->block_m,

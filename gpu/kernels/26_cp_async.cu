@@ -206,6 +206,7 @@ extern "C" const tw_tiling tw_cp_async_tilings[] = {
 extern "C" tw_status tw_cp_async_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("26_cp_async", p));
+    TW_TRY(rung_has_one_order("26_cp_async", t));
     if (t->block_m != BM || t->block_n != BN)
         return tw_fail(TW_EUNSUPPORTED,
                        "26_cp_async was not built for block_m %d and block_n %d; it has %d and %d",

@@ -201,6 +201,7 @@ extern "C" const tw_tiling tw_swizzle_tilings[] = {
 extern "C" tw_status tw_swizzle_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("27_swizzle", p));
+    TW_TRY(rung_has_one_order("27_swizzle", t));
     if (t->block_m != BM || t->block_n != BN)
         return tw_fail(TW_EUNSUPPORTED,
                        "27_swizzle was not built for block_m %d and block_n %d; it has %d and %d", t->block_m,

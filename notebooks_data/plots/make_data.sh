@@ -9,7 +9,7 @@
 #   sweep.csv      flash1 with several block_n
 #   speedup.csv    kernel over baseline: predicted_speedup, measured_speedup
 #   peers.csv      other people's kernels on the grid
-#   machine.csv    ceilings        memory.csv    tensors in HBM
+#   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
 #   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
 #   l2size.csv     HBM reads against the size of the L2, in several orders of work
 #   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
@@ -209,6 +209,7 @@ fi
 peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$data/peers.csv")
 "$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
+"$plot_data" sparsity >"$data/sparsity.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END

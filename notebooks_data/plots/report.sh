@@ -117,6 +117,10 @@ falls as N grows has too few thread blocks left to fill the GPU."
 time follows as far as bytes are its limit. After Figure 2 of the FlashAttention paper."
     figure memory "Memory" "S and P grow with N² and meet the end of the memory; all other tensors grow with N."
 
+    figure sparsity "Block sparsity" "Tiles that a block mask leaves out are neither loaded nor computed, so bytes and time \
+fall with the share of blocks that are on, whatever the pattern: butterfly, local and global, and random blocks lie on one \
+line. It ends where Q and O, which move once all the same, weigh more than what is left of K and V, and where the \
+launch itself does. After Figure 2 (right) of the FlashAttention paper."
     figure l2size "HBM reads against the size of the L2" "The same bytes enter the SMs on every line: only the order of work \
 differs. A line falls where what its order has in flight comes to fit. Under a causal mask, taking one tile of every head in \
 turn (head_major) needs all heads' K and V at once; finishing a head before the next begins does not."
@@ -124,7 +128,7 @@ turn (head_major) needs all heads' K and V at once; finishing a head before the 
 traffic falls as 1 / M, as the lower bound does, until every tensor moves once. The bound has its constants left out, so its \
 slope counts and not its height."
     figure accuracy "HBM bytes, predicted and measured" "Above, points on the line are right; below, the same points as \
-errors. What lies off the band is told one by one in docs/theory/accuracy.md."
+errors. What lies off the band is listed below, among the errors."
 
     echo "<h2>Errors of the predictions</h2>"
     echo "<pre>$(escape <"$out/errors.txt")</pre>"

@@ -3,6 +3,7 @@
 #include "tables.h"
 
 #include <math.h>
+#include <string.h>
 
 static const char machine_name[] = "h100";
 
@@ -40,6 +41,15 @@ static const tw_measured *find_row(const tw_measured_list *list, const tw_kernel
     const tw_tiling own = tw_kernel_tiling(kernel, p->head_dim);
     const tw_measured *row = tw_measured_find(list, kernel->name, p, own.block_m, own.block_n);
     return row != NULL && complete(row) ? row : tw_measured_find(list, kernel->name, p, 0, 0);
+}
+
+/* A rung of which no row was recorded on any shape; the tables say so instead of leaving it out. */
+static bool never_measured(const tw_measured_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->rows[i].kernel, name) == 0)
+            return false;
+    return true;
 }
 
 static tw_status find_entry(entry *e, const tw_measured_list *list, const char *name, const tw_problem *p)
@@ -81,6 +91,11 @@ static tw_status write_gains(FILE *out, const tw_measured_list *list)
     fprintf(out, "| --- | ---: | ---: | ---: | ---: |\n");
     for (int k = 0; (kernel = tw_kernel_at(k)) != NULL; k++) {
         entry e;
+        if (never_measured(list, kernel->name)) {
+            fprintf(out, "| `%s` | not measured yet | | | |\n", kernel->name);
+            above_us = (double)NAN;
+            continue;
+        }
         TW_TRY(find_entry(&e, list, kernel->name, &p));
         fprintf(out, "| `%s` | %.2f ms |", kernel->name, 1e-3 * e.row.time_us);
         if (isnan(above_us))
@@ -105,6 +120,10 @@ static tw_status write_bytes(FILE *out, const tw_measured_list *list)
     fprintf(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
     for (int k = 0; (kernel = tw_kernel_at(k)) != NULL; k++) {
         entry e;
+        if (never_measured(list, kernel->name)) {
+            fprintf(out, "| `%s` | not measured yet | | | | | | |\n", kernel->name);
+            continue;
+        }
         TW_TRY(find_entry(&e, list, kernel->name, &p));
         fprintf(out, "| `%s` | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f |\n", kernel->name,
                 1e-9 * e.fill, 1e-9 * e.row.fill_bytes, 1e-9 * e.drain, 1e-9 * e.row.drain_bytes,

@@ -21,6 +21,7 @@ static void flash2_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
             q = load(e, TW_Q, b, b.i); /* not at all where no row sees a key */
         tw_slot k = load(e, TW_K, b, kv.tile);
         tw_slot s = matmul_nt(e, q, k); /* S = scale · Q Kᵀ */
+        score_mod(e, s);                /* only where something changes the scores */
         mask(e, s);                     /* only where the mask cuts the tile */
         online_softmax(e, s, st);       /* S becomes P; m, l advance */
         rescale(e, o, st);              /* O keeps up with m */
@@ -46,7 +47,10 @@ const tw_schedule tw_schedule_flash2 = {
     .file = "flash2.c",
     .summary = "FlashAttention 2: Q outer, K and V stream past, O written once",
     .ledger = "tiled: Q once, K and V once per query tile, O and LSE once",
+    .paper = "Dao, arXiv:2307.08691",
+    .year = 2023,
     .num_launches = 1,
+    .honours = TW_HONOURS_ALL,
     .launches = {{
         .name = "flash2",
         .block = flash2_block,

@@ -15,6 +15,9 @@ extern const tw_schedule tw_schedule_standard;       /**< three passes, the text
 extern const tw_schedule tw_schedule_standard_tiled; /**< three passes as kernels do them */
 extern const tw_schedule tw_schedule_flash1;         /**< FlashAttention: K and V outer */
 extern const tw_schedule tw_schedule_flash2;         /**< FlashAttention 2: Q outer */
+extern const tw_schedule tw_schedule_flex;           /**< FlexAttention: lists of full and partial tiles */
+extern const tw_schedule tw_schedule_gqa_packed;     /**< query heads of a K/V head as rows of one tile */
+extern const tw_schedule tw_schedule_mla;            /**< latent attention: V is a part of K */
 
 /** Number of schedules. */
 int tw_schedule_count(void);
@@ -31,7 +34,8 @@ const tw_schedule *tw_schedule_at(int i);
 TW_MUST_CHECK tw_status tw_schedule_find(const tw_schedule **schedule, const char *name);
 
 /**
- * @brief Fills in what the user left open (0): block sizes by the schedule's own rule, or TW_DEFAULT_BLOCK.
+ * @brief Fills in what the user left open (0): the blocks of a block mask, the schedule's own rule, or
+ *        TW_DEFAULT_BLOCK, half of it where head_dim is above 256.
  *
  * The result may exceed the sequence: tiles are cut at its end.
  */

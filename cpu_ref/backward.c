@@ -1,0 +1,252 @@
+/* The backward pass in double precision, straight from the definition. With S = scale · Q Kᵀ, P = softmax S and
+ * O = (P ∘ Z) V, and dO given,
+ *
+ *     dV = (P ∘ Z)ᵀ dO      dP = (dO Vᵀ) ∘ Z      D_i = Σ_j P_ij dP_ij      dS = P ∘ (dP − D)
+ *     dQ = scale · dS K     dK = scale · dSᵀ Q
+ *
+ * One query row at a time for m, l, D and dQ; then one key at a time for dK and dV, which sum over every query head
+ * that reads it. No tiles, no atomic sums: every number has one owner. The same program with its intermediate results
+ * rounded is the yardstick for a number format. */
+#include "attention.h"
+#include "dot.h"
+#include "threads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is to be computed, and in what it is kept: in fp64 exactly; in fp32 sums are fp32 too; in 16 bits they are
+ * double, but S, P, dP, dS and the gradients are rounded. */
+typedef struct computation {
+    const tw_problem *p;
+    tw_dtype dtype;
+    double scale;
+    const double *q, *k, *v, *d_o;
+} computation;
+
+/* A query row of one head, and what its softmax came to. */
+typedef struct query {
+    const double *q, *d_o;
+    int batch, head, row;
+    double m, l, d;
+} query;
+
+/* P ∘ Z and dS of one pair: its shares of the gradients. */
+typedef struct pair {
+    double p_dropped, ds;
+} pair;
+
+static bool sees(const tw_problem *p, int row, int key)
+{
+    return key < tw_problem_keys_seen(p, row);
+}
+
+static double kept_in(const computation *c, double x)
+{
+    return tw_dtype_round(c->dtype, x);
+}
+
+static double dot(const computation *c, const double *x, const double *y)
+{
+    if (c->dtype != TW_FP32)
+        return tw_dot(x, y, c->p->head_dim);
+    float sum = 0.0F;
+    for (int i = 0; i < c->p->head_dim; i++)
+        sum += (float)x[i] * (float)y[i];
+    return (double)sum;
+}
+
+/* sum += x, in the precision of sums. */
+static void add(const computation *c, double *sum, double x)
+{
+    *sum = c->dtype == TW_FP32 ? (double)((float)*sum + (float)x) : *sum + x;
+}
+
+/* gradient += weight · row */
+static void add_row(const computation *c, double *gradient, double weight, const double *row)
+{
+    for (int i = 0; i < c->p->head_dim; i++)
+        add(c, &gradient[i], weight * row[i]);
+}
+
+static void finish_row(const computation *c, double *gradient, double scale)
+{
+    for (int i = 0; i < c->p->head_dim; i++)
+        gradient[i] = kept_in(c, scale * gradient[i]);
+}
+
+/* A score beyond the format's range stays as it is, as in tw_attention_rounded_row(). */
+static double score(const computation *c, const query *x, const double *k)
+{
+    double s = c->scale * dot(c, x->q, k), rounded = kept_in(c, s);
+    return isfinite(rounded) ? rounded : s;
+}
+
+static double weight(const computation *c, const query *x, double s)
+{
+    return c->dtype == TW_FP32 ? (double)expf((float)s - (float)x->m) : exp(s - x->m);
+}
+
+static double z_at(const computation *c, const query *x, int key)
+{
+    double z = 1.0;
+    if (tw_dropout_is_on(&c->p->dropout))
+        tw_dropout_row(&z, &c->p->dropout, x->batch, x->head, x->row, key, 1);
+    return z;
+}
+
+/* P of a score, once the row's m and l are known. */
+static double probability(const computation *c, const query *x, double s)
+{
+    return kept_in(c, weight(c, x, s) / x->l);
+}
+
+/* dP of a pair. */
+static double gradient_of_p(const computation *c, const query *x, const double *v, double z)
+{
+    return kept_in(c, kept_in(c, dot(c, x->d_o, v)) * z);
+}
+
+static double gradient_of_s(const computation *c, const query *x, double p, double dp)
+{
+    return kept_in(c, p * (dp - x->d));
+}
+
+/* ---- one query row ---------------------------------------------------------------------------------------- */
+
+/* Scores of a row into s, −INFINITY where it sees nothing; and m and l of them. */
+static void score_row(query *x, double *s, const computation *c)
+{
+    const tw_problem *p = c->p;
+    int head_kv = tw_problem_kv_head(p, x->head);
+    for (int j = 0; j < p->seqlen_k; j++) {
+        s[j] = sees(p, x->row, j) ? score(c, x, c->k + tw_problem_k_row(p, x->batch, head_kv, j)) : -INFINITY;
+        x->m = fmax(x->m, s[j]);
+    }
+    for (int j = 0; j < p->seqlen_k; j++)
+        if (s[j] > -INFINITY)
+            add(c, &x->l, weight(c, x, s[j]));
+}
+
+/* m, l and D of a row, and its dQ; all 0 if it sees nothing. scratch: twice seqlen_k. */
+static query query_row(double *dq, const computation *c, int batch, int head, int row, double *scratch)
+{
+    const tw_problem *p = c->p;
+    size_t at = tw_problem_q_row(p, batch, head, row);
+    query x = {c->q + at, c->d_o + at, batch, head, row, -INFINITY, 0.0, 0.0};
+    int head_kv = tw_problem_kv_head(p, head);
+    double *prob = scratch, *dp = scratch + p->seqlen_k, *gradient = dq + at;
+    memset(gradient, 0, (size_t)p->head_dim * sizeof *gradient);
+    score_row(&x, prob, c);
+    if (x.l == 0.0)
+        return x;
+    for (int j = 0; j < p->seqlen_k; j++) {
+        if (!sees(p, row, j))
+            continue;
+        prob[j] = probability(c, &x, prob[j]);
+        dp[j] = gradient_of_p(c, &x, c->v + tw_problem_k_row(p, batch, head_kv, j), z_at(c, &x, j));
+        add(c, &x.d, prob[j] * dp[j]);
+    }
+    for (int j = 0; j < p->seqlen_k; j++)
+        if (sees(p, row, j))
+            add_row(c, gradient, gradient_of_s(c, &x, prob[j], dp[j]),
+                    c->k + tw_problem_k_row(p, batch, head_kv, j));
+    finish_row(c, gradient, c->scale);
+    return x;
+}
+
+/* ---- one key ---------------------------------------------------------------------------------------------- */
+
+/* dK and dV of a key: of every query row, of every head of its group, that sees it. */
+static void key_row(double *dk, double *dv, const computation *c, int batch, int head_kv, int key,
+                    const query *queries)
+{
+    const tw_problem *p = c->p;
+    size_t at = tw_problem_k_row(p, batch, head_kv, key);
+    int64_t n = (int64_t)(p->num_heads / p->num_heads_kv) * p->seqlen_q;
+    memset(dk + at, 0, (size_t)p->head_dim * sizeof *dk);
+    memset(dv + at, 0, (size_t)p->head_dim * sizeof *dv);
+    for (int64_t i = 0; i < n; i++) {
+        const query *x = &queries[i];
+        if (!sees(p, x->row, key))
+            continue;
+        double z = z_at(c, x, key), prob = probability(c, x, score(c, x, c->k + at));
+        double ds = gradient_of_s(c, x, prob, gradient_of_p(c, x, c->v + at, z));
+        add_row(c, dv + at, kept_in(c, prob * z), x->d_o);
+        add_row(c, dk + at, ds, x->q);
+    }
+    finish_row(c, dk + at, c->scale);
+    finish_row(c, dv + at, 1.0);
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------ */
+
+/* The query heads that read one K/V head, and the gradients of both. */
+static void group(double *dq, double *dk, double *dv, const computation *c, int batch, int head_kv,
+                  query *queries, double *scratch)
+{
+    const tw_problem *p = c->p;
+    int heads = p->num_heads / p->num_heads_kv;
+#pragma omp parallel for collapse(2) schedule(dynamic, 16)
+    for (int h = 0; h < heads; h++)
+        for (int i = 0; i < p->seqlen_q; i++)
+            queries[(size_t)h * (size_t)p->seqlen_q + (size_t)i] = query_row(
+                dq, c, batch, head_kv * heads + h, i,
+                scratch + 2 * (size_t)tw_thread_index() * (size_t)p->seqlen_k);
+#pragma omp parallel for schedule(dynamic, 16)
+    for (int j = 0; j < p->seqlen_k; j++)
+        key_row(dk, dv, c, batch, head_kv, j, queries);
+}
+
+/* The groups first … end − 1, counted over batch elements and K/V heads. */
+static tw_status backward(double *dq, double *dk, double *dv, const computation *c, int64_t first,
+                          int64_t end)
+{
+    const tw_problem *p = c->p;
+    size_t rows = (size_t)(p->num_heads / p->num_heads_kv) * (size_t)p->seqlen_q;
+    query *queries = malloc(rows * sizeof *queries);
+    double *scratch = malloc(2 * (size_t)tw_max_threads() * (size_t)p->seqlen_k * sizeof *scratch);
+    tw_status status = TW_OK;
+    if (!queries || !scratch)
+        status = tw_fail(TW_ENOMEM, "no memory for %zu rows of %d scores", rows, p->seqlen_k);
+    for (int64_t g = first; g < end && status == TW_OK; g++)
+        group(dq, dk, dv, c, (int)(g / p->num_heads_kv), (int)(g % p->num_heads_kv), queries, scratch);
+    free(queries);
+    free(scratch);
+    return status;
+}
+
+static tw_status one_group(double *dq, double *dk, double *dv, const computation *c, int batch, int head_kv)
+{
+    const tw_problem *p = c->p;
+    TW_TRY(tw_problem_check(p));
+    if (batch < 0 || batch >= p->batch || head_kv < 0 || head_kv >= p->num_heads_kv)
+        return tw_fail(TW_EINVAL, "batch element %d, K/V head %d: they must be below %d and %d", batch,
+                       head_kv, p->batch, p->num_heads_kv);
+    int64_t g = (int64_t)batch * p->num_heads_kv + head_kv;
+    return backward(dq, dk, dv, c, g, g + 1);
+}
+
+tw_status tw_attention_backward_gold(double *dq, double *dk, double *dv, const tw_problem *p, const double *q,
+                                     const double *k, const double *v, const double *d_o)
+{
+    TW_TRY(tw_problem_check(p));
+    const computation exact = {p, TW_FP64, tw_problem_scale(p), q, k, v, d_o};
+    return backward(dq, dk, dv, &exact, 0, (int64_t)p->batch * p->num_heads_kv);
+}
+
+tw_status tw_attention_backward_gold_group(double *dq, double *dk, double *dv, const tw_problem *p,
+                                           const double *q, const double *k, const double *v,
+                                           const double *d_o, int batch, int head_kv)
+{
+    const computation exact = {p, TW_FP64, tw_problem_scale(p), q, k, v, d_o};
+    return one_group(dq, dk, dv, &exact, batch, head_kv);
+}
+
+tw_status tw_attention_backward_rounded_group(double *dq, double *dk, double *dv, const tw_problem *p,
+                                              const double *q, const double *k, const double *v,
+                                              const double *d_o, int batch, int head_kv)
+{
+    const computation rounded = {p, p->dtype, tw_problem_scale(p), q, k, v, d_o};
+    return one_group(dq, dk, dv, &rounded, batch, head_kv);
+}
