@@ -246,6 +246,7 @@ static const struct {
     {"cp ", must_work_in},
     {"gpu/counters.py ", check_counters},
     {"gpu/peers.py ", check_help},
+    {"gpu/measure_hbm.sh ", check_help},
 };
 enum { NUM_PROGRAMS = sizeof programs / sizeof programs[0] };
 
