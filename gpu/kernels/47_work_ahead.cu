@@ -84,6 +84,14 @@ static __device__ __forceinline__ void produce(const attention<T> &a, const tens
     mbarrier_arrive(smem.q_full(q_place));
 }
 
+/* A warp has read the note and O has left Q's place, which its warpgroup's first thread knows. One lane of each warp. */
+template <typename F> static __device__ __forceinline__ void leave_q(const shared_map<F> &smem, int place)
+{
+    if (threadIdx.x % WARPGROUP == 0)
+        tma_stores_read();
+    mbarrier_arrive(smem.q_empty(place));
+}
+
 /* The first product of a query tile, where nothing else is under way. */
 template <typename T, typename F>
 static __device__ __forceinline__ void first_scores(float (&s)[F::BN / 2], const shared_map<F> &smem,
@@ -120,10 +128,8 @@ static __device__ __forceinline__ void consume(const attention<T> &a, const tens
         if (w.num_cut > 0)
             mask<F>(s, a, row, (w.num_tiles - 1) * F::BN);
         first_weights<T, F>(p, s, x, a.scale_log2);
-        if (ahead && number > 0 && threadIdx.x % WARPGROUP == 0) {
-            tma_stores_read(); /* the last O has left the other place */
-            mbarrier_arrive(smem.q_empty(q_place ^ 1));
-        }
+        if (ahead && number > 0 && speaks)
+            leave_q<F>(smem, q_place ^ 1);
         for (int n = 1; n < w.num_tiles; n++) {
             mbarrier_wait(smem.k_full(k.place), k.parity);
             mbarrier_wait(smem.v_full(v.place), v.parity);
@@ -181,10 +187,8 @@ static __device__ __forceinline__ void consume(const attention<T> &a, const tens
             wgmma_wait<0>();
             pinned(s);
         } else {
-            if (threadIdx.x % WARPGROUP == 0) {
-                tma_stores_read();
-                mbarrier_arrive(smem.q_empty()); /* O has left Q's place */
-            }
+            if (speaks)
+                leave_q<F>(smem, 0);
             then = wait_for_work(smem, number + 1);
             if (then.num_tiles > 0)
                 first_scores<T, F>(s, smem, consumer, 0, k);
@@ -200,8 +204,8 @@ __global__ void __launch_bounds__(F::NUM_THREADS, F::BLOCKS)
     work_ahead(const attention<T> a, const __grid_constant__ tensor_maps maps)
 {
     const shared_map<F> smem = shared_map_init<F>(
-        4 * F::CONSUMERS); /* a place is empty when every warp says so */
-    __syncthreads();       /* the barriers are set up */
+        4 * F::CONSUMERS, 4 * F::CONSUMERS); /* a place is empty when every warp says so */
+    __syncthreads();                         /* the barriers are set up */
     const int warpgroup = warpgroup_index();
     if (warpgroup == 0) {
         give_registers_back<F::PRODUCER_REGISTERS>();

@@ -97,14 +97,18 @@ template <typename F> struct shared_map {
 
 extern __shared__ unsigned char hopper_smem[];
 
-/* One thread sets all barriers up; the block must synchronise before they are used. `readers` arrive at "empty". */
-template <typename F> static __device__ __forceinline__ shared_map<F> shared_map_init(int readers)
+/*
+ * One thread sets all barriers up; the block must synchronise before they are used. `readers` arrive at "empty" of K and
+ * V, `q_readers` at that of Q.
+ */
+template <typename F>
+static __device__ __forceinline__ shared_map<F> shared_map_init(int readers, int q_readers = F::CONSUMERS)
 {
     shared_map<F> smem = {(shared_address(hopper_smem) + 1023) & ~1023u};
     if (threadIdx.x == 0) {
         for (int place = 0; place < F::Q_PLACES; place++) {
             mbarrier_init(smem.q_full(place), 1);
-            mbarrier_init(smem.q_empty(place), F::CONSUMERS);
+            mbarrier_init(smem.q_empty(place), q_readers);
         }
         for (int place = 0; place < F::STAGES; place++) {
             mbarrier_init(smem.k_full(place), 1);
