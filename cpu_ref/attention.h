@@ -111,6 +111,24 @@ TW_MUST_CHECK tw_status tw_attention_backward_rounded_group(double *dq, double *
 TW_MUST_CHECK tw_status tw_attention_tiled(float *o, float *lse, const tw_problem *problem, const float *q,
                                            const float *k, const float *v, int block_m, int block_n);
 
+/** What a backward pass reads and writes, fp32, in the layouts of problem.h. */
+typedef struct tw_backward_tensors {
+    const float *q, *k, *v, *d_o;
+    const float *o, *lse; /**< of the forward pass, as tw_attention_tiled() gives them */
+    float *dq, *dk, *dv;
+} tw_backward_tensors;
+
+/**
+ * @brief Tiled backward attention in fp32, OpenMP over tiles: P is made again from LSE.
+ *
+ * Fast enough to check a few thousand tokens; by the kernels of tw_attention_tiled(). Results do not depend on the
+ * number of threads. Tiles of 128 x 128 are fast.
+ * @param[in] tensors  dq, dk, dv are written; untouched on error
+ * @return TW_OK; as tw_problem_check(); TW_EINVAL (a block size < 1); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_attention_backward_tiled(const tw_backward_tensors *tensors,
+                                                    const tw_problem *problem, int block_m, int block_n);
+
 /** Name of the instruction set that tw_attention_tiled() uses on this CPU: "avx512", "avx2" or "baseline". */
 const char *tw_attention_tiled_isa(void);
 
