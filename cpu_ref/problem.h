@@ -2,16 +2,20 @@
  * @file problem.h
  * @brief What is to be computed: the shape of one attention.
  *
- * Q and O are [batch, seqlen_q, num_heads, head_dim], K and V are
- * [batch, seqlen_k, num_heads_kv, head_dim], LSE is float32
- * [batch, num_heads, seqlen_q] in natural logarithm. All are contiguous, last
- * index fastest. Query head h reads K/V head h / (num_heads / num_heads_kv).
+ * Q is [batch, seqlen_q, num_heads, head_dim], K is [batch, seqlen_k, num_heads_kv, head_dim]; V is like K and O like
+ * Q, with head_dim_v columns; LSE is float32 [batch, num_heads, seqlen_q] in natural logarithm. All are contiguous,
+ * last index fastest. Query head h reads K/V head h / (num_heads / num_heads_kv).
+ *
+ * With sequences of different lengths ("varlen", "jagged") rows are packed one sequence behind the other and nothing is
+ * padded: Q is [total_q, num_heads, head_dim], K is [total_k, num_heads_kv, head_dim], LSE is [num_heads, total_q].
  */
 #ifndef TW_PROBLEM_H
 #define TW_PROBLEM_H
 
 #include "dropout.h"
 #include "dtype.h"
+#include "masks.h"
+#include "score_mods.h"
 #include "status.h"
 
 #include <stdbool.h>
@@ -33,7 +37,16 @@ typedef struct tw_problem {
     tw_dtype dtype;       /**< of Q, K, V and O */
     bool causal;          /**< aligned bottom-right: query i sees keys j <= i + seqlen_k - seqlen_q */
     double softmax_scale; /**< 0 means 1 / sqrt(head_dim) */
-    tw_dropout dropout;   /**< of the probabilities; all 0 is none */
+    int head_dim_v;       /**< columns of V and O; 0 means head_dim */
+    bool v_in_k; /**< V is the first head_dim_v columns of K: latent attention (MLA) keeps one tensor */
+    /** Row offsets of packed sequences, batch + 1 numbers each, both or neither; seqlen_q and seqlen_k are then the
+     *  longest lengths. A sequence may have no rows. Not owned. */
+    const int *cu_seqlens_q, *cu_seqlens_k;
+    /** More than 1 only in what tw_problem_packed() gives: so many query heads are rows of one. */
+    int heads_in_rows;
+    tw_masks mask;         /**< beside causal */
+    tw_score_mods scoring; /**< what becomes of a score before its softmax */
+    tw_dropout dropout;    /**< of the probabilities; all 0 is none */
 } tw_problem;
 
 /**
@@ -49,34 +62,59 @@ double tw_problem_scale(const tw_problem *problem);
 /** The K/V head that a query head reads. */
 int tw_problem_kv_head(const tw_problem *problem, int head);
 
-/** Number of keys that a query row sees: keys 0 … n − 1. 0 for a fully masked row. */
+/** Columns of V and O. */
+int tw_problem_head_dim_v(const tw_problem *problem);
+
+/** One past the last key that a query row may see, as far as runs of keys go (masks.h); 0 for a row that sees none. */
 int tw_problem_keys_seen(const tw_problem *problem, int row);
 
-/**
- * @brief Pairs (query row, key) that the mask keeps, inside a rectangle of the score matrix of one head.
- *
- * Rows [row0, row1) and keys [col0, col1), each within the matrix. Closed form, constant time.
- */
+/** @name Views: the same tensors, seen otherwise
+ * Rows, heads and keys of a view are indexed by the functions below with the batch element of the whole problem.
+ * @{ */
+/** One sequence: seqlen_q and seqlen_k are its own lengths, which may be 0. Without packed sequences, the problem. */
+tw_problem tw_problem_sequence(const tw_problem *problem, int batch);
+/** One head for each K/V head: row r is query row r / g of query head g · head_kv + r mod g, g query heads a K/V head. */
+tw_problem tw_problem_packed(const tw_problem *problem);
+/** The query row and the query head that a row of a head is; themselves unless heads are packed into rows. */
+int tw_problem_query_row(const tw_problem *problem, int row);
+int tw_problem_query_head(const tw_problem *problem, int head, int row);
+/** @} */
+
+/** @name Pairs (query row, key) that the mask keeps
+ * Closed form for causal and window; for the cost of other masks see tw_mask_pairs().
+ * @{ */
+/** In rows [row0, row1) × keys [col0, col1) of the first head of the first sequence. */
 int64_t tw_problem_pairs_in(const tw_problem *problem, int64_t row0, int64_t row1, int64_t col0,
                             int64_t col1);
-
-/** Pairs that the mask keeps in the whole score matrix of one head. */
+/** In the whole score matrix of the first head of the first sequence: of every one, where all are alike. */
 int64_t tw_problem_pairs(const tw_problem *problem);
+/** Over all heads of the whole batch. */
+int64_t tw_problem_all_pairs(const tw_problem *problem);
+/** @} */
 
-/** FLOPs by convention: 4 · head_dim · pairs, all heads, whole batch, whatever an algorithm really executes. */
+/** FLOPs by convention: 2 (head_dim + head_dim_v) a pair, all heads, whole batch, whatever an algorithm really
+ *  executes. */
 int64_t tw_problem_flops(const tw_problem *problem);
+
+/** Query rows, and keys, of all sequences. */
+int64_t tw_problem_total_q(const tw_problem *problem);
+int64_t tw_problem_total_k(const tw_problem *problem);
 
 /** @name Elements of whole tensors
  * @{ */
-size_t tw_problem_q_elements(const tw_problem *problem);   /**< also O */
-size_t tw_problem_k_elements(const tw_problem *problem);   /**< also V */
+size_t tw_problem_q_elements(const tw_problem *problem);
+size_t tw_problem_k_elements(const tw_problem *problem);
+size_t tw_problem_v_elements(const tw_problem *problem); /**< K's, where V is a part of it */
+size_t tw_problem_o_elements(const tw_problem *problem);
 size_t tw_problem_lse_elements(const tw_problem *problem); /**< one a query row and head */
 /** @} */
 
-/** @name Index of the first element of a row of head_dim
+/** @name Index of the first element of a row
  * @{ */
 size_t tw_problem_q_row(const tw_problem *problem, int batch, int head, int row);
 size_t tw_problem_k_row(const tw_problem *problem, int batch, int head_kv, int row);
+size_t tw_problem_v_row(const tw_problem *problem, int batch, int head_kv, int row);
+size_t tw_problem_o_row(const tw_problem *problem, int batch, int head, int row);
 size_t tw_problem_lse_at(const tw_problem *problem, int batch, int head, int row);
 /** @} */
 

@@ -188,7 +188,9 @@ static void fold_tile(const tw_panel *t)
 {
     for (int j = 0; j < t->n; j += BLOCK_ROWS)
         score_block(score_at(t, j, 0), t->k + (size_t)j * (size_t)t->head_dim, t->q, t->head_dim);
-    if (t->fewest_keys_seen < t->first_key + t->n)
+    if (t->edit != NULL)
+        t->edit(t, t->context);
+    else if (t->fewest_keys_seen < t->first_key + t->n)
         mask_scores(t);
     const vec alpha[VECTORS] = {online_softmax(t, 0), online_softmax(t, WIDTH)};
     if (t->z)

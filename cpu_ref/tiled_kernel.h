@@ -20,10 +20,11 @@
 
 /* One panel and one tile of keys. */
 typedef struct tw_panel {
-    int head_dim, padded_dim; /* the latter is a multiple of the kernel's block_rows */
+    int head_dim;             /* of Q and K */
+    int padded_dim;           /* of V and O, a multiple of the kernel's block_rows */
     int first_key, n;         /* the tile: keys first_key … first_key + n − 1 */
     const float *k;           /* [n, rounded up to block_rows][head_dim]; rows past n hold any numbers */
-    const float *v;           /* [n][padded_dim], zero from head_dim on */
+    const float *v;           /* [n][padded_dim], zero from V's columns on */
     const float *q;           /* [head_dim][lanes], times the sign of softmax_scale */
     const int32_t *keys_seen; /* [lanes]: query i sees keys below keys_seen[i] */
     int fewest_keys_seen;     /* min of the above */
@@ -32,6 +33,9 @@ typedef struct tw_panel {
     float *m, *l;             /* [lanes]: maximum of the unscaled scores, sum of the weights */
     float *o;                 /* [padded_dim][lanes], not yet divided by l */
     const float *z;           /* [n][lanes]: dropout's factors of the weights; NULL: none */
+    /* Changes and hides scores in s in place of keys_seen; NULL where keys_seen says all */
+    void (*edit)(const struct tw_panel *panel, const void *context);
+    const void *context;
 } tw_panel;
 
 typedef struct tw_tiled_kernel {

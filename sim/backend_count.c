@@ -1,18 +1,29 @@
 /* The back end that counts: bytes, FLOPs and exponentials of every operation, times how often it is executed. */
 #include "backend_count.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-/* The part of a tensor that a launch touches, as a bounding box of one head. */
-typedef struct box {
-    int64_t row_begin, row_end, col_begin, col_end;
-} box;
+/* Rows of a tensor that were touched: disjoint, ascending, [begin, end). */
+typedef struct row_set {
+    struct {
+        int64_t begin, end;
+    } * run;
+    size_t count, capacity;
+} row_set;
+
+/* The part of a tensor that one head, or heads that share a K/V head, have touched since the last flush. */
+typedef struct touched {
+    row_set rows;
+    int64_t cols;     /* the widest */
+    int64_t elements; /* of all operations, blocks and runs multiplied */
+} touched;
 
 typedef struct counter {
     tw_count_result result;
     tw_counts *now; /* of the launch that is running */
-    box read[TW_NUM_TENSORS], written[TW_NUM_TENSORS];
-    bool overflow;
+    touched read[TW_NUM_TENSORS], written[TW_NUM_TENSORS];
+    bool overflow, no_memory;
 } counter;
 
 /* *sum += a · b, remembering an overflow. */
@@ -23,19 +34,83 @@ static void add_product(counter *c, int64_t *sum, int64_t a, int64_t b)
         c->overflow = true;
 }
 
-static void extend(box *area, const tw_op *op)
+/* ---- what a head has touched ---------------------------------------------------------------------------- */
+
+/* Makes room for one more run at `at`; false without memory. */
+static bool insert_run(row_set *set, size_t at)
 {
+    if (set->count == set->capacity) {
+        size_t capacity = set->capacity > 0 ? 2 * set->capacity : 8;
+        void *grown = realloc(set->run, capacity * sizeof *set->run);
+        if (!grown)
+            return false;
+        set->run = grown;
+        set->capacity = capacity;
+    }
+    memmove(set->run + at + 1, set->run + at, (set->count - at) * sizeof *set->run);
+    set->count++;
+    return true;
+}
+
+/* The first run that ends at or behind `row`. */
+static size_t first_run_to(const row_set *set, int64_t row)
+{
+    size_t low = 0, high = set->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (set->run[middle].end < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool add_rows(row_set *set, int64_t begin, int64_t end)
+{
+    size_t at = first_run_to(set, begin), last = at;
+    while (last < set->count && set->run[last].begin <= end)
+        last++;
+    if (last == at) {
+        if (!insert_run(set, at))
+            return false;
+        set->run[at].begin = begin;
+        set->run[at].end = end;
+        return true;
+    }
+    set->run[at].begin = set->run[at].begin < begin ? set->run[at].begin : begin;
+    set->run[at].end = set->run[last - 1].end > end ? set->run[last - 1].end : end;
+    memmove(set->run + at + 1, set->run + last, (set->count - last) * sizeof *set->run);
+    set->count -= last - at - 1;
+    return true;
+}
+
+static int64_t number_of_rows(const row_set *set)
+{
+    int64_t rows = 0;
+    for (size_t i = 0; i < set->count; i++)
+        rows += set->run[i].end - set->run[i].begin;
+    return rows;
+}
+
+/* Where a tensor lies: V may be a part of K, and is then not read again behind an L2. */
+static tw_tensor home_of(const tw_emitter *e, tw_tensor tensor)
+{
+    return tensor == TW_V && e->problem->v_in_k ? TW_K : tensor;
+}
+
+static void touch(counter *c, const tw_emitter *e, touched *tensors, const tw_op *op)
+{
+    touched *t = &tensors[home_of(e, op->tensor)];
     int64_t row_end = op->rows.row0 + op->rows.rows * op->rows.run;
     int64_t col_end = op->cols.row0 + op->cols.rows * op->cols.run;
-    if (area->row_end == 0) {
-        *area = (box){op->rows.row0, row_end, op->cols.row0, col_end};
-        return;
-    }
-    area->row_begin = op->rows.row0 < area->row_begin ? op->rows.row0 : area->row_begin;
-    area->col_begin = op->cols.row0 < area->col_begin ? op->cols.row0 : area->col_begin;
-    area->row_end = row_end > area->row_end ? row_end : area->row_end;
-    area->col_end = col_end > area->col_end ? col_end : area->col_end;
+    if (!add_rows(&t->rows, op->rows.row0, row_end))
+        c->no_memory = true;
+    t->cols = col_end > t->cols ? col_end : t->cols;
+    add_product(c, &t->elements, (int64_t)op->rows.rows * op->cols.rows, op->times);
 }
+
+/* ---- operations ----------------------------------------------------------------------------------------- */
 
 static void count_load(counter *c, const tw_emitter *e, const tw_op *op)
 {
@@ -45,7 +120,7 @@ static void count_load(counter *c, const tw_emitter *e, const tw_op *op)
     int bytes = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
     add_product(c, &c->now->sram_fill_bytes, rows * cols * bytes, op->times);
     add_product(c, &c->now->sram_fill_elements, rows * cols, op->times);
-    extend(&c->read[op->tensor], op);
+    touch(c, e, c->read, op);
 }
 
 static void count_store(counter *c, const tw_emitter *e, const tw_op *op)
@@ -54,7 +129,7 @@ static void count_store(counter *c, const tw_emitter *e, const tw_op *op)
     int64_t elements = (int64_t)op->rows.rows * op->cols.rows;
     add_product(c, &c->now->sram_drain_bytes, elements * bytes, op->times);
     add_product(c, &c->now->sram_drain_elements, elements, op->times);
-    extend(&c->written[op->tensor], op);
+    touch(c, e, c->written, op);
 }
 
 /* Unmasked pairs that an operation on the scores `s` stands for. */
@@ -73,6 +148,13 @@ static void count_product(counter *c, const tw_emitter *e, const tw_op *op, cons
     add_product(c, &c->now->flops_executed, 2 * depth * tw_slot_elements(s), op->times);
 }
 
+static void count_score_mod(counter *c, const tw_emitter *e, const tw_op *op, const tw_slot_info *s)
+{
+    add_product(c, &c->now->score_flops, tw_score_mods_flops(e->problem) * tw_slot_elements(s), op->times);
+    if (e->problem->scoring.softcap > 0.0)
+        add_product(c, &c->now->exps, pairs_of(c, e, op, s), 1); /* tanh, by the same unit */
+}
+
 static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
 {
     counter *c = self;
@@ -85,10 +167,10 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
         count_store(c, e, op);
         break;
     case TW_OP_MATMUL_NT:
-        count_product(c, e, op, dst, e->problem->head_dim);
+        count_product(c, e, op, dst, e->slots[op->a].cols.rows);
         break;
     case TW_OP_MATMUL_ADD:
-        count_product(c, e, op, &e->slots[op->a], e->problem->head_dim);
+        count_product(c, e, op, &e->slots[op->a], dst->cols.rows);
         break;
     case TW_OP_ONLINE_SOFTMAX:
     case TW_OP_ROW_STATS:
@@ -99,9 +181,14 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
     case TW_OP_SOFTMAX_APPLY:
         add_product(c, &c->now->exps, pairs_of(c, e, op, dst), 1);
         break;
+    case TW_OP_SCORE_MOD:
+        count_score_mod(c, e, op, dst);
+        break;
     default:
         break;
     }
+    if (c->no_memory)
+        return tw_fail(TW_ENOMEM, "no memory to remember what %s has touched", e->schedule->name);
     return c->overflow ? tw_fail(TW_EOVERFLOW, "the counts of %s do not fit 63 bits", e->schedule->name)
                        : TW_OK;
 }
@@ -124,20 +211,65 @@ static tw_status begin_launch(void *self, const tw_launch *launch)
     (void)launch;
     counter *c = self;
     c->now = &c->result.launch[c->result.num_launches++];
-    memset(c->read, 0, sizeof c->read);
-    memset(c->written, 0, sizeof c->written);
     return TW_OK;
 }
 
-/* Adds the traffic of a tensor of which every head's `area` moves once. */
-static void add_box(counter *c, int64_t *bytes, int64_t *elements, const box *area, tw_tensor tensor,
-                    const tw_problem *p)
+static void forget(touched *t)
 {
-    tw_tensor_shape shape = tw_tensor_shape_of(tensor, p);
-    int64_t size = (area->row_end - area->row_begin) * (area->col_end - area->col_begin);
-    int64_t heads = (int64_t)shape.heads * p->batch;
-    add_product(c, bytes, size, heads * tw_dtype_bytes(shape.dtype));
-    add_product(c, elements, size, heads);
+    t->rows.count = 0;
+    t->cols = t->elements = 0;
+}
+
+/* How many different tensors so many heads of so many sequences, which are alike, have touched. */
+static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, int64_t batches)
+{
+    const tw_score_mods *scores = &p->scoring;
+    switch (tensor) {
+    case TW_K:
+    case TW_V:
+        return heads < p->num_heads ? batches : (int64_t)p->num_heads_kv * batches;
+    case TW_BIAS:
+        return (scores->bias_per_head ? heads : 1) * (scores->bias_per_batch ? batches : 1);
+    case TW_SINK:
+        return heads;
+    case TW_TILE_LIST:
+        return 1;
+    default:
+        return heads * batches;
+    }
+}
+
+/* Adds the compulsory traffic of a tensor: what was touched moves once. A row of S, P, bias or list is touched in
+ * parts, each of them once or the whole width anew. */
+static void flush(counter *c, int64_t *bytes, int64_t *elements, touched *t, tw_tensor tensor,
+                  const tw_emitter *e, int64_t heads, int64_t batches)
+{
+    int64_t size = number_of_rows(&t->rows) * t->cols, alike = heads * batches;
+    bool in_parts = tensor == TW_S || tensor == TW_P || tensor == TW_BIAS || tensor == TW_TILE_LIST;
+    if (in_parts && t->elements / alike < size)
+        size = t->elements / alike;
+    int64_t copies = copies_of(e->problem, tensor, heads, batches);
+    add_product(c, bytes, size, copies * tw_dtype_bytes(tw_tensor_shape_of(tensor, e->problem).dtype));
+    add_product(c, elements, size, copies);
+    forget(t);
+}
+
+/* Behind an L2, K and V of heads that are taken one by one move once for all of a group. */
+static tw_status end_head(void *self, const tw_emitter *e, int64_t heads, int64_t batches)
+{
+    counter *c = self;
+    tw_counts *now = c->now;
+    int group = e->problem->num_heads / e->problem->num_heads_kv;
+    bool group_done = heads == e->problem->num_heads || (e->head + 1) % group == 0;
+    for (int t = 0; t < TW_NUM_TENSORS && tw_machine_has_l2(e->machine); t++) {
+        bool shared = t == TW_K || t == TW_V;
+        if (shared && !group_done)
+            continue;
+        flush(c, &now->hbm_read_bytes, &now->hbm_read_elements, &c->read[t], (tw_tensor)t, e, heads, batches);
+        flush(c, &now->hbm_write_bytes, &now->hbm_write_elements, &c->written[t], (tw_tensor)t, e, heads,
+              batches);
+    }
+    return TW_OK;
 }
 
 static tw_status end_launch(void *self, const tw_emitter *e)
@@ -148,12 +280,6 @@ static tw_status end_launch(void *self, const tw_emitter *e)
         c->now->hbm_write_bytes = c->now->sram_drain_bytes;
         c->now->hbm_read_elements = c->now->sram_fill_elements;
         c->now->hbm_write_elements = c->now->sram_drain_elements;
-        return TW_OK;
-    }
-    tw_counts *now = c->now;
-    for (int t = 0; t < TW_NUM_TENSORS; t++) {
-        add_box(c, &now->hbm_read_bytes, &now->hbm_read_elements, &c->read[t], (tw_tensor)t, e->problem);
-        add_box(c, &now->hbm_write_bytes, &now->hbm_write_elements, &c->written[t], (tw_tensor)t, e->problem);
     }
     return TW_OK;
 }
@@ -173,6 +299,7 @@ static void add_up(counter *c)
         add_product(c, &total->hbm_write_elements, l->hbm_write_elements, 1);
         add_product(c, &total->flops, l->flops, 1);
         add_product(c, &total->flops_executed, l->flops_executed, 1);
+        add_product(c, &total->score_flops, l->score_flops, 1);
         add_product(c, &total->exps, l->exps, 1);
         total->sram_peak_bytes = larger(total->sram_peak_bytes, l->sram_peak_bytes);
         total->register_peak_bytes = larger(total->register_peak_bytes, l->register_peak_bytes);
@@ -181,15 +308,26 @@ static void add_up(counter *c)
 
 static const tw_backend count_backend = {.merges = true,
                                          .begin_launch = begin_launch,
+                                         .end_head = end_head,
                                          .op = count_op,
                                          .end_block = end_block,
                                          .end_launch = end_launch};
+
+static void free_counter(counter *c)
+{
+    for (int t = 0; t < TW_NUM_TENSORS; t++) {
+        free(c->read[t].rows.run);
+        free(c->written[t].rows.run);
+    }
+}
 
 static bool fits(const tw_schedule *schedule, const tw_problem *problem, tw_tiling tiling,
                  const tw_machine *machine)
 {
     counter c = {.overflow = false};
-    return tw_emit(schedule, problem, &tiling, machine, &count_backend, &c) != TW_ESRAM;
+    tw_status status = tw_emit(schedule, problem, &tiling, machine, &count_backend, &c);
+    free_counter(&c);
+    return status != TW_ESRAM;
 }
 
 /* The largest n up to `most` whose tiling fits, where all smaller ones fit too; 0 if 1 does not. */
@@ -213,9 +351,12 @@ static int largest_n(const tw_schedule *schedule, const tw_problem *problem, tw_
 void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw_problem *problem,
                        const tw_tiling *wanted, const tw_machine *machine)
 {
-    tw_problem small = *problem; /* peaks do not depend on what is alike: one head, no mask */
-    small.batch = small.num_heads = small.num_heads_kv = 1;
+    tw_problem small = *problem;           /* peaks do not depend on what is alike: one head, no mask */
+    small.num_heads /= small.num_heads_kv; /* packed heads fill a tile */
+    small.batch = small.num_heads_kv = 1;
     small.causal = false;
+    small.mask = (tw_masks){.window = false};
+    small.cu_seqlens_q = small.cu_seqlens_k = NULL;
     *fitting = *wanted;
     fitting->block_n = largest_n(schedule, &small, *wanted, wanted->block_n, false, machine);
     if (fitting->block_n == 0)
@@ -243,6 +384,7 @@ tw_status tw_count(tw_count_result *result, const tw_schedule *schedule, const t
 {
     counter c = {.overflow = false};
     tw_status status = tw_emit(schedule, problem, tiling, machine, &count_backend, &c);
+    free_counter(&c);
     if (status == TW_ESRAM)
         return does_not_fit(schedule, problem, tiling, machine);
     if (status != TW_OK)

@@ -17,7 +17,7 @@ typedef struct tw_counts {
     int64_t sram_drain_bytes; /**< out of the SMs */
     /**
      * On a machine without an L2: fill and drain. On one with an L2: the compulsory traffic, i.e. what a launch
-     * reads read once, what it writes written once (bounding box of the rows and columns touched).
+     * reads read once, what it writes written once: the rows touched; of S and P the bounding box.
      */
     int64_t hbm_read_bytes, hbm_write_bytes;
     /** The same traffic in elements, each tensor in its own, as the papers count: a row statistic is one. */
@@ -26,7 +26,8 @@ typedef struct tw_counts {
     int64_t register_peak_bytes; /**< most that one block holds in registers; 0 on machines with one SRAM */
     int64_t flops;               /**< matrix products, unmasked pairs only: 4 · head_dim · pairs in all */
     int64_t flops_executed;      /**< matrix products as tiles are: masked pairs of a tile are computed too */
-    int64_t exps;                /**< exponentials of unmasked scores, and of the factors alpha */
+    int64_t score_flops; /**< what changes scores (soft cap, ALiBi, bias, callback), of every tile visited */
+    int64_t exps;        /**< exponentials of unmasked scores, and of the factors alpha */
 } tw_counts;
 
 /** Counts by launch and in all. Peaks in `total` are the largest of any launch. */
@@ -39,8 +40,9 @@ typedef struct tw_count_result {
 /**
  * @brief Bytes that a schedule moves between memory levels, and what it computes.
  *
- * Exact: every tile operation is counted; blocks and tiles of one class once, times their number. Time
- * O(query tiles) under a mask, O(1) without; memory constant.
+ * Exact: every tile operation is counted; blocks and tiles of one class once, times their number. Time O(query tiles)
+ * under a mask of runs (masks.h), O(tiles) under one whose tiles must be listed, which is asked of every pair first if
+ * it has a callback; O(1) without a mask.
  * @param[out] result  untouched on error
  * @return TW_OK; as tw_emit(), where the line for TW_ESRAM also names the largest tiles that would fit;
  *         TW_EOVERFLOW (a count does not fit 63 bits)

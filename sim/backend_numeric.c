@@ -23,25 +23,32 @@ typedef struct executor {
 
 /* ---- where things are ----------------------------------------------------------------------------------- */
 
+/* Tensors of a row for each query row and head. */
 static size_t tensor_elements(tw_tensor tensor, const tw_problem *p)
 {
-    tw_tensor_shape shape = tw_tensor_shape_of(tensor, p);
-    return (size_t)p->batch * (size_t)shape.heads * (size_t)shape.rows * (size_t)shape.cols;
+    return tw_problem_lse_elements(p) * (size_t)tw_tensor_shape_of(tensor, p).cols;
 }
 
 /* Index of element (row, 0) of a tensor. */
-static size_t tensor_row(tw_tensor tensor, const tw_problem *p, int batch, int head, int64_t row)
+static size_t tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, int head, int64_t row)
 {
+    const tw_problem *p = e->problem;
     switch (tensor) {
     case TW_Q:
-    case TW_O:
         return tw_problem_q_row(p, batch, head, (int)row);
+    case TW_O:
+        return tw_problem_o_row(p, batch, head, (int)row);
     case TW_K:
-    case TW_V:
         return tw_problem_k_row(p, batch, head, (int)row);
+    case TW_V:
+        return tw_problem_v_row(p, batch, head, (int)row);
     case TW_S:
-    case TW_P:
-        return tw_problem_lse_at(p, batch, head, (int)row) * (size_t)p->seqlen_k;
+    case TW_P: /* packed sequences keep rows as long as the longest needs */
+        return tw_problem_lse_at(p, batch, head, (int)row) * (size_t)e->whole->seqlen_k;
+    case TW_BIAS:
+        return (size_t)tw_bias_row(p, batch, head, (int)row);
+    case TW_SINK:
+        return (size_t)tw_problem_query_head(p, head, (int)row);
     default:
         return tw_problem_lse_at(p, batch, head, (int)row);
     }
@@ -82,14 +89,23 @@ static void round_slot(executor *x, const tw_emitter *e, int id)
 
 /* ---- operations ----------------------------------------------------------------------------------------- */
 
+/* Of a list the slot holds how many indices there are, and the next one. */
+static void put_list(executor *x, const tw_op *op)
+{
+    x->slots[op->dst][0] = (double)(op->cols.rows - 2);
+    x->slots[op->dst][1] = 0.0;
+}
+
 static void load(executor *x, const tw_emitter *e, const tw_op *op)
 {
     const double *tensor = x->outputs[op->tensor] ? x->outputs[op->tensor] : x->inputs[op->tensor];
     tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
     size_t width = (size_t)op->cols.rows;
-    for (int r = 0; r < op->rows.rows; r++) {
+    if (op->tensor == TW_TILE_LIST)
+        put_list(x, op); /* the walk knows the indices: nobody computes with them */
+    for (int r = 0; r < op->rows.rows && op->tensor != TW_TILE_LIST; r++) {
         double *to = row_of(x, e, op->dst, r);
-        size_t from = tensor_row(op->tensor, e->problem, op->batch, op->head, op->rows.row0 + r);
+        size_t from = tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
         memcpy(to, tensor + from + op->cols.row0, width * sizeof(double));
         if (x->rounding == TW_ROUND_AS_GPU)
             round_all(to, width, dtype);
@@ -102,7 +118,7 @@ static void store(executor *x, const tw_emitter *e, const tw_op *op)
     tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
     size_t width = (size_t)op->cols.rows;
     for (int r = 0; r < op->rows.rows; r++) {
-        size_t to = tensor_row(op->tensor, e->problem, op->batch, op->head, op->rows.row0 + r);
+        size_t to = tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
         double *row = x->outputs[op->tensor] + to + op->cols.row0;
         memcpy(row, row_of(x, e, op->a, r), width * sizeof(double));
         if (x->rounding == TW_ROUND_AS_GPU)
@@ -114,8 +130,10 @@ static void store(executor *x, const tw_emitter *e, const tw_op *op)
 static void fill(executor *x, const tw_emitter *e, const tw_op *op)
 {
     size_t n = (size_t)tw_slot_elements(&e->slots[op->dst]);
+    size_t period = op->a >= 0 ? (size_t)tw_slot_elements(&e->slots[op->a]) : 1;
+    size_t first = (size_t)e->slots[op->dst].rows.row0;
     for (size_t i = 0; i < n; i++)
-        x->slots[op->dst][i] = op->value;
+        x->slots[op->dst][i] = op->a >= 0 ? x->slots[op->a][(first + i) % period] : op->value;
 }
 
 /* S = scale · Q Kᵀ */
@@ -139,20 +157,46 @@ static void matmul_nt(executor *x, const tw_emitter *e, const tw_op *op)
 static void matmul_add(executor *x, const tw_emitter *e, const tw_op *op)
 {
     int rows = e->slots[op->a].rows.rows, keys = e->slots[op->a].cols.rows,
-        width = e->slots[op->dst].cols.rows;
+        width = e->slots[op->dst].cols.rows, stride = e->slots[op->b].cols.rows;
     for (int i = 0; i < rows; i++)
         tw_online_accumulate(row_of(x, e, op->dst, i), row_of(x, e, op->a, i), x->slots[op->b], keys, width,
-                             width);
+                             stride);
+}
+
+/* Scores of one row of a tile that its mask hides become −inf. */
+static void mask_row(double *row, const tw_emitter *e, const tw_slot_info *s, int r)
+{
+    const tw_problem *p = e->problem;
+    int query = (int)s->rows.row0 + r;
+    bool listed = tw_mask_is_listed(p);
+    tw_spans seen = tw_mask_spans(p, query);
+    for (int j = 0; j < s->cols.rows; j++) {
+        int key = (int)s->cols.row0 + j;
+        bool in_run = (key >= seen.begin[0] && key < seen.end[0]) ||
+                      (key >= seen.begin[1] && key < seen.end[1]);
+        if (!in_run || (listed && !tw_mask_visible(p, e->batch, e->head, query, key)))
+            row[j] = -INFINITY;
+    }
 }
 
 static void mask(executor *x, const tw_emitter *e, const tw_op *op)
 {
     const tw_slot_info *s = &e->slots[op->dst];
+    for (int r = 0; r < s->rows.rows; r++)
+        mask_row(row_of(x, e, op->dst, r), e, s, r);
+}
+
+/* The bias comes from its tile on chip, the rest of what happens to a score from the problem. */
+static void score_mod(executor *x, const tw_emitter *e, const tw_op *op)
+{
+    const tw_slot_info *s = &e->slots[op->dst];
     for (int r = 0; r < s->rows.rows; r++) {
-        int64_t seen = tw_problem_keys_seen(e->problem, (int)s->rows.row0 + r) - s->cols.row0;
         double *row = row_of(x, e, op->dst, r);
-        for (int64_t j = seen > 0 ? seen : 0; j < s->cols.rows; j++)
-            row[j] = -INFINITY;
+        for (int j = 0; j < s->cols.rows; j++) {
+            const double *bias = op->a >= 0 ? row_of(x, e, op->a, r) + j : NULL;
+            row[j] = tw_score_modified_with(e->problem, row[j], bias, e->batch, e->head,
+                                            (int)s->rows.row0 + r, (int)s->cols.row0 + j);
+        }
     }
 }
 
@@ -237,6 +281,7 @@ static tw_status execute(executor *x, const tw_emitter *e, const tw_op *op)
         [TW_OP_MATMUL_NT] = matmul_nt,
         [TW_OP_MATMUL_ADD] = matmul_add,
         [TW_OP_MASK] = mask,
+        [TW_OP_SCORE_MOD] = score_mod,
         [TW_OP_SOFTMAX] = by_row,
         [TW_OP_ONLINE_SOFTMAX] = by_row,
         [TW_OP_ROW_STATS] = by_row,
@@ -286,11 +331,23 @@ static unsigned touched_tensors(const tw_schedule *schedule)
 }
 
 /* What FlashAttention 1 finds in HBM before its first pass; NaN where nobody may read before writing. */
-static double starting_value(const tw_schedule *schedule, tw_tensor tensor)
+static double starting_value(const tw_schedule *schedule, const tw_problem *p, tw_tensor tensor, int head)
 {
     if (!(schedule->initialized & TW_SET(tensor)))
         return NAN;
-    return tensor == TW_M ? -INFINITY : 0.0;
+    if (tensor == TW_M)
+        return tw_sink_logit(p, head, 0);
+    return tensor == TW_L && p->scoring.sink_logits ? 1.0 : 0.0; /* a sink has been summed */
+}
+
+static void put_starting_values(double *x, const tw_schedule *schedule, const tw_problem *p, tw_tensor tensor)
+{
+    size_t n = tensor_elements(tensor, p), heads = (size_t)p->num_heads;
+    size_t rows = p->cu_seqlens_q ? (size_t)tw_problem_total_q(p)
+                                  : (size_t)p->seqlen_q; /* of a head's stretch */
+    bool by_head = tensor == TW_M;                       /* [batch, heads, rows] or, packed, [heads, rows] */
+    for (size_t i = 0; i < n; i++)
+        x[i] = starting_value(schedule, p, tensor, by_head ? (int)(i / rows % heads) : 0);
 }
 
 static tw_status make_tensors(executor *x, const tw_schedule *schedule, const tw_problem *p, double *o)
@@ -305,8 +362,7 @@ static tw_status make_tensors(executor *x, const tw_schedule *schedule, const tw
         if (!x->outputs[t])
             return tw_fail(TW_ENOMEM, "tensor %s of %zu numbers does not fit into memory",
                            tw_tensor_name((tw_tensor)t), n);
-        for (size_t i = 0; i < n; i++)
-            x->outputs[t][i] = starting_value(schedule, (tw_tensor)t);
+        put_starting_values(x->outputs[t], schedule, p, (tw_tensor)t);
     }
     return TW_OK;
 }
@@ -338,7 +394,11 @@ tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const 
     executor x = {.rounding = options->rounding,
                   .observer = options->observer,
                   .drop = options->drop_one ? options->drop : -1,
-                  .inputs = {[TW_Q] = q, [TW_K] = k, [TW_V] = v}};
+                  .inputs = {[TW_Q] = q,
+                             [TW_K] = k,
+                             [TW_V] = v,
+                             [TW_BIAS] = problem->scoring.bias,
+                             [TW_SINK] = problem->scoring.sink_logits}};
     tw_status status = make_tensors(&x, schedule, problem, o);
     if (status == TW_OK)
         status = tw_emit(schedule, problem, tiling, machine, &backend, &x);
@@ -353,11 +413,9 @@ tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const 
 double tw_numeric_bytes(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *tiling)
 {
     double elements = 0.0;
-    for (int t = TW_O + 1; t < TW_NUM_TENSORS; t++) {
-        tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)t, p);
+    for (int t = TW_O + 1; t < TW_NUM_TENSORS; t++)
         if (touched_tensors(schedule) & TW_SET(t))
-            elements += (double)shape.rows * (double)shape.cols * shape.heads * p->batch;
-    }
+            elements += (double)tw_problem_lse_elements(p) * (double)tw_tensor_shape_of((tw_tensor)t, p).cols;
     bool whole = schedule->ignores_sram;
     double rows = whole || tiling->block_m > p->seqlen_q ? p->seqlen_q : tiling->block_m;
     double keys = whole || tiling->block_n > p->seqlen_k ? p->seqlen_k : tiling->block_n;

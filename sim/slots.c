@@ -19,11 +19,29 @@ int64_t tw_slot_elements(const tw_slot_info *slot)
     return (int64_t)slot->rows.rows * slot->cols.rows;
 }
 
+/* Pairs of a listed mask: tile by tile from its map, where the rectangle is made of whole tiles. */
+static int64_t listed_pairs(const tw_emitter *e, int64_t row0, int64_t row1, int64_t col0, int64_t col1)
+{
+    const tw_tile_map *map = &e->map;
+    const tw_problem *p = e->problem;
+    bool aligned = row0 % map->block_m == 0 && (row1 % map->block_m == 0 || row1 == p->seqlen_q) &&
+                   col0 % map->block_n == 0 && (col1 % map->block_n == 0 || col1 == p->seqlen_k);
+    if (!aligned)
+        return tw_mask_pairs(p, e->batch, e->head, row0, row1, col0, col1);
+    int64_t pairs = 0;
+    for (int64_t row = row0 / map->block_m; row * map->block_m < row1; row++)
+        for (int64_t col = col0 / map->block_n; col * map->block_n < col1; col++)
+            pairs += tw_tile_map_pairs(map, e->head, row, col);
+    return pairs;
+}
+
 int64_t tw_slot_pairs(const tw_emitter *e, const tw_slot_info *slot)
 {
     int64_t row_end = slot->rows.row0 + slot->rows.rows * slot->rows.run;
     int64_t col_end = slot->cols.row0 + slot->cols.rows * slot->cols.run;
-    return tw_problem_pairs_in(e->problem, slot->rows.row0, row_end, slot->cols.row0, col_end);
+    if (e->map.kind)
+        return listed_pairs(e, slot->rows.row0, row_end, slot->cols.row0, col_end);
+    return tw_mask_pairs(e->problem, e->batch, e->head, slot->rows.row0, row_end, slot->cols.row0, col_end);
 }
 
 /* What a live slot takes up on this machine. The paper's machine charges Q, K, V, O in the input's type only. */

@@ -22,6 +22,13 @@ tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dty
 /** The live slot of a handle; NULL, and a broken rule, if it is not live. */
 tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);
 
+/**
+ * @brief Loads what a list says of tile `index` of one axis: two numbers, and the indices of `visited` tiles of the other.
+ *
+ * Read an index at a time, so the slot holds no more than where it is.
+ */
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys);
+
 /** Changes what a slot's elements are, and so what it takes up. */
 void tw_slot_retype(tw_emitter *e, tw_slot slot, tw_dtype dtype);
 

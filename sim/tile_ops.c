@@ -5,11 +5,12 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V", "O", "S", "P", "LSE", "M", "L"};
+static const char *const tensor_names[TW_NUM_TENSORS] = {"Q",   "K", "V", "O",    "S",    "P",
+                                                         "LSE", "M", "L", "bias", "sink", "list"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",      "store",         "fill",    "matmul_nt", "matmul_add", "mask", "softmax", "online_softmax",
-    "row_stats", "softmax_apply", "rescale", "convert",   "normalize",  "lse",  "release"};
+    "row_stats", "softmax_apply", "rescale", "convert",   "normalize",  "lse",  "release", "score_mod"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
@@ -25,8 +26,11 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
 {
     switch (tensor) {
     case TW_K:
-    case TW_V:
         return (tw_tensor_shape){p->seqlen_k, p->head_dim, p->num_heads_kv, p->dtype};
+    case TW_V:
+        return (tw_tensor_shape){p->seqlen_k, tw_problem_head_dim_v(p), p->num_heads_kv, p->dtype};
+    case TW_O:
+        return (tw_tensor_shape){p->seqlen_q, tw_problem_head_dim_v(p), p->num_heads, p->dtype};
     case TW_S:
     case TW_P:
         return (tw_tensor_shape){p->seqlen_q, p->seqlen_k, p->num_heads, p->dtype};
@@ -34,6 +38,14 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     case TW_M:
     case TW_L:
         return (tw_tensor_shape){p->seqlen_q, 1, p->num_heads, TW_FP32};
+    case TW_BIAS:
+        return (tw_tensor_shape){p->seqlen_q, p->seqlen_k, p->scoring.bias_per_head ? p->num_heads : 1,
+                                 p->dtype};
+    case TW_SINK:
+        return (tw_tensor_shape){p->heads_in_rows > 1 ? p->heads_in_rows : 1, 1, p->num_heads, TW_FP32};
+    case TW_TILE_LIST: /* no more tiles than rows or keys; integers are as wide as fp32 */
+        return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k, (int64_t)p->seqlen_q + p->seqlen_k + 2,
+                                 p->num_heads, TW_FP32};
     default:
         return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, p->dtype};
     }
@@ -71,8 +83,10 @@ static tw_tile whole(int64_t rows)
     return (tw_tile){.rows = (int)rows, .box_rows = (int)rows, .run = 1};
 }
 
+/* What a problem brings along, whatever the algorithm, need not be declared. */
 static bool declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 {
+    set |= TW_SET(TW_BIAS) | TW_SET(TW_SINK) | TW_SET(TW_TILE_LIST);
     if (!(set & TW_SET(tensor)))
         tw_rule_broken(e, "a launch touches a tensor that it does not declare", tw_tensor_name(tensor));
     return tw_emitter_ok(e);
@@ -80,12 +94,15 @@ static bool declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 
 static int head_of(const tw_emitter *e, tw_tensor tensor, tw_block b)
 {
+    if (tensor == TW_BIAS && !e->problem->scoring.bias_per_head)
+        return 0;
     return tensor == TW_K || tensor == TW_V ? tw_problem_kv_head(e->problem, b.head) : b.head;
 }
 
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
 {
-    bool in_registers = tensor == TW_O || tensor == TW_M || tensor == TW_L;
+    bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK;
+    bool in_registers = tensor == TW_O || statistic;
     tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
                                     in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
     tw_op op = new_op(TW_OP_LOAD);
@@ -99,6 +116,26 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
     if (kept(e, &op) && declared(e, e->launch->reads, tensor)) {
         tw_slot_written(e, slot);
         tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
+        deliver(e, &op);
+    }
+    return slot;
+}
+
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys)
+{
+    const tw_problem *p = e->problem;
+    tw_slot slot = tw_slot_allocate(e, TW_TILE_LIST, TW_PLACE_REGISTERS, TW_FP32, whole(1), whole(2));
+    tw_op op = new_op(TW_OP_LOAD);
+    op.dst = slot.id;
+    op.tensor = TW_TILE_LIST;
+    op.batch = p->mask.mod_per_batch ? e->batch : 0;
+    op.head = tw_mask_differs_by_head(p) ? e->head : 0;
+    op.rows = whole(1);
+    op.rows.row0 = of_keys ? p->seqlen_q + index : index; /* lists of both axes, one behind the other */
+    op.cols = whole(2 + visited);
+    op.multicast = 1;
+    if (kept(e, &op)) {
+        tw_slot_written(e, slot);
         deliver(e, &op);
     }
     return slot;
@@ -121,9 +158,10 @@ void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot)
     op.head = head_of(e, tensor, b);
     op.rows = info->rows;
     op.cols = info->cols;
+    bool empty = e->problem->seqlen_k == 0; /* an O that no key has touched */
     if (kept(e, &op) && declared(e, e->launch->writes, tensor)) {
         tw_slot_must_be(e, slot, tensor);
-        if ((tensor == TW_O || tensor == TW_P) && !info->normalized)
+        if ((tensor == TW_O || tensor == TW_P) && !info->normalized && !empty)
             tw_rule_broken(e, "a slot is stored before it is normalised", tw_tensor_name(tensor));
         tw_slot_read(e, slot);
         deliver(e, &op);
@@ -143,7 +181,8 @@ static void fill(tw_emitter *e, tw_slot slot, double value)
 
 tw_slot tw_zeros(tw_emitter *e, tw_tile rows)
 {
-    tw_slot slot = tw_slot_allocate(e, TW_O, TW_PLACE_REGISTERS, TW_FP32, rows, whole(e->problem->head_dim));
+    tw_slot slot = tw_slot_allocate(e, TW_O, TW_PLACE_REGISTERS, TW_FP32, rows,
+                                    whole(tw_problem_head_dim_v(e->problem)));
     fill(e, slot, 0.0);
     return slot;
 }
@@ -153,11 +192,31 @@ static tw_slot statistic(tw_emitter *e, tw_tensor kind, tw_tile rows)
     return tw_slot_allocate(e, kind, TW_PLACE_REGISTERS, TW_FP32, rows, whole(1));
 }
 
+/* m of each row is the sink logit of its head. */
+static void fill_with_sinks(tw_emitter *e, tw_slot m)
+{
+    tw_block here = {.batch = 0, .head = e->head}; /* every sequence has the same */
+    tw_slot sinks = tw_load(e, TW_SINK, here, whole(tw_tensor_shape_of(TW_SINK, e->problem).rows));
+    tw_op op = new_op(TW_OP_FILL);
+    op.dst = m.id;
+    op.a = sinks.id;
+    if (kept(e, &op)) {
+        tw_slot_read(e, sinks);
+        tw_slot_written(e, m);
+        deliver(e, &op);
+    }
+    tw_release(e, sinks);
+}
+
 tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows)
 {
+    bool sinks = e->problem->scoring.sink_logits != NULL;
     tw_slot m = statistic(e, TW_M, rows), l = statistic(e, TW_L, rows);
-    fill(e, m, -INFINITY);
-    fill(e, l, 0.0);
+    if (sinks)
+        fill_with_sinks(e, m);
+    else
+        fill(e, m, -INFINITY);
+    fill(e, l, sinks ? 1.0 : 0.0); /* a sink has been summed: e^(sink − m) = 1 */
     return tw_row_stats_of(e, m, l);
 }
 
@@ -199,7 +258,9 @@ void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
     tw_slot_info *oi = tw_slot_find(e, o), *pi = tw_slot_find(e, p), *vi = tw_slot_find(e, v);
     if (!oi || !pi || !vi)
         return;
-    if (pi->cols.rows != vi->rows.rows || oi->cols.rows != vi->cols.rows || oi->rows.rows != pi->rows.rows)
+    bool latent = e->problem->v_in_k && vi->tensor == TW_K; /* the first columns of K are V */
+    bool as_wide = latent ? oi->cols.rows <= vi->cols.rows : oi->cols.rows == vi->cols.rows;
+    if (pi->cols.rows != vi->rows.rows || !as_wide || oi->rows.rows != pi->rows.rows)
         tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V",
                        "tile sizes differ");
     tw_op op = new_op(TW_OP_MATMUL_ADD);
@@ -212,7 +273,7 @@ void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
         tw_rule_broken(e, "tensor cores need P in the input's type", "convert_for_unit is missing");
     tw_slot_must_be(e, o, TW_O);
     tw_slot_must_be(e, p, TW_P);
-    tw_slot_must_be(e, v, TW_V);
+    tw_slot_must_be(e, v, latent ? TW_K : TW_V);
     tw_slot_read(e, p);
     tw_slot_read(e, v);
     tw_slot_updated(e, o);
@@ -220,11 +281,33 @@ void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
     tw_slot_becomes(e, o, TW_O, pi->normalized);
 }
 
+void tw_score_mod(tw_emitter *e, tw_slot s)
+{
+    tw_slot_info *info = tw_slot_find(e, s);
+    if (!info || !tw_score_mods_are_on(e->problem))
+        return;
+    bool biased = e->problem->scoring.bias != NULL, per_batch = e->problem->scoring.bias_per_batch;
+    tw_block here = {.batch = per_batch ? e->batch : 0, .head = e->head};
+    tw_slot bias = biased ? tw_load_part(e, TW_BIAS, here, info->rows, info->cols) : (tw_slot){-1};
+    tw_op op = new_op(TW_OP_SCORE_MOD);
+    op.dst = s.id;
+    op.a = bias.id;
+    if (kept(e, &op)) {
+        tw_slot_must_be(e, s, TW_S);
+        if (biased)
+            tw_slot_read(e, bias);
+        tw_slot_updated(e, s);
+        deliver(e, &op);
+    }
+    if (biased)
+        tw_release(e, bias);
+}
+
 void tw_mask(tw_emitter *e, tw_slot s)
 {
     tw_slot_info *info = tw_slot_find(e, s);
-    if (!info || tw_problem_keys_seen(e->problem, (int)info->rows.row0) >= info->cols.row0 + info->cols.rows)
-        return; /* the first row sees all of the tile, so every row does */
+    if (!info || tw_emitter_kind(e, info->rows, info->cols) == TW_TILE_FULL)
+        return;
     tw_op op = new_op(TW_OP_MASK);
     op.dst = s.id;
     if (kept(e, &op)) {

@@ -23,6 +23,7 @@
 
 #include "../cpu_ref/problem.h"
 #include "../cpu_ref/status.h"
+#include "../cpu_ref/tile_map.h"
 #include "machine.h"
 #include "tiling.h"
 
@@ -32,15 +33,18 @@ extern "C" {
 
 /** Tensors that live in HBM. Which of them an algorithm needs is declared by its launches. */
 typedef enum tw_tensor {
-    TW_Q,   /**< seqlen_q × head_dim a query head, input's type */
-    TW_K,   /**< seqlen_k × head_dim a K/V head, input's type */
-    TW_V,   /**< like K */
-    TW_O,   /**< like Q */
-    TW_S,   /**< scores, seqlen_q × seqlen_k a query head, input's type */
-    TW_P,   /**< probabilities, like S */
-    TW_LSE, /**< fp32, seqlen_q a query head */
-    TW_M,   /**< row maxima that FlashAttention 1 keeps in HBM, fp32, seqlen_q a query head */
-    TW_L,   /**< and its row sums */
+    TW_Q,         /**< seqlen_q × head_dim a query head, input's type */
+    TW_K,         /**< seqlen_k × head_dim a K/V head, input's type */
+    TW_V,         /**< like K, head_dim_v columns; the first of K's where the problem says so */
+    TW_O,         /**< like Q, head_dim_v columns */
+    TW_S,         /**< scores, seqlen_q × seqlen_k a query head, input's type */
+    TW_P,         /**< probabilities, like S */
+    TW_LSE,       /**< fp32, seqlen_q a query head */
+    TW_M,         /**< row maxima that FlashAttention 1 keeps in HBM, fp32, seqlen_q a query head */
+    TW_L,         /**< and its row sums */
+    TW_BIAS,      /**< relative bias, seqlen_q × seqlen_k a query head or for all, input's type */
+    TW_SINK,      /**< sink logits, fp32, one a query head */
+    TW_TILE_LIST, /**< 4-byte integers: for each tile of one axis the tiles of the other that are not empty */
     TW_NUM_TENSORS
 } tw_tensor;
 
@@ -97,7 +101,7 @@ typedef struct tw_row_stats {
 typedef enum tw_op_kind {
     TW_OP_LOAD,           /**< tensor → dst */
     TW_OP_STORE,          /**< a → tensor */
-    TW_OP_FILL,           /**< dst = value */
+    TW_OP_FILL,           /**< dst = value, or a's numbers, one a row */
     TW_OP_MATMUL_NT,      /**< dst = scale · a bᵀ */
     TW_OP_MATMUL_ADD,     /**< dst += a b */
     TW_OP_MASK,           /**< dst = −inf where the mask says so */
@@ -110,6 +114,7 @@ typedef enum tw_op_kind {
     TW_OP_NORMALIZE,      /**< dst = dst / l, row by row */
     TW_OP_LSE,            /**< dst = LSE = m + ln l; dst is m */
     TW_OP_RELEASE,        /**< dst's place is free again */
+    TW_OP_SCORE_MOD,      /**< dst: soft cap, ALiBi, bias (a, if there is one), callback */
     TW_NUM_OPS
 } tw_op_kind;
 
@@ -178,6 +183,16 @@ typedef struct tw_launch {
 
 #define TW_MAX_LAUNCHES 4
 
+/** What a schedule honours beside causal; a problem that has more is refused. */
+enum {
+    TW_HONOURS_RUNS = 1,    /**< window, prefix, sinks, documents: masks that are runs of keys */
+    TW_HONOURS_LISTS = 2,   /**< block masks and callbacks: tiles that must be listed */
+    TW_HONOURS_SCORES = 4,  /**< soft cap, ALiBi, bias, callbacks on scores; sink logits */
+    TW_HONOURS_PACKED = 8,  /**< packed sequences */
+    TW_HONOURS_WIDTHS = 16, /**< another head_dim for V and O, V as a part of K */
+    TW_HONOURS_ALL = 31
+};
+
 /** An algorithm: its launches, in order. One file in schedules/ each; the registry lists them. */
 typedef struct tw_schedule {
     const char *name;
@@ -193,6 +208,10 @@ typedef struct tw_schedule {
     bool writes_lse;
     unsigned
         initialized; /**< tensors that must hold their starting values before the first launch; not counted */
+    unsigned honours;  /**< TW_HONOURS_* */
+    bool needs_v_in_k; /**< for latent attention alone */
+    bool
+        packs_heads; /**< query heads that share a K/V head are rows of one tile: it sees tw_problem_packed() */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
 } tw_schedule;
@@ -204,6 +223,8 @@ typedef struct tw_schedule {
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
+    /** The blocks of e->head of e->batch are done; they stood for so many heads of so many batch elements. */
+    tw_status (*end_head)(void *self, const tw_emitter *e, int64_t heads, int64_t batches);
     tw_status (*op)(void *self, const tw_emitter *e, const tw_op *op);
     tw_status (*end_block)(void *self, const tw_emitter *e); /**< its slots are released, its peaks known */
     tw_status (*end_launch)(void *self, const tw_emitter *e);
@@ -213,7 +234,8 @@ typedef struct tw_backend {
 
 /** The emitter: slots, rules, and the first error. Back ends may read it. */
 struct tw_emitter {
-    const tw_problem *problem;
+    const tw_problem *problem; /**< one sequence of the whole problem, heads packed if the schedule does so */
+    const tw_problem *whole;
     const tw_tiling *tiling;
     const tw_machine *machine;
     const tw_schedule *schedule;
@@ -223,15 +245,20 @@ struct tw_emitter {
 
     tw_slot_info slots[TW_MAX_SLOTS];
     int64_t live_bytes[TW_NUM_PLACES], peak_bytes[TW_NUM_PLACES]; /**< of the block that runs */
-    int64_t times;                                                /**< multiplicity of what is emitted now */
+    int batch, head;                                              /**< of the block that runs */
+    tw_tile_map map; /**< the tiles of a listed mask; without, kind is NULL */
+    int64_t times;   /**< multiplicity of what is emitted now */
     int agent, line;
     int multicast;
     tw_status status;
 };
 
+/** TW_OK; TW_EUNSUPPORTED (the problem has something that the schedule does not honour; the line says what). */
+TW_MUST_CHECK tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem);
+
 /**
  * @brief Runs all blocks of all launches of a schedule through a back end.
- * @return TW_OK; as tw_problem_check(); TW_EINVAL (block sizes); TW_ESRAM (tiles do not fit; the line says by
+ * @return TW_OK; as tw_problem_check() and tw_honours_check(); TW_EINVAL (block sizes); TW_ESRAM (tiles do not fit; the line says by
  *         how much); TW_ESCHEDULE (a rule of the tile language is broken); what the back end returns
  */
 TW_MUST_CHECK tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem,
@@ -240,19 +267,24 @@ TW_MUST_CHECK tw_status tw_emit(const tw_schedule *schedule, const tw_problem *p
 
 /** @name Walks: the loops of a schedule
  *     for (tw_walk kv = tw_walk_keys(e, b.i); tw_step(&kv);) … kv.tile …
- * The first and the last tile are always visited by themselves; between them, a counting back end takes
- * tiles whose body is the same (whole, and not cut by the mask) together. Leave a walk only by its end.
+ * Tiles that the mask leaves empty are passed over. The first and the last tile are always visited by themselves;
+ * between them, a counting back end takes tiles whose body is the same (whole, and not cut by the mask) together.
+ * Where the mask is listed, a walk loads the list of its tiles when it begins. Leave a walk only by its end.
  * @{ */
 typedef struct tw_walk {
     tw_tile tile;
     bool is_first, is_last;
     /* private */
     tw_emitter *e;
-    int64_t first, next, end;           /* tile indices */
-    int64_t uniform_begin, uniform_end; /* tiles in between are equal to each other */
-    int64_t length;                     /* of the axis, in rows */
-    int block;                          /* rows of a tile */
+    tw_tile across;    /* the tile of the other axis that sees, or is seen */
+    bool over_queries; /* the walk's tiles are query rows */
+    bool everything;   /* whatever the mask says */
+    bool begun;
+    int64_t next, end; /* tile indices */
+    int64_t length;    /* of the axis, in rows */
+    int block;         /* rows of a tile */
     int64_t outer_times;
+    tw_slot list; /* where the mask is listed */
 } tw_walk;
 
 /** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
@@ -277,16 +309,18 @@ tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows);
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols);
 /** A slot goes to its own rows (and columns) of a tensor. */
 void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot);
-/** An accumulator of rows × head_dim in registers, all 0. */
+/** An accumulator of rows × head_dim_v in registers, all 0. */
 tw_slot tw_zeros(tw_emitter *e, tw_tile rows);
-/** m = −inf, l = 0 in registers; alpha is written by the first step. */
+/** m = −inf, l = 0 in registers, or a sink logit, loaded, and 1; alpha is written by the first step. */
 tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows);
 /** Row state whose m and l were loaded. */
 tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l);
 /** S = softmax_scale · Q Kᵀ, a new fp32 slot in registers. */
 tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k);
-/** O += P V. */
+/** O += P V. Where V is a part of K, v may be a tile of K. */
 void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v);
+/** What the problem does to scores before the mask (score_mods.h), a tile of the bias loaded for it; else nothing. */
+void tw_score_mod(tw_emitter *e, tw_slot s);
 /** −inf where the mask hides a score; emitted only where it cuts the tile. */
 void tw_mask(tw_emitter *e, tw_slot s);
 /** Softmax of whole rows, unnormalised: S becomes P; m and l, as initialised, take the rows in. */
@@ -322,6 +356,8 @@ tw_status tw_emitter_status(const tw_emitter *e);
 
 /** @name For back ends
  * @{ */
+/** What the mask leaves of a tile of scores of the block that runs; of the first tile of a run. */
+tw_tile_kind tw_emitter_kind(const tw_emitter *e, tw_tile rows, tw_tile cols);
 /** Rows × columns of a slot, real ones. */
 int64_t tw_slot_elements(const tw_slot_info *slot);
 /** Unmasked pairs of the tile(s) that a score slot stands for, per block: for all of the runs together. */

@@ -18,7 +18,8 @@ $(build)/labs/obj/%.o: %.c $(build)/flags
 -include $(shell find $(build)/labs/obj -name '*.d' 2>/dev/null)
 lab_objects = $(patsubst %.c,$(build)/labs/obj/%.o,$(1))
 
-lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c gold.c memory.c online_softmax.c problem.c random.c status.c)
+lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c gold.c masks.c memory.c online_softmax.c problem.c random.c \
+    score_mods.c status.c tile_map.c)
 lab_judging   := $(addprefix tests/labs/grader/,judge.c report.c seed.c) tests/labs/worker/message.c
 lab_grading   := $(addprefix tests/labs/grader/,main.c grade.c results.c grade_all.c grades.c workshop.c build.c submission.c confine.c confine_choose.c)
 lab_grading_o := $(patsubst %.c,$(build)/obj/%.o,$(lab_grading) $(lab_judging))
@@ -32,7 +33,8 @@ lab_call_1   := tests/labs/lab1/dispatch.c
 lab_judge_2  := tests/labs/lab2/judge.c tests/labs/lab2/answers.c tests/labs/lab2/variant.c
 lab_call_2   := tests/labs/lab2/dispatch.c
 lab_judge_3  := $(addprefix tests/labs/lab3/,judge.c expect.c replay.c records.c launch.c variant.c)
-lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c $(addprefix cpu_ref/,dropout.c dtype.c problem.c status.c)
+lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c $(addprefix cpu_ref/,dropout.c dtype.c masks.c memory.c problem.c \
+    score_mods.c status.c tile_map.c)
 lab_keep_3   := --keep-global-symbol='tw_*' --keep-global-symbol='lab3_*'
 # Lab 2's students run tilewise io on machines that have none of its libraries.
 lab_more_2   := $(build)/labs/lab2/tilewise
@@ -46,7 +48,8 @@ else
 endif
 # Lab 3's students read the tile language as one header.
 lab_headers_3 := $(build)/labs/lab3/tile_language.h
-$(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dropout.h cpu_ref/dtype.h cpu_ref/problem.h sim/machine.h sim/tiling.h \
+$(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/masks.h cpu_ref/score_mods.h \
+    cpu_ref/problem.h cpu_ref/tile_map.h sim/machine.h sim/tiling.h \
     sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/module.mk
 	@mkdir -p $(@D)
 	@{ echo '/* The tile language of Tilewise: everything that a schedule needs to know, in one file. */'; \

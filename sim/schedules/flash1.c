@@ -25,6 +25,7 @@ static void flash1_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
             tw_row_stats st = row_stats_of(e, m, l);
 
             tw_slot s = matmul_nt(e, q, k);
+            score_mod(e, s);
             mask(e, s);
             online_softmax_normalized(e, s, st); /* alpha = l e^(m − m'): O is kept divided by l */
             rescale(e, o, st);
@@ -66,6 +67,7 @@ const tw_schedule tw_schedule_flash1 = {
     .paper = "Dao et al., arXiv:2205.14135",
     .year = 2022,
     .num_launches = 1,
+    .honours = TW_HONOURS_ALL,
     .launches = {{
         .name = "flash1",
         .block = flash1_block,

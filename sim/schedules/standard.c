@@ -26,6 +26,7 @@ static void softmax_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t
     (void)p, (void)t;
     tw_slot s = load_part(e, TW_S, b, tw_all_queries(e), tw_all_keys(e));
     tw_row_stats st = row_stats(e, tw_all_queries(e));
+    score_mod(e, s);
     mask(e, s);
     softmax(e, s, st);
     normalize(e, s, st);
@@ -56,6 +57,7 @@ const tw_schedule tw_schedule_standard = {
     .paper = "Dao et al., arXiv:2205.14135",
     .year = 2022,
     .num_launches = 3,
+    .honours = TW_HONOURS_ALL,
     .launches = {{.name = "scores",
                   .block = scores_block,
                   .blocks_differ = true,

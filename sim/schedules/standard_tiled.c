@@ -27,6 +27,7 @@ static void scores_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
 static void softmax_short_row(tw_emitter *e, tw_block b, tw_row_stats st)
 {
     tw_slot s = load_part(e, TW_S, b, b.i, tw_all_keys(e));
+    score_mod(e, s);
     mask(e, s);
     softmax(e, s, st);
     normalize(e, s, st);
@@ -39,12 +40,14 @@ static void softmax_long_row(tw_emitter *e, tw_block b, tw_row_stats st)
 {
     for (tw_walk keys = tw_walk_all_keys(e); tw_step(&keys);) {
         tw_slot s = load_part(e, TW_S, b, b.i, keys.tile);
+        score_mod(e, s);
         mask(e, s);
         row_stats_step(e, s, st);
         release(e, s);
     }
     for (tw_walk keys = tw_walk_all_keys(e); tw_step(&keys);) {
         tw_slot s = load_part(e, TW_S, b, b.i, keys.tile);
+        score_mod(e, s);
         mask(e, s);
         softmax_apply(e, s, st);
         store(e, TW_P, b, s);
@@ -89,6 +92,7 @@ const tw_schedule tw_schedule_standard_tiled = {
     .ledger =
         "tiled: each product reads its operands again for every tile of its result; S and P written and read",
     .num_launches = 3,
+    .honours = TW_HONOURS_ALL,
     .launches = {{.name = "scores",
                   .block = scores_block,
                   .grid_i = TW_AXIS_Q_TILES,

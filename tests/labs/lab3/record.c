@@ -3,6 +3,7 @@
  * Walks and launches are the real ones; rules, counts and arithmetic are the grader's, in its own process.
  */
 #include "../../../docs/labs/lab3/lab3.h"
+#include "../../../sim/slots.h"
 #include "../worker/dispatch.h"
 #include "case.h"
 
@@ -52,11 +53,10 @@ tw_walk lab3_walk_key_tiles(tw_emitter *e, int64_t first, int64_t end)
     first = first < 0 ? 0 : first;
     end = end > count ? count : end;
     return (tw_walk){.e = e,
-                     .first = first,
+                     .everything = true, /* whatever the mask of the launch says: the task has its own */
                      .next = first,
                      .end = end < first ? first : end,
-                     .uniform_begin = first,
-                     .uniform_end = first,
+                     .list = {-1},
                      .length = length,
                      .block = block,
                      .outer_times = e->times};
@@ -142,6 +142,12 @@ void tw_mask(tw_emitter *e, tw_slot s)
     record(e, (lab3_record){.op = LAB3_OP_MASK, .a = s.id}, 0);
 }
 
+/* Nothing changes the scores of a lab's problem. */
+void tw_score_mod(tw_emitter *e, tw_slot s)
+{
+    (void)e, (void)s;
+}
+
 void tw_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
     record_on(e, LAB3_OP_SOFTMAX, s, st);
@@ -213,6 +219,18 @@ void tw_multicast(tw_emitter *e, int blocks)
 bool tw_fits(const tw_emitter *e, int64_t rows, int64_t cols)
 {
     return (double)rows * (double)cols * 2 <= e->machine->smem_bytes;
+}
+
+/* No mask of a lab must be listed: the walks ask for these in vain. */
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys)
+{
+    (void)e, (void)index, (void)visited, (void)of_keys;
+    return (tw_slot){-1};
+}
+
+void tw_slot_read(tw_emitter *e, tw_slot slot)
+{
+    (void)e, (void)slot;
 }
 
 /* ---- the dispatcher -------------------------------------------------------------------------------------- */
