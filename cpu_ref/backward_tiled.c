@@ -21,16 +21,24 @@
 
 enum { ALIGNMENT_FLOATS = 16 };
 
+/* A tensor: where its rows lie, and how wide they are. */
+typedef struct matrix {
+    const float *x;
+    size_t (*row)(const tw_problem *, int batch, int head, int row);
+    int width;
+} matrix;
+
 /* Everything that does not change from one piece of work to the next. */
 typedef struct plan {
     const tw_tiled_kernel *kernel;
     const tw_problem *p;
-    const float *q, *k, *v, *o, *lse, *d_o;
+    matrix q, k, v, o, d_o;
+    const float *lse;
     float *dq, *dk, *dv;
     float scale;
     int block_m, block_n;
-    size_t panel_columns;          /* lanes */
-    size_t queries, keys, columns; /* of a tile: block_m, block_n and head_dim, rounded up to whole panels */
+    size_t lanes;                    /* columns of a panel */
+    size_t queries, keys, columns;   /* of a tile, and the widest row, rounded up to whole panels */
     size_t query_stride, key_stride; /* of A's rows: rounded up to block_rows */
 } plan;
 
@@ -46,8 +54,9 @@ typedef struct scratch {
     float *z, *row, *dp_row; /* [key] */
 } scratch;
 
-/* A tile of queries of one head, or of keys of one K/V head. */
+/* A tile of queries of one head, or of keys of one K/V head, of one sequence. */
 typedef struct tile {
+    tw_problem one;
     int batch, head, row0, rows;
 } tile;
 
@@ -71,7 +80,7 @@ static float *take(float *base, size_t *used, size_t n)
 /* Cuts base up and returns the number of floats that takes; base may be NULL. */
 static size_t cut_scratch(scratch *w, const plan *x, float *base)
 {
-    size_t used = 0, dim = (size_t)x->p->head_dim;
+    size_t used = 0, dim = x->columns;
     w->q_t = take(base, &used, dim * x->query_stride);
     w->do_t = take(base, &used, dim * x->query_stride);
     w->k_t = take(base, &used, dim * x->keys);
@@ -96,52 +105,51 @@ static size_t cut_scratch(scratch *w, const plan *x, float *base)
 
 /* ---- packing ------------------------------------------------------------------------------------------------ */
 
-static const float *row_of(const plan *x, const float *tensor, bool of_keys, const tile *t, int row)
+static const float *row_of(const matrix *m, const tile *t, int row)
 {
-    return tensor + (of_keys ? tw_problem_k_row(x->p, t->batch, t->head, t->row0 + row)
-                             : tw_problem_q_row(x->p, t->batch, t->head, t->row0 + row));
+    return m->x + m->row(&t->one, t->batch, t->head, t->row0 + row);
 }
 
-/* A tile of queries as A of a product over d: [c][query]. */
-static void pack_transposed(float *to, const plan *x, const float *tensor, const tile *t)
+/* A tile of queries as A of a product over columns: [c][query]. */
+static void pack_transposed(float *to, const plan *x, const matrix *m, const tile *t)
 {
     for (int i = 0; i < t->rows; i++) {
-        const float *row = row_of(x, tensor, false, t, i);
-        for (size_t c = 0; c < (size_t)x->p->head_dim; c++)
+        const float *row = row_of(m, t, i);
+        for (size_t c = 0; c < (size_t)m->width; c++)
             to[c * x->query_stride + (size_t)i] = row[c];
     }
 }
 
-/* A tile of keys as B of a product over d: panels of keys, [c][lane] each. */
-static void pack_key_panels(float *to, const plan *x, const float *tensor, const tile *t)
+/* A tile of keys as B of a product over columns: panels of keys, [c][lane] each. */
+static void pack_key_panels(float *to, const plan *x, const matrix *m, const tile *t)
 {
-    size_t lanes = x->panel_columns, dim = (size_t)x->p->head_dim;
+    size_t lanes = x->lanes, width = (size_t)m->width;
     for (size_t j = 0; j < (size_t)t->rows; j++) {
-        const float *row = row_of(x, tensor, true, t, (int)j);
-        for (size_t c = 0; c < dim; c++)
-            to[j / lanes * lanes * dim + c * lanes + j % lanes] = row[c];
+        const float *row = row_of(m, t, (int)j);
+        for (size_t c = 0; c < width; c++)
+            to[j / lanes * lanes * width + c * lanes + j % lanes] = row[c];
     }
 }
 
-/* A tile as B of a product over its rows: panels of d, [row][lane] each. */
-static void pack_panels(float *to, const plan *x, const float *tensor, bool of_keys, const tile *t)
+/* A tile as B of a product over its rows: panels of columns, [row][lane] each. */
+static void pack_panels(float *to, const plan *x, const matrix *m, const tile *t)
 {
-    size_t lanes = x->panel_columns, rows = (size_t)t->rows, dim = (size_t)x->p->head_dim;
+    size_t lanes = x->lanes, rows = (size_t)t->rows, width = (size_t)m->width;
     for (size_t i = 0; i < rows; i++) {
-        const float *row = row_of(x, tensor, of_keys, t, (int)i);
-        for (size_t c = 0; c < dim; c += lanes)
-            memcpy(to + c * rows + i * lanes, row + c, (dim - c < lanes ? dim - c : lanes) * sizeof *to);
+        const float *row = row_of(m, t, (int)i);
+        for (size_t c = 0; c < width; c += lanes)
+            memcpy(to + c * rows + i * lanes, row + c, (width - c < lanes ? width - c : lanes) * sizeof *to);
     }
 }
 
-/* Sums, in panels of d with `stride` rows each, back into rows. */
-static void unpack(float *tensor, const float *sums, const plan *x, bool of_keys, const tile *t,
+/* Sums, in panels of columns with `stride` rows each, to the rows of the gradient of m. */
+static void unpack(float *gradient, const matrix *m, const float *sums, const plan *x, const tile *t,
                    size_t stride, float scale)
 {
-    size_t lanes = x->panel_columns;
+    size_t lanes = x->lanes;
     for (size_t i = 0; i < (size_t)t->rows; i++) {
-        float *row = tensor + (row_of(x, tensor, of_keys, t, (int)i) - tensor);
-        for (size_t c = 0; c < (size_t)x->p->head_dim; c++)
+        float *row = gradient + (row_of(m, t, (int)i) - m->x);
+        for (size_t c = 0; c < (size_t)m->width; c++)
             row[c] = scale * sums[c / lanes * lanes * stride + i * lanes + c % lanes];
     }
 }
@@ -150,8 +158,7 @@ static void unpack(float *tensor, const float *sums, const plan *x, bool of_keys
 static void multiply(const plan *x, float *c, const float *a, size_t stride, const float *b, size_t columns,
                      int depth)
 {
-    size_t lanes = x->panel_columns;
-    for (size_t first = 0; first < columns; first += lanes)
+    for (size_t first = 0; first < columns; first += x->lanes)
         x->kernel->accumulate(c + first * stride, a, b + first * (size_t)depth, (int)stride, depth);
 }
 
@@ -159,22 +166,23 @@ static void multiply(const plan *x, float *c, const float *a, size_t stride, con
 
 static void load_queries(const plan *x, scratch *w, const tile *queries)
 {
-    pack_transposed(w->q_t, x, x->q, queries);
-    pack_transposed(w->do_t, x, x->d_o, queries);
+    pack_transposed(w->q_t, x, &x->q, queries);
+    pack_transposed(w->do_t, x, &x->d_o, queries);
     for (int i = 0; i < queries->rows; i++) {
-        const float *o = row_of(x, x->o, false, queries, i), *d_o = row_of(x, x->d_o, false, queries, i);
+        const float *o = row_of(&x->o, queries, i), *d_o = row_of(&x->d_o, queries, i);
         double d = 0.0;
-        for (int c = 0; c < x->p->head_dim; c++)
+        for (int c = 0; c < x->o.width; c++)
             d += (double)o[c] * (double)d_o[c];
         w->d[i] = (float)d;
-        w->lse[i] = x->lse[tw_problem_lse_at(x->p, queries->batch, queries->head, queries->row0 + i)];
+        w->lse[i] =
+            x->lse[tw_problem_lse_at(&queries->one, queries->batch, queries->head, queries->row0 + i)];
     }
 }
 
 static void load_keys(const plan *x, scratch *w, const tile *keys)
 {
-    pack_key_panels(w->k_t, x, x->k, keys);
-    pack_key_panels(w->v_t, x, x->v, keys);
+    pack_key_panels(w->k_t, x, &x->k, keys);
+    pack_key_panels(w->v_t, x, &x->v, keys);
     for (int j = 0; j < keys->rows; j++)
         w->z[j] = 1.0F; /* and so it stays without dropout */
 }
@@ -182,27 +190,31 @@ static void load_keys(const plan *x, scratch *w, const tile *keys)
 /* A row of S or dP out of its panels of keys. */
 static void gather_row(float *row, const float *panels, const plan *x, int i)
 {
-    size_t lanes = x->panel_columns;
-    for (size_t j = 0; j < x->keys; j += lanes)
-        memcpy(row + j, panels + j * x->query_stride + (size_t)i * lanes, lanes * sizeof *row);
+    for (size_t j = 0; j < x->keys; j += x->lanes)
+        memcpy(row + j, panels + j * x->query_stride + (size_t)i * x->lanes, x->lanes * sizeof *row);
 }
 
-/* P of a row, from S. Where LSE is −∞ the row sees nothing, and e^(S − LSE) would be NaN. */
-static void probabilities(float *p, const plan *x, float lse, int seen)
+/* P of a row, from S; `hides`: the mask cuts the tile. Where LSE is −∞ the row sees nothing, and e^(S − LSE) would
+ * be NaN. */
+static void probabilities(float *p, const plan *x, float lse, const tile *queries, int row, const tile *keys,
+                          bool hides)
 {
-    seen = lse > -INFINITY ? seen : 0;
-    for (int j = 0; j < (int)x->keys; j++)
-        p[j] = j < seen ? (x->scale * p[j] - lse) * 1.44269504F : -INFINITY;
+    for (int j = 0; j < keys->rows; j++) {
+        bool seen = lse > -INFINITY && (!hides || tw_mask_visible(&queries->one, queries->batch,
+                                                                  queries->head, row, keys->row0 + j));
+        p[j] = seen ? (x->scale * p[j] - lse) * 1.44269504F : -INFINITY;
+    }
     x->kernel->exp2(p, p, (int)x->keys);
 }
 
 /* P ∘ Z and dS of a row of the tile. */
-static void gradients_of_row(const plan *x, scratch *w, const tile *queries, const tile *keys, int i)
+static void gradients_of_row(const plan *x, scratch *w, const tile *queries, const tile *keys, int i,
+                             bool hides)
 {
-    int row = queries->row0 + i, seen = tw_problem_keys_seen(x->p, row) - keys->row0;
+    int row = queries->row0 + i;
     float *p = w->p + (size_t)i * x->key_stride, *ds = w->ds + (size_t)i * x->key_stride, d = w->d[i];
     gather_row(w->row, w->s, x, i);
-    probabilities(w->row, x, w->lse[i], seen < keys->rows ? seen : keys->rows);
+    probabilities(w->row, x, w->lse[i], queries, row, keys, hides);
     gather_row(w->dp_row, w->dp, x, i);
     if (tw_dropout_is_on(&x->p->dropout))
         tw_dropout_row_float(w->z, &x->p->dropout, queries->batch, queries->head, row, keys->row0,
@@ -213,29 +225,34 @@ static void gradients_of_row(const plan *x, scratch *w, const tile *queries, con
     }
 }
 
+/* What the mask leaves of a tile. */
+static tw_tile_kind kind_of(const tile *queries, const tile *keys)
+{
+    return tw_mask_tile(&queries->one, queries->batch, queries->head, queries->row0,
+                        queries->row0 + queries->rows, keys->row0, keys->row0 + keys->rows);
+}
+
 /* P ∘ Z and dS of a tile, from packed operands. */
-static void gradients_of_tile(const plan *x, scratch *w, const tile *queries, const tile *keys)
+static void gradients_of_tile(const plan *x, scratch *w, const tile *queries, const tile *keys, bool hides)
 {
     size_t size = x->keys * x->query_stride;
     memset(w->s, 0, size * sizeof *w->s);
     memset(w->dp, 0, size * sizeof *w->dp);
-    multiply(x, w->s, w->q_t, x->query_stride, w->k_t, x->keys, x->p->head_dim);
-    multiply(x, w->dp, w->do_t, x->query_stride, w->v_t, x->keys, x->p->head_dim);
+    multiply(x, w->s, w->q_t, x->query_stride, w->k_t, x->keys, x->q.width);
+    multiply(x, w->dp, w->do_t, x->query_stride, w->v_t, x->keys, x->v.width);
     for (int i = 0; i < queries->rows; i++)
-        gradients_of_row(x, w, queries, keys, i);
-}
-
-static bool sees_any(const plan *x, const tile *queries, const tile *keys)
-{
-    return tw_problem_keys_seen(x->p, queries->row0 + queries->rows - 1) > keys->row0;
+        gradients_of_row(x, w, queries, keys, i, hides);
 }
 
 /* ---- pieces of work -------------------------------------------------------------------------------------------- */
 
-static tile tile_at(int batch, int head, int index, int block, int length)
+/* Tile `index` of an axis; without rows where a sequence is shorter than others. */
+static tile tile_at(const tw_problem *p, int batch, int head, int index, int block, bool of_keys)
 {
-    int row0 = index * block;
-    return (tile){batch, head, row0, length - row0 < block ? length - row0 : block};
+    tile t = {.one = tw_problem_sequence(p, batch), .batch = batch, .head = head, .row0 = index * block};
+    int left = (of_keys ? t.one.seqlen_k : t.one.seqlen_q) - t.row0;
+    t.rows = left < 0 ? 0 : left < block ? left : block;
+    return t;
 }
 
 static int num_tiles(int length, int block)
@@ -253,18 +270,19 @@ static void key_tile(const plan *x, scratch *w, const tile *keys)
     load_keys(x, w, keys);
     for (int h = keys->head * heads; h < (keys->head + 1) * heads; h++)
         for (int i = 0; i < num_tiles(p->seqlen_q, x->block_m); i++) {
-            tile queries = tile_at(keys->batch, h, i, x->block_m, p->seqlen_q);
-            if (!sees_any(x, &queries, keys))
+            tile queries = tile_at(p, keys->batch, h, i, x->block_m, false);
+            tw_tile_kind kind = kind_of(&queries, keys);
+            if (queries.rows == 0 || kind == TW_TILE_EMPTY)
                 continue;
             load_queries(x, w, &queries);
-            pack_panels(w->q, x, x->q, false, &queries);
-            pack_panels(w->d_o, x, x->d_o, false, &queries);
-            gradients_of_tile(x, w, &queries, keys);
-            multiply(x, w->first, w->ds, x->key_stride, w->q, x->columns, queries.rows);
-            multiply(x, w->second, w->p, x->key_stride, w->d_o, x->columns, queries.rows);
+            pack_panels(w->q, x, &x->q, &queries);
+            pack_panels(w->d_o, x, &x->d_o, &queries);
+            gradients_of_tile(x, w, &queries, keys, kind == TW_TILE_PARTIAL);
+            multiply(x, w->first, w->ds, x->key_stride, w->q, (size_t)x->q.width, queries.rows);
+            multiply(x, w->second, w->p, x->key_stride, w->d_o, (size_t)x->d_o.width, queries.rows);
         }
-    unpack(x->dk, w->first, x, true, keys, x->key_stride, x->scale);
-    unpack(x->dv, w->second, x, true, keys, x->key_stride, 1.0F);
+    unpack(x->dk, &x->k, w->first, x, keys, x->key_stride, x->scale);
+    unpack(x->dv, &x->v, w->second, x, keys, x->key_stride, 1.0F);
 }
 
 /* dQ of a tile of queries. */
@@ -274,18 +292,19 @@ static void query_tile(const plan *x, scratch *w, const tile *queries)
     memset(w->first, 0, x->columns * x->query_stride * sizeof *w->first);
     load_queries(x, w, queries);
     for (int j = 0; j < num_tiles(p->seqlen_k, x->block_n); j++) {
-        tile keys = tile_at(queries->batch, tw_problem_kv_head(p, queries->head), j, x->block_n, p->seqlen_k);
-        if (!sees_any(x, queries, &keys))
+        tile keys = tile_at(p, queries->batch, tw_problem_kv_head(p, queries->head), j, x->block_n, true);
+        tw_tile_kind kind = kind_of(queries, &keys);
+        if (keys.rows == 0 || kind == TW_TILE_EMPTY)
             continue;
         load_keys(x, w, &keys);
-        pack_panels(w->k, x, x->k, true, &keys);
-        gradients_of_tile(x, w, queries, &keys);
+        pack_panels(w->k, x, &x->k, &keys);
+        gradients_of_tile(x, w, queries, &keys, kind == TW_TILE_PARTIAL);
         for (size_t i = 0; i < (size_t)queries->rows; i++)
             for (size_t k = 0; k < (size_t)keys.rows; k++)
                 w->ds_t[k * x->query_stride + i] = w->ds[i * x->key_stride + k];
-        multiply(x, w->first, w->ds_t, x->query_stride, w->k, x->columns, keys.rows);
+        multiply(x, w->first, w->ds_t, x->query_stride, w->k, (size_t)x->k.width, keys.rows);
     }
-    unpack(x->dq, w->first, x, false, queries, x->query_stride, x->scale);
+    unpack(x->dq, &x->q, w->first, x, queries, x->query_stride, x->scale);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
@@ -295,10 +314,10 @@ static void set_sizes(plan *x, int block_m, int block_n)
     size_t lanes = (size_t)x->kernel->lanes, rows = (size_t)x->kernel->block_rows;
     x->block_m = block_m < x->p->seqlen_q ? block_m : x->p->seqlen_q;
     x->block_n = block_n < x->p->seqlen_k ? block_n : x->p->seqlen_k;
-    x->panel_columns = lanes;
+    x->lanes = lanes;
     x->queries = round_up((size_t)x->block_m, lanes);
     x->keys = round_up((size_t)x->block_n, lanes);
-    x->columns = round_up((size_t)x->p->head_dim, lanes);
+    x->columns = round_up(larger((size_t)x->q.width, (size_t)x->v.width), lanes);
     x->query_stride = round_up((size_t)x->block_m, rows);
     x->key_stride = round_up((size_t)x->block_n, rows);
 }
@@ -312,7 +331,7 @@ static void compute(const plan *x, float *memory, size_t floats)
         for (int h = 0; h < p->num_heads_kv; h++)
             for (int j = 0; j < key_tiles; j++) {
                 scratch w;
-                tile keys = tile_at(b, h, j, x->block_n, p->seqlen_k);
+                tile keys = tile_at(p, b, h, j, x->block_n, true);
                 cut_scratch(&w, x, memory + (size_t)tw_thread_index() * floats);
                 key_tile(x, &w, &keys);
             }
@@ -321,7 +340,7 @@ static void compute(const plan *x, float *memory, size_t floats)
         for (int h = 0; h < p->num_heads; h++)
             for (int i = 0; i < query_tiles; i++) {
                 scratch w;
-                tile queries = tile_at(b, h, i, x->block_m, p->seqlen_q);
+                tile queries = tile_at(p, b, h, i, x->block_m, false);
                 cut_scratch(&w, x, memory + (size_t)tw_thread_index() * floats);
                 query_tile(x, &w, &queries);
             }
@@ -330,13 +349,17 @@ static void compute(const plan *x, float *memory, size_t floats)
 tw_status tw_attention_backward_tiled_by(const tw_tiled_kernel *kernel, const tw_backward_tensors *t,
                                          const tw_problem *p, int block_m, int block_n)
 {
-    TW_TRY(tw_problem_check(p));
+    TW_TRY(tw_attention_backward_check(p));
     if (block_m < 1 || block_n < 1)
         return tw_fail(TW_EINVAL, "the tile is block_m %d x block_n %d, both must be at least 1", block_m,
                        block_n);
     plan x = {.kernel = kernel, .p = p, .scale = (float)tw_problem_scale(p)};
-    x.q = t->q, x.k = t->k, x.v = t->v, x.o = t->o, x.lse = t->lse, x.d_o = t->d_o;
-    x.dq = t->dq, x.dk = t->dk, x.dv = t->dv;
+    x.q = (matrix){t->q, tw_problem_q_row, p->head_dim};
+    x.k = (matrix){t->k, tw_problem_k_row, p->head_dim};
+    x.v = (matrix){t->v, tw_problem_v_row, tw_problem_head_dim_v(p)};
+    x.o = (matrix){t->o, tw_problem_o_row, tw_problem_head_dim_v(p)};
+    x.d_o = (matrix){t->d_o, tw_problem_o_row, tw_problem_head_dim_v(p)};
+    x.lse = t->lse, x.dq = t->dq, x.dk = t->dk, x.dv = t->dv;
     set_sizes(&x, block_m, block_n);
     scratch unused;
     size_t floats = cut_scratch(&unused, &x, NULL), all = (size_t)tw_max_threads() * floats;

@@ -1,6 +1,7 @@
 /* Gradients: gold against central differences of gold attention, tiled against gold, and what must hold of any. */
 #include "check_tilewise.h"
 #include "cpu_ref/tiled_kernel.h"
+#include "mask_cases.h"
 #include "ref_problems.h"
 
 #include <limits.h>
@@ -50,7 +51,7 @@ static double loss(const grad_case *g)
     double sum = 0;
     if (tw_attention_gold(c->o, NULL, &c->p, c->q, c->k, c->v) != TW_OK)
         ck_abort();
-    for (size_t i = 0; i < c->num_o; i++)
+    for (size_t i = 0; i < tw_problem_o_elements(&c->p); i++)
         sum += g->d_o[i] * c->o[i];
     return sum;
 }
@@ -98,6 +99,78 @@ START_TEST(gold_is_what_differences_say)
     expect_differences(&g, g.in.k, g.dk, g.in.num_k, "dK");
     expect_differences(&g, g.in.v, g.dv, g.in.num_k, "dV");
     grad_case_free(&g);
+}
+END_TEST
+
+/* What tiles give, in fp32, where nothing is large. */
+static void expect_tiled(const grad_case *g, int block_m, int block_n)
+{
+    const ref_case *c = &g->in;
+    float *o = calloc(c->num_o, sizeof *o), *lse = calloc(c->num_lse, sizeof *lse);
+    float *d_o = calloc(c->num_o, sizeof *d_o), *out[3];
+    const double *gold[3] = {g->dq, g->dk, g->dv};
+    const size_t n[3] = {tw_problem_q_elements(&c->p), tw_problem_k_elements(&c->p),
+                         tw_problem_v_elements(&c->p)};
+    for (size_t i = 0; i < c->num_o; i++)
+        d_o[i] = (float)g->d_o[i];
+    for (int i = 0; i < 3; i++)
+        out[i] = calloc(n[i], sizeof(float));
+    ck_assert_int_eq(tw_attention_tiled(o, lse, &c->p, c->q_f, c->k_f, c->v_f, block_m, block_n), TW_OK);
+    tw_backward_tensors all = {c->q_f, c->k_f, c->v_f, d_o, o, lse, out[0], out[1], out[2]};
+    ck_assert_int_eq(tw_attention_backward_tiled(&all, &c->p, block_m, block_n), TW_OK);
+    for (int t = 0; t < 3; t++)
+        for (size_t i = 0; i < n[t]; i++)
+            ck_assert_double_eq_tol((double)out[t][i], gold[t][i], 2e-5);
+    free(o), free(lse), free(d_o), free(out[0]), free(out[1]), free(out[2]);
+}
+
+/* Everything that hides keys, with V of another width, grouped heads and dropout. */
+START_TEST(every_mask_is_what_differences_say)
+{
+    grad_case g = grad_case_create(&(ref_problem){1, 2, 1, 9, 11, 3, false, 0.0, NORMAL}, 0.2);
+    tw_problem *p = &g.in.p;
+    mask_arrays arrays = mask_case_apply(p, &mask_cases[_i]);
+    p->head_dim_v = 2;
+    ck_assert_int_eq(tw_attention_backward_gold(g.dq, g.dk, g.dv, p, g.in.q, g.in.k, g.in.v, g.d_o), TW_OK);
+    expect_differences(&g, g.in.q, g.dq, tw_problem_q_elements(p), "dQ");
+    expect_differences(&g, g.in.k, g.dk, tw_problem_k_elements(p), "dK");
+    expect_differences(&g, g.in.v, g.dv, tw_problem_v_elements(p), "dV");
+    expect_tiled(&g, 4, 3);
+    expect_tiled(&g, 16, 16);
+    mask_arrays_free(&arrays);
+    grad_case_free(&g);
+}
+END_TEST
+
+/* Sequences one behind the other: one without keys, one without queries, one that is all masked at first. */
+START_TEST(packed_sequences_are_what_differences_say)
+{
+    const int q[] = {0, 3, 5, 5, 9, 12}, k[] = {0, 4, 4, 6, 7, 12};
+    grad_case g = grad_case_create(&(ref_problem){5, 2, 1, 4, 5, 3, true, 0.0, NORMAL}, 0.2);
+    tw_problem *p = &g.in.p;
+    p->cu_seqlens_q = q, p->cu_seqlens_k = k;
+    ck_assert_int_eq(tw_attention_backward_gold(g.dq, g.dk, g.dv, p, g.in.q, g.in.k, g.in.v, g.d_o), TW_OK);
+    expect_differences(&g, g.in.q, g.dq, tw_problem_q_elements(p), "dQ");
+    expect_differences(&g, g.in.k, g.dk, tw_problem_k_elements(p), "dK");
+    expect_differences(&g, g.in.v, g.dv, tw_problem_v_elements(p), "dV");
+    expect_tiled(&g, 2, 3);
+    expect_tiled(&g, 16, 16);
+    grad_case_free(&g);
+}
+END_TEST
+
+START_TEST(refuses_what_has_no_backward_pass)
+{
+    tw_problem p = {
+        .batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 1, .seqlen_k = 1, .head_dim = 2};
+    const double sink[] = {0.5};
+    double x[2] = {0};
+    for (int i = 0; i < 3; i++) {
+        p.scoring = (tw_score_mods){.softcap = i == 0 ? 5.0 : 0.0, .sink_logits = i == 1 ? sink : NULL};
+        p.v_in_k = i == 2;
+        ck_assert_int_eq(tw_attention_backward_gold(x, x, x, &p, x, x, x, x), TW_EUNSUPPORTED);
+        ck_assert_ptr_nonnull(strstr(tw_error_message(), "no backward pass with"));
+    }
 }
 END_TEST
 
@@ -377,6 +450,8 @@ Suite *tw_suite_ref_backward(void)
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 60);
     tcase_add_loop_test(core, gold_is_what_differences_say, 0, NUM_SMALLS);
+    tcase_add_loop_test(core, every_mask_is_what_differences_say, 0, NUM_MASK_CASES);
+    tcase_add_test(core, packed_sequences_are_what_differences_say);
     tcase_add_loop_test(core, keys_may_move_together, 0, 2);
     tcase_add_test(core, groups_sum_over_their_heads);
     tcase_add_test(core, a_group_by_itself_is_the_same);
@@ -390,6 +465,7 @@ Suite *tw_suite_ref_backward(void)
     suite_add_tcase(suite, limits);
     TCase *errors = tcase_create("errors");
     tcase_add_test(errors, refuses_no_problem);
+    tcase_add_test(errors, refuses_what_has_no_backward_pass);
     tcase_add_test(errors, refuses_empty_tiles);
     suite_add_tcase(suite, errors);
     return suite;
