@@ -76,6 +76,35 @@ static tw_status try_masks(trial *t)
     return TW_OK;
 }
 
+/* What was asked for beyond causal, each left out by itself. */
+static tw_status try_parts(trial *t)
+{
+    static const struct {
+        unsigned part;
+        const char *sentence;
+    } parts[] = {{TW_PART_WINDOW, "the window was not applied"},
+                 {TW_PART_PREFIX, "the prefix was masked like other keys"},
+                 {TW_PART_SINKS, "the sinks were hidden behind the window"},
+                 {TW_PART_DOCUMENTS, "rows see keys of other documents"},
+                 {TW_PART_BLOCKS, "the block mask was not applied"},
+                 {TW_PART_SOFTCAP, "the soft cap was not applied"},
+                 {TW_PART_ALIBI, "ALiBi was not added"},
+                 {TW_PART_BIAS, "the bias was not added"},
+                 {TW_PART_SINK_LOGITS, "the sink logit was left out of the sum under the softmax"}};
+    unsigned asked = tw_parts_of(&t->claim->problem);
+    for (int i = 0; i < COUNT(parts) && !t->found; i++) {
+        tw_variant variant = tw_variant_of(&t->claim->problem);
+        bool yes;
+        if (!(asked & parts[i].part))
+            continue;
+        variant.left_out = parts[i].part;
+        TW_TRY(fits(&yes, t, t->claim, &variant));
+        if (yes)
+            name_it(t, "%s", parts[i].sentence);
+    }
+    return TW_OK;
+}
+
 static tw_status try_heads(trial *t)
 {
     const tw_problem *p = &t->claim->problem;
@@ -214,10 +243,12 @@ static tw_status try_tiles(trial *t)
 static tw_status try_output_layout(trial *t)
 {
     const tw_problem *p = &t->claim->problem;
+    if (p->cu_seqlens_q)
+        return TW_OK; /* packed sequences have one layout */
     tw_claim swapped = *t->claim;
     tw_variant right = tw_variant_of(p);
     bool yes;
-    double *o = tw_swap_axes(t->claim->o, p->batch, p->num_heads, p->seqlen_q, p->head_dim);
+    double *o = tw_swap_axes(t->claim->o, p->batch, p->num_heads, p->seqlen_q, tw_problem_head_dim_v(p));
     if (!o)
         return tw_fail(TW_ENOMEM, "no memory to try the other layout");
     swapped.o = o;
@@ -237,12 +268,14 @@ static tw_status try_all_layouts(trial *t)
     p.num_heads = c->problem.seqlen_q;
     p.seqlen_k = c->problem.num_heads_kv;
     p.num_heads_kv = c->problem.seqlen_k;
-    if (tw_problem_check(&p) != TW_OK)
+    bool by_length = tw_parts_of(&p) &
+                     (TW_PART_DOCUMENTS | TW_PART_BLOCKS | TW_PART_BIAS | TW_PART_SINK_LOGITS);
+    if (by_length || p.cu_seqlens_q || p.v_in_k || tw_problem_check(&p) != TW_OK)
         return TW_OK;
     double *q = tw_swap_axes(c->q, p.batch, p.num_heads, p.seqlen_q, p.head_dim);
     double *k = tw_swap_axes(c->k, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim);
-    double *v = tw_swap_axes(c->v, p.batch, p.num_heads_kv, p.seqlen_k, p.head_dim);
-    double *o = tw_swap_axes(c->o, p.batch, p.num_heads, p.seqlen_q, p.head_dim);
+    double *v = tw_swap_axes(c->v, p.batch, p.num_heads_kv, p.seqlen_k, tw_problem_head_dim_v(&p));
+    double *o = tw_swap_axes(c->o, p.batch, p.num_heads, p.seqlen_q, tw_problem_head_dim_v(&p));
     tw_claim swapped = {.problem = p, .q = q, .k = k, .v = v, .o = o};
     tw_variant right = tw_variant_of(&p);
     trial other = *t;
@@ -264,9 +297,9 @@ static tw_status try_all_layouts(trial *t)
 
 tw_status tw_diagnose(char *mistake, size_t size, const tw_claim *claim, uint64_t seed)
 {
-    static tw_status (*const trials[])(trial *) = {try_masks,       try_heads,         try_named_scales,
-                                                   try_tiles,       try_output_layout, try_all_layouts,
-                                                   try_fitted_scale};
+    static tw_status (*const trials[])(trial *) = {try_masks,        try_parts,       try_heads,
+                                                   try_named_scales, try_tiles,       try_output_layout,
+                                                   try_all_layouts,  try_fitted_scale};
     tw_claim only_o = *claim;
     only_o.lse = NULL;
     trial t = {.claim = &only_o,

@@ -44,8 +44,8 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     case TW_SINK:
         return (tw_tensor_shape){p->heads_in_rows > 1 ? p->heads_in_rows : 1, 1, p->num_heads, TW_FP32};
     case TW_TILE_LIST: /* no more tiles than rows or keys; integers are as wide as fp32 */
-        return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k, (int64_t)p->seqlen_q + p->seqlen_k + 2,
-                                 p->num_heads, TW_FP32};
+        return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k,
+                                 2 * ((int64_t)p->seqlen_q + p->seqlen_k + 2), p->num_heads, TW_FP32};
     default:
         return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, p->dtype};
     }
@@ -121,7 +121,7 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
     return slot;
 }
 
-tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys)
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys)
 {
     const tw_problem *p = e->problem;
     tw_slot slot = tw_slot_allocate(e, TW_TILE_LIST, TW_PLACE_REGISTERS, TW_FP32, whole(1), whole(2));
@@ -132,7 +132,9 @@ tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys
     op.head = tw_mask_differs_by_head(p) ? e->head : 0;
     op.rows = whole(1);
     op.rows.row0 = of_keys ? p->seqlen_q + index : index; /* lists of both axes, one behind the other */
-    op.cols = whole(2 + visited);
+    op.cols = whole((kind == TW_TILE_EMPTY ? 2 : 1) + listed);
+    op.cols.row0 = kind == TW_TILE_FULL ? (int64_t)p->seqlen_q + p->seqlen_k + 2
+                                        : 0; /* likewise both kinds */
     op.multicast = 1;
     if (kept(e, &op)) {
         tw_slot_written(e, slot);

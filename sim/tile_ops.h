@@ -209,9 +209,11 @@ typedef struct tw_schedule {
     unsigned
         initialized; /**< tensors that must hold their starting values before the first launch; not counted */
     unsigned honours;  /**< TW_HONOURS_* */
+    bool lists_tiles;  /**< the tiles of every mask are listed, of those that could do without too */
     bool needs_v_in_k; /**< for latent attention alone */
     bool
         packs_heads; /**< query heads that share a K/V head are rows of one tile: it sees tw_problem_packed() */
+    bool (*suits)(const tw_problem *problem); /**< offered where nobody names it; NULL: always */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
 } tw_schedule;
@@ -279,6 +281,7 @@ typedef struct tw_walk {
     tw_tile across;    /* the tile of the other axis that sees, or is seen */
     bool over_queries; /* the walk's tiles are query rows */
     bool everything;   /* whatever the mask says */
+    tw_tile_kind only; /* tiles of this kind alone; empty: all that are not */
     bool begun;
     int64_t next, end; /* tile indices */
     int64_t length;    /* of the axis, in rows */
@@ -289,6 +292,8 @@ typedef struct tw_walk {
 
 /** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
+/** Of those the partial or the full ones alone. */
+tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind);
 /** All key tiles, whatever the mask says: equal tiles are taken together although it may cut one and not another. */
 tw_walk tw_walk_all_keys(tw_emitter *e);
 /** Query tiles that see something of the keys `cols`, ascending. */

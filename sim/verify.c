@@ -2,6 +2,8 @@
  * be off by. */
 #include "verify.h"
 
+#include "../cpu_ref/gold.h"
+
 #include "tensors.h"
 
 #include <math.h>
@@ -16,13 +18,24 @@ enum { CHUNK = 128, LEAST_ROWS = 4 };
 
 /* ---- the sample ----------------------------------------------------------------------------------------- */
 
+/* Packed sequences are one long axis of rows, as they are in memory. */
+static int64_t sampled_heads(const tw_problem *p)
+{
+    return p->cu_seqlens_q ? p->num_heads : (int64_t)p->batch * p->num_heads;
+}
+
+static int64_t sampled_rows(const tw_problem *p)
+{
+    return p->cu_seqlens_q ? tw_problem_total_q(p) : p->seqlen_q;
+}
+
 tw_row_sample tw_row_sample_for(const tw_problem *p, uint64_t seed, double effort)
 {
-    int64_t heads = (int64_t)p->batch * p->num_heads;
-    double row = 2.0 * p->seqlen_k * (double)p->head_dim;
+    int64_t heads = sampled_heads(p), rows = sampled_rows(p);
+    double row = (double)p->seqlen_k * ((double)p->head_dim + tw_problem_head_dim_v(p));
     double affordable = fmax(LEAST_ROWS, floor(0x1p31 * effort / row / (double)heads));
-    tw_row_sample sample = {.total = heads * p->seqlen_q, .seed = seed};
-    sample.rows_per_head = affordable < p->seqlen_q ? (int)affordable : p->seqlen_q;
+    tw_row_sample sample = {.total = heads * rows, .seed = seed};
+    sample.rows_per_head = affordable < (double)rows ? (int)affordable : (int)rows;
     sample.count = heads * sample.rows_per_head;
     return sample;
 }
@@ -36,18 +49,39 @@ static uint64_t scramble(uint64_t x)
     return x ^ (x >> 31);
 }
 
-typedef struct row_id {
-    int batch, head, row;
-} row_id;
+/* The sequence that holds a packed row. */
+static int sequence_of(const tw_problem *p, int64_t row)
+{
+    int low = 0, high = p->batch;
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        if (p->cu_seqlens_q[middle] <= row)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static tw_gold_row place(const tw_problem *p, int64_t head, int64_t row)
+{
+    tw_gold_row at = {(int)(head / p->num_heads), (int)(head % p->num_heads), 0, (int)row};
+    if (p->cu_seqlens_q) {
+        at.batch = sequence_of(p, row);
+        at.row -= p->cu_seqlens_q[at.batch];
+    }
+    at.head_kv = tw_problem_kv_head(p, at.head);
+    return at;
+}
 
 /* Row i of the sample: a head's rows are cut into equal parts and one drawn of each; first and last always. */
-static row_id row_at(const tw_row_sample *s, const tw_problem *p, int64_t i)
+static tw_gold_row row_at(const tw_row_sample *s, const tw_problem *p, int64_t i)
 {
-    int64_t head = i / s->rows_per_head, part = i % s->rows_per_head;
-    int64_t begin = part * p->seqlen_q / s->rows_per_head, end = (part + 1) * p->seqlen_q / s->rows_per_head;
+    int64_t head = i / s->rows_per_head, part = i % s->rows_per_head, rows = sampled_rows(p);
+    int64_t begin = part * rows / s->rows_per_head, end = (part + 1) * rows / s->rows_per_head;
     uint64_t drawn = scramble(s->seed ^ scramble((uint64_t)i)) % (uint64_t)(end - begin);
-    int64_t row = part == 0 ? 0 : part == s->rows_per_head - 1 ? p->seqlen_q - 1 : begin + (int64_t)drawn;
-    return (row_id){(int)(head / p->num_heads), (int)(head % p->num_heads), (int)row};
+    int64_t row = part == 0 ? 0 : part == s->rows_per_head - 1 ? rows - 1 : begin + (int64_t)drawn;
+    return place(p, head, row);
 }
 
 /* ---- one row -------------------------------------------------------------------------------------------- */
@@ -58,98 +92,137 @@ tw_variant tw_variant_of(const tw_problem *p)
                         .scale = tw_problem_scale(p)};
 }
 
-static int keys_of(const tw_variant *v, const tw_problem *p, int row)
+/* Attention with one thing done differently, as a problem: what no problem can say is a callback. */
+typedef struct altered {
+    tw_problem problem;
+    const tw_problem *claimed;
+    const tw_variant *variant;
+} altered;
+
+/* One past the last key that a row sees, were no tile dropped. */
+static int64_t keys_end(const altered *a, const tw_problem *one, int row)
 {
-    int64_t n = p->seqlen_k;
-    if (v->mask == TW_MASK_BOTTOM_RIGHT)
-        n = (int64_t)row + 1 + p->seqlen_k - p->seqlen_q;
-    else if (v->mask == TW_MASK_TOP_LEFT)
-        n = (int64_t)row + 1;
-    n = n < 0 ? 0 : n > p->seqlen_k ? p->seqlen_k : n;
-    if (v->dropped_tile > 0) {
-        int64_t of = v->dropped_per_row ? n : p->seqlen_k;
-        int64_t last = of > 0 ? (of - 1) / v->dropped_tile * v->dropped_tile : 0;
-        n = n < last ? n : last;
-    }
-    return (int)n;
+    bool top_left = a->variant->mask == TW_MASK_TOP_LEFT;
+    return top_left && row < one->seqlen_k ? (int64_t)row + 1 : tw_problem_keys_seen(one, row);
 }
 
-/* A row by itself: one query row, n keys, and as many query heads as K/V heads, so that any of them can be named. */
-typedef struct lone_row {
-    tw_problem problem;
-    const double *q, *k, *v;
-    int head;
-} lone_row;
-
-static lone_row isolate(const tw_claim *c, const tw_variant *v, row_id id)
+/* What top-left alignment and a dropped tile leave; and the claimed problem's own callback. */
+static bool still_seen(void *user, int batch, int head, int row, int key)
 {
-    const tw_problem *p = &c->problem;
-    int head_kv = v->heads_modulo ? id.head % p->num_heads_kv : tw_problem_kv_head(p, id.head);
-    size_t first_key = tw_problem_k_row(p, id.batch, 0, 0);
-    lone_row r = {.problem = *p, .head = head_kv, .k = c->k + first_key, .v = c->v + first_key};
-    r.problem.batch = r.problem.seqlen_q = 1;
-    r.problem.seqlen_k = keys_of(v, p, id.row);
-    r.problem.num_heads = p->num_heads_kv;
-    r.problem.causal = false;
-    r.problem.softmax_scale = v->scale;
-    /* The row functions look for head `head_kv` of a Q of this one row; it is at most the true head. */
-    r.q = c->q + (tw_problem_q_row(p, id.batch, id.head, id.row) - (size_t)head_kv * (size_t)p->head_dim);
-    return r;
+    const altered *a = user;
+    const tw_masks *m = &a->claimed->mask;
+    int tile = a->variant->dropped_tile;
+    tw_problem one = tw_problem_sequence(&a->problem, batch);
+    int64_t end = keys_end(a, &one, row);
+    if (tile > 0) {
+        int64_t of = a->variant->dropped_per_row ? end : one.seqlen_k;
+        int64_t last = of > 0 ? (of - 1) / tile * tile : 0;
+        end = end < last ? end : last;
+    }
+    return key < end && (!m->mod || m->mod(m->mod_user, batch, head, row, key));
+}
+
+unsigned tw_parts_of(const tw_problem *p)
+{
+    const tw_masks *m = &p->mask;
+    const tw_score_mods *scores = &p->scoring;
+    return (m->window ? TW_PART_WINDOW : 0) | (m->prefix > 0 ? TW_PART_PREFIX : 0) |
+           (m->sinks > 0 ? TW_PART_SINKS : 0) | (m->documents ? TW_PART_DOCUMENTS : 0) |
+           (m->blocks ? TW_PART_BLOCKS : 0) | (scores->softcap > 0.0 ? TW_PART_SOFTCAP : 0) |
+           (scores->alibi ? TW_PART_ALIBI : 0) | (scores->bias ? TW_PART_BIAS : 0) |
+           (scores->sink_logits ? TW_PART_SINK_LOGITS : 0);
+}
+
+static void leave_out(tw_problem *p, unsigned parts)
+{
+    if (parts & TW_PART_WINDOW)
+        p->mask.window = false;
+    if (parts & TW_PART_PREFIX)
+        p->mask.prefix = 0;
+    if (parts & TW_PART_SINKS)
+        p->mask.sinks = 0;
+    if (parts & TW_PART_DOCUMENTS)
+        p->mask.documents = NULL;
+    if (parts & TW_PART_BLOCKS)
+        p->mask.blocks = NULL;
+    if (parts & TW_PART_SOFTCAP)
+        p->scoring.softcap = 0.0;
+    if (parts & TW_PART_ALIBI)
+        p->scoring.alibi = false;
+    if (parts & TW_PART_BIAS)
+        p->scoring.bias = NULL;
+    if (parts & TW_PART_SINK_LOGITS)
+        p->scoring.sink_logits = NULL;
+}
+
+/* `a` must stay where it is: the problem points to it. */
+static void alter(altered *a, const tw_claim *c, const tw_variant *v)
+{
+    *a = (altered){.problem = c->problem, .claimed = &c->problem, .variant = v};
+    a->problem.causal = v->mask == TW_MASK_BOTTOM_RIGHT;
+    a->problem.softmax_scale = v->scale;
+    leave_out(&a->problem, v->left_out);
+    if (v->mask == TW_MASK_TOP_LEFT || v->dropped_tile > 0) {
+        a->problem.mask.mod = still_seen;
+        a->problem.mask.mod_user = a;
+    }
+}
+
+static double fp32_sum(const double *q, const double *k, int n)
+{
+    float sum = 0.0f;
+    for (int c = 0; c < n; c++)
+        sum += (float)q[c] * (float)k[c];
+    return (double)sum;
 }
 
 /* Standard attention with every sum in fp32: what a plain program is off by where rounding S and P costs nothing. */
-static void fp32_row(double *o, double *lse, const lone_row *r, double *scratch)
+static void fp32_row(double *o, double *lse, const tw_problem *p, const tw_claim *c, tw_gold_row at,
+                     double *scratch)
 {
-    const tw_problem *p = &r->problem;
-    const double *q = r->q + tw_problem_q_row(p, 0, r->head, 0);
-    float m = -INFINITY, l = 0.0f;
-    for (int j = 0; j < p->seqlen_k; j++) {
-        const double *k = r->k + tw_problem_k_row(p, 0, r->head, j);
-        float s = 0.0f;
-        for (int c = 0; c < p->head_dim; c++)
-            s += (float)q[c] * (float)k[c];
-        s *= (float)p->softmax_scale;
-        m = fmaxf(m, s);
-        scratch[j] = (double)s;
-    }
-    for (int j = 0; j < p->seqlen_k; j++) {
-        scratch[j] = (double)expf((float)scratch[j] - m);
+    int keys = tw_gold_scores(scratch, p, c->q, c->k, at, fp32_sum);
+    tw_problem one = tw_problem_sequence(p, at.batch);
+    float m = (float)tw_sink_logit(p, at.head, at.row), l = m > -INFINITY ? 1.0f : 0.0f, sink = m;
+    for (int j = 0; j < keys; j++)
+        m = fmaxf(m, (float)scratch[j]);
+    if (sink > -INFINITY)
+        l = expf(sink - m);
+    for (int j = 0; j < keys; j++) {
+        bool hidden = scratch[j] == -INFINITY;
+        scratch[j] = hidden ? 0.0 : (double)expf((float)scratch[j] - m);
         l += (float)scratch[j];
     }
-    for (int c = 0; c < p->head_dim; c++) {
+    for (int col = 0; col < tw_problem_head_dim_v(p); col++) {
         float sum = 0.0f;
-        for (int j = 0; j < p->seqlen_k; j++)
-            sum += (float)scratch[j] / l * (float)r->v[tw_problem_k_row(p, 0, r->head, j) + (size_t)c];
-        o[c] = (double)sum;
+        for (int j = 0; j < keys; j++)
+            if (scratch[j] != 0.0)
+                sum += (float)scratch[j] / l *
+                       (float)c->v[tw_problem_v_row(&one, at.batch, at.head_kv, j) + (size_t)col];
+        o[col] = (double)sum;
     }
-    *lse = (double)(m + logf(l));
+    *lse = l == 0.0f ? -INFINITY : (double)(m + logf(l));
 }
 
 /* Exact, and as a plain program in the tensor's number format would have it. */
 static void both_rows(double *exact, double *exact_lse, double *plain, double *plain_lse, const tw_claim *c,
-                      const tw_variant *v, row_id id, double *scratch)
+                      const altered *a, tw_gold_row at, double *scratch)
 {
-    lone_row r = isolate(c, v, id);
-    size_t bytes = (size_t)c->problem.head_dim * sizeof *exact;
-    if (r.problem.seqlen_k == 0) {
-        memset(exact, 0, bytes);
-        memset(plain, 0, bytes);
-        *exact_lse = *plain_lse = -INFINITY;
-        return;
-    }
-    tw_attention_gold_row(exact, exact_lse, &r.problem, r.q, r.k, r.v, 0, r.head, 0, scratch);
+    const tw_problem *p = &a->problem;
+    if (a->variant->heads_modulo)
+        at.head_kv = at.head % p->num_heads_kv;
+    tw_gold_attend(exact, exact_lse, p, c->q, c->k, c->v, at, scratch);
     *plain_lse = *exact_lse;
-    if (c->problem.dtype == TW_FP32)
-        fp32_row(plain, plain_lse, &r, scratch);
+    if (p->dtype == TW_FP32)
+        fp32_row(plain, plain_lse, p, c, at, scratch);
     else
-        tw_attention_rounded_row(plain, &r.problem, r.q, r.k, r.v, 0, r.head, 0, scratch);
+        tw_gold_attend_rounded(plain, p, c->q, c->k, c->v, at, scratch);
 }
 
 /* ---- the comparison ------------------------------------------------------------------------------------- */
 
 /* Rows of one chunk, exact and plain. */
 typedef struct rows_buffer {
-    double *exact, *plain; /* CHUNK × head_dim */
+    double *exact, *plain; /* CHUNK × head_dim_v */
     double exact_lse[CHUNK], plain_lse[CHUNK];
     double *scratch; /* threads × seqlen_k */
 } rows_buffer;
@@ -174,8 +247,8 @@ static int thread_index(void)
 
 static tw_status allocate(rows_buffer *b, const tw_problem *p)
 {
-    b->exact = malloc(CHUNK * (size_t)p->head_dim * sizeof *b->exact);
-    b->plain = malloc(CHUNK * (size_t)p->head_dim * sizeof *b->plain);
+    b->exact = malloc(CHUNK * (size_t)tw_problem_head_dim_v(p) * sizeof *b->exact);
+    b->plain = malloc(CHUNK * (size_t)tw_problem_head_dim_v(p) * sizeof *b->plain);
     b->scratch = malloc((size_t)max_threads() * (size_t)p->seqlen_k * sizeof *b->scratch);
     if (b->exact && b->plain && b->scratch)
         return TW_OK;
@@ -185,11 +258,13 @@ static tw_status allocate(rows_buffer *b, const tw_problem *p)
 static void compute_chunk(rows_buffer *b, const tw_claim *c, const tw_variant *v, const tw_row_sample *s,
                           int64_t begin, int64_t end)
 {
-    size_t d = (size_t)c->problem.head_dim;
+    size_t d = (size_t)tw_problem_head_dim_v(&c->problem);
+    altered a;
+    alter(&a, c, v);
 #pragma omp parallel for schedule(dynamic, 4)
     for (int64_t i = begin; i < end; i++) {
         size_t at = (size_t)(i - begin);
-        both_rows(b->exact + at * d, &b->exact_lse[at], b->plain + at * d, &b->plain_lse[at], c, v,
+        both_rows(b->exact + at * d, &b->exact_lse[at], b->plain + at * d, &b->plain_lse[at], c, &a,
                   row_at(s, &c->problem, i),
                   b->scratch + (size_t)thread_index() * (size_t)c->problem.seqlen_k);
     }
@@ -206,11 +281,11 @@ static void add_chunk(gathered *g, const rows_buffer *b, const tw_claim *c, cons
                       int64_t begin, int64_t end)
 {
     const tw_problem *p = &c->problem;
-    size_t d = (size_t)p->head_dim;
+    size_t d = (size_t)tw_problem_head_dim_v(p);
     for (int64_t i = begin; i < end; i++) {
         size_t at = (size_t)(i - begin);
-        row_id id = row_at(s, p, i);
-        size_t first = tw_problem_q_row(p, id.batch, id.head, id.row),
+        tw_gold_row id = row_at(s, p, i);
+        size_t first = tw_problem_o_row(p, id.batch, id.head, id.row),
                row = tw_problem_lse_at(p, id.batch, id.head, id.row);
         for (size_t col = 0; col < d; col++) {
             double exact = b->exact[at * d + col];
@@ -238,7 +313,7 @@ static size_t count_nans(const double *x, size_t n)
 
 static void count_not_finite(tw_verdict *verdict, const tw_claim *c)
 {
-    size_t n = tw_problem_q_elements(&c->problem);
+    size_t n = tw_problem_o_elements(&c->problem);
     for (size_t i = 0; i < n; i++)
         if (!isfinite(c->o[i]) && verdict->o_not_finite++ == 0)
             verdict->o_first_not_finite = i;
@@ -248,10 +323,13 @@ static void count_not_finite(tw_verdict *verdict, const tw_claim *c)
 static double exact_at(const tw_claim *c, const tw_variant *v, size_t index, rows_buffer *b)
 {
     const tw_problem *p = &c->problem;
-    size_t d = (size_t)p->head_dim, heads = (size_t)p->num_heads, rows = (size_t)p->seqlen_q;
-    row_id id = {(int)(index / d / heads / rows), (int)(index / d % heads), (int)(index / d / heads % rows)};
+    size_t d = (size_t)tw_problem_head_dim_v(p), heads = (size_t)p->num_heads, rows = (size_t)sampled_rows(p);
+    size_t row = index / d / heads, head = index / d % heads;
+    tw_gold_row id = place(p, (int64_t)(row / rows * heads + head), (int64_t)(row % rows));
     double lse, plain_lse;
-    both_rows(b->exact, &lse, b->plain, &plain_lse, c, v, id, b->scratch);
+    altered a;
+    alter(&a, c, v);
+    both_rows(b->exact, &lse, b->plain, &plain_lse, c, &a, id, b->scratch);
     return b->exact[index % d];
 }
 
@@ -268,7 +346,7 @@ static void judge(tw_verdict *verdict, gathered *g, const tw_claim *c)
     verdict->o_atol = tw_error_atol(p->dtype, g->largest_o) + floor_o;
     verdict->lse_allowed = 2.0 * g->plain_lse.max_abs_error +
                            tw_error_atol(tw_coarser(p->dtype, c->lse_dtype), g->largest_lse) + floor_lse;
-    verdict->o_nans = count_nans(c->o, tw_problem_q_elements(p));
+    verdict->o_nans = count_nans(c->o, tw_problem_o_elements(p));
     count_not_finite(verdict, c);
     verdict->exact_not_finite = g->exact_not_finite;
     verdict->lse_nans = count_nans(c->lse, tw_problem_lse_elements(p));

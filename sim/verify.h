@@ -29,14 +29,31 @@ typedef enum tw_mask_kind {
     TW_MASK_TOP_LEFT      /**< query i sees keys j <= i, whatever the lengths */
 } tw_mask_kind;
 
+/** Parts of a problem that somebody may have forgotten. */
+enum {
+    TW_PART_WINDOW = 1,
+    TW_PART_PREFIX = 2,
+    TW_PART_SINKS = 4,
+    TW_PART_DOCUMENTS = 8,
+    TW_PART_BLOCKS = 16,
+    TW_PART_SOFTCAP = 32,
+    TW_PART_ALIBI = 64,
+    TW_PART_BIAS = 128,
+    TW_PART_SINK_LOGITS = 256
+};
+
 /** Attention with one thing done differently. */
 typedef struct tw_variant {
+    unsigned left_out; /**< TW_PART_* */
     tw_mask_kind mask;
     double scale;
     int dropped_tile;     /**< the last tile of so many keys is left out; 0 for none */
     bool dropped_per_row; /**< the last tile that the row sees, not the last of the sequence */
     bool heads_modulo;    /**< query head h reads K/V head h % num_heads_kv */
 } tw_variant;
+
+/** Which of the parts a problem has. */
+unsigned tw_parts_of(const tw_problem *problem);
 
 /** Attention as it should be. */
 tw_variant tw_variant_of(const tw_problem *problem);

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 extern const tw_schedule tw_schedule_standard, tw_schedule_standard_tiled, tw_schedule_flash1,
-    tw_schedule_flash2;
+    tw_schedule_flash2, tw_schedule_flex, tw_schedule_gqa_packed, tw_schedule_mla;
 
 /** Number of schedules. */
 int tw_schedule_count(void);

@@ -222,9 +222,9 @@ bool tw_fits(const tw_emitter *e, int64_t rows, int64_t cols)
 }
 
 /* No mask of a lab must be listed: the walks ask for these in vain. */
-tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys)
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys)
 {
-    (void)e, (void)index, (void)visited, (void)of_keys;
+    (void)e, (void)index, (void)listed, (void)kind, (void)of_keys;
     return (tw_slot){-1};
 }
 
