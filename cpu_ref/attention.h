@@ -59,14 +59,6 @@ void tw_attention_rounded_row(double *o, const tw_problem *problem, const double
                               const double *v, int batch, int head, int row, double *scratch);
 
 /**
- * @brief Is this a problem that there is a backward pass for?
- *
- * Masks, packed sequences, grouped heads and dropout are; what changes scores, sink logits and a V within K are not.
- * @return TW_OK; as tw_problem_check(); TW_EUNSUPPORTED
- */
-TW_MUST_CHECK tw_status tw_attention_backward_check(const tw_problem *problem);
-
-/**
  * @brief The gradients of sum(dO ∘ O) by Q, K and V in double precision, straight from the definition.
  *
  *     dV = (P ∘ Z)ᵀ dO     dP = (dO Vᵀ) ∘ Z     dS = P ∘ (dP − rowsum(P ∘ dP))     dQ = scale dS K     dK = scale dSᵀ Q
@@ -76,7 +68,7 @@ TW_MUST_CHECK tw_status tw_attention_backward_check(const tw_problem *problem);
  * @param[out] dq, dk, dv  as q, k, v; untouched on error
  * @param[in]  d_o         as o
  * @param[in]  problem     dtype is not looked at
- * @return TW_OK; as tw_attention_backward_check(); TW_ENOMEM
+ * @return TW_OK; as tw_problem_check_backward(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_attention_backward_gold(double *dq, double *dk, double *dv,
                                                    const tw_problem *problem, const double *q,
@@ -96,7 +88,8 @@ TW_MUST_CHECK tw_status tw_attention_backward_gold_group(double *dq, double *dk,
 /**
  * @brief The same as a plain program in problem->dtype would do it: the yardstick of gradients.
  *
- * S, P, P ∘ Z, dP, dS, dQ, dK and dV are rounded to it where each is made; sums are double, or fp32 for fp32.
+ * S, P, P ∘ Z, O, dP, dS, dQ, dK and dV are rounded to it where each is made, and D = rowsum(dO ∘ O); sums are double,
+ * or fp32 for fp32.
  */
 TW_MUST_CHECK tw_status tw_attention_backward_rounded_group(double *dq, double *dk, double *dv,
                                                             const tw_problem *problem, const double *q,
@@ -131,7 +124,7 @@ typedef struct tw_backward_tensors {
  * Fast enough to check a few thousand tokens; by the kernels of tw_attention_tiled(). Results do not depend on the
  * number of threads. Tiles of 128 x 128 are fast.
  * @param[in] tensors  dq, dk, dv are written; untouched on error
- * @return TW_OK; as tw_attention_backward_check(); TW_EINVAL (a block size < 1); TW_ENOMEM
+ * @return TW_OK; as tw_problem_check_backward(); TW_EINVAL (a block size < 1); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_attention_backward_tiled(const tw_backward_tensors *tensors,
                                                     const tw_problem *problem, int block_m, int block_n);

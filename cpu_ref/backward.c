@@ -128,7 +128,31 @@ static void score_row(query *x, double *s, const computation *c)
             add(c, &x->l, weight(c, x, s[j]));
 }
 
-/* m, l and D of a row, and its dQ; all 0 if it sees nothing. scratch: twice seqlen_k. */
+/* D of a row: Σ_j P_ij dP_ij by definition; rounded, rowsum(dO ∘ O) of the O that the forward pass has stored, which
+ * is what programs take. */
+static double row_d(const computation *c, const query *x, const double *s, const double *dp, double *o)
+{
+    const tw_problem *p = &c->one;
+    int head_kv = tw_problem_kv_head(p, x->head), width = tw_problem_head_dim_v(p);
+    bool exact = c->dtype == TW_FP64;
+    double d = 0.0;
+    memset(o, 0, (size_t)width * sizeof *o);
+    for (int j = 0; j < p->seqlen_k; j++) {
+        if (s[j] == -INFINITY)
+            continue;
+        double prob = probability(c, x, s[j]);
+        if (exact)
+            d += prob * dp[j];
+        else
+            add_row(c, o, kept_in(c, prob * z_at(c, x, j)), c->v + tw_problem_v_row(p, x->batch, head_kv, j),
+                    width);
+    }
+    for (int i = 0; i < width && !exact; i++)
+        add(c, &d, kept_in(c, o[i]) * x->d_o[i]);
+    return d;
+}
+
+/* m, l and D of a row, and its dQ; all 0 if it sees nothing. scratch: two rows of scores and one of O. */
 static query query_row(double *dq, const computation *c, int batch, int head, int row, double *scratch)
 {
     const tw_problem *p = &c->one;
@@ -139,12 +163,10 @@ static query query_row(double *dq, const computation *c, int batch, int head, in
     double *prob = scratch, *dp = scratch + p->seqlen_k, *gradient = dq + at;
     memset(gradient, 0, (size_t)p->head_dim * sizeof *gradient);
     score_row(&x, prob, c);
-    for (int j = 0; j < p->seqlen_k && x.l > 0.0; j++) {
-        if (prob[j] == -INFINITY)
-            continue;
-        dp[j] = gradient_of_p(c, &x, c->v + tw_problem_v_row(p, batch, head_kv, j), z_at(c, &x, j));
-        add(c, &x.d, probability(c, &x, prob[j]) * dp[j]);
-    }
+    for (int j = 0; j < p->seqlen_k && x.l > 0.0; j++)
+        if (prob[j] > -INFINITY)
+            dp[j] = gradient_of_p(c, &x, c->v + tw_problem_v_row(p, batch, head_kv, j), z_at(c, &x, j));
+    x.d = x.l > 0.0 ? row_d(c, &x, prob, dp, dp + p->seqlen_k) : 0.0;
     for (int j = 0; j < p->seqlen_k && x.l > 0.0; j++)
         if (prob[j] > -INFINITY)
             add_row(c, gradient, gradient_of_s(c, &x, probability(c, &x, prob[j]), dp[j]),
@@ -183,6 +205,11 @@ static void key_row(double *dk, double *dv, const computation *c, int batch, int
 
 /* ---- all of them ------------------------------------------------------------------------------------------ */
 
+static size_t row_scratch(const tw_problem *p)
+{
+    return 2 * (size_t)p->seqlen_k + (size_t)tw_problem_head_dim_v(p);
+}
+
 /* The query heads that read one K/V head, and the gradients of both. */
 static void group(double *dq, double *dk, double *dv, const computation *c, int batch, int head_kv,
                   query *queries, double *scratch)
@@ -194,7 +221,7 @@ static void group(double *dq, double *dk, double *dv, const computation *c, int 
         for (int i = 0; i < p->seqlen_q; i++)
             queries[(size_t)h * (size_t)p->seqlen_q + (size_t)i] = query_row(
                 dq, c, batch, head_kv * heads + h, i,
-                scratch + 2 * (size_t)tw_thread_index() * (size_t)p->seqlen_k);
+                scratch + (size_t)tw_thread_index() * row_scratch(c->p));
 #pragma omp parallel for schedule(dynamic, 16)
     for (int j = 0; j < p->seqlen_k; j++)
         key_row(dk, dv, c, batch, head_kv, j, queries);
@@ -213,7 +240,7 @@ static tw_status backward(double *dq, double *dk, double *dv, computation c, int
     const tw_problem *p = c.p;
     size_t rows = (size_t)(p->num_heads / p->num_heads_kv) * (size_t)p->seqlen_q;
     query *queries = malloc(rows * sizeof *queries);
-    double *scratch = malloc(2 * (size_t)tw_max_threads() * (size_t)p->seqlen_k * sizeof *scratch);
+    double *scratch = malloc((size_t)tw_max_threads() * row_scratch(p) * sizeof *scratch);
     tw_status status = TW_OK;
     if (!queries || !scratch)
         status = tw_fail(TW_ENOMEM, "no memory for %zu rows of %d scores", rows, p->seqlen_k);
@@ -229,7 +256,7 @@ static tw_status backward(double *dq, double *dk, double *dv, computation c, int
 static tw_status one_group(double *dq, double *dk, double *dv, computation c, int batch, int head_kv)
 {
     const tw_problem *p = c.p;
-    TW_TRY(tw_attention_backward_check(p));
+    TW_TRY(tw_problem_check_backward(p));
     if (batch < 0 || batch >= p->batch || head_kv < 0 || head_kv >= p->num_heads_kv)
         return tw_fail(TW_EINVAL, "batch element %d, K/V head %d: they must be below %d and %d", batch,
                        head_kv, p->batch, p->num_heads_kv);
@@ -237,20 +264,10 @@ static tw_status one_group(double *dq, double *dk, double *dv, computation c, in
     return backward(dq, dk, dv, c, g, g + 1);
 }
 
-tw_status tw_attention_backward_check(const tw_problem *p)
-{
-    TW_TRY(tw_problem_check(p));
-    const char *what = tw_score_mods_are_on(p)  ? "modified scores"
-                       : p->scoring.sink_logits ? "sink logits"
-                       : p->v_in_k              ? "a V that is a part of K"
-                                                : NULL;
-    return what ? tw_fail(TW_EUNSUPPORTED, "there is no backward pass with %s, leave that out", what) : TW_OK;
-}
-
 tw_status tw_attention_backward_gold(double *dq, double *dk, double *dv, const tw_problem *p, const double *q,
                                      const double *k, const double *v, const double *d_o)
 {
-    TW_TRY(tw_attention_backward_check(p));
+    TW_TRY(tw_problem_check_backward(p));
     return backward(dq, dk, dv, computation_of(p, TW_FP64, q, k, v, d_o), 0,
                     (int64_t)p->batch * p->num_heads_kv);
 }

@@ -349,7 +349,7 @@ static void compute(const plan *x, float *memory, size_t floats)
 tw_status tw_attention_backward_tiled_by(const tw_tiled_kernel *kernel, const tw_backward_tensors *t,
                                          const tw_problem *p, int block_m, int block_n)
 {
-    TW_TRY(tw_attention_backward_check(p));
+    TW_TRY(tw_problem_check_backward(p));
     if (block_m < 1 || block_n < 1)
         return tw_fail(TW_EINVAL, "the tile is block_m %d x block_n %d, both must be at least 1", block_m,
                        block_n);

@@ -23,7 +23,7 @@ extern "C" {
  * All shapes: seqlen_q and seqlen_k apart, tiles that do not divide, grouped heads, packed sequences, other widths of V,
  * bias and sink logits; causal, window, prefix, sinks, and block masks of the tiles' own size; fetch by rows.
  * @param[out] fill_bytes, drain_bytes  untouched on error
- * @param[in]  schedule  "standard", "standard_tiled", "flash1", "flash2", "flex", "gqa_packed" or "mla"
+ * @param[in]  schedule  a name of the registry, of either pass
  * @return TW_OK; TW_EUNSUPPORTED (no closed form for that schedule, or none under that mask)
  */
 TW_MUST_CHECK tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const char *schedule,

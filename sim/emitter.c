@@ -79,11 +79,35 @@ tw_tile_kind tw_emitter_kind(const tw_emitter *e, tw_tile rows, tw_tile cols)
                         cols.row0 + cols.rows);
 }
 
+static int heads_of_a_group(const tw_problem *p)
+{
+    return p->num_heads / p->num_heads_kv;
+}
+
+bool tw_is_seen(tw_emitter *e, tw_tile keys)
+{
+    bool several = e->launch->per_kv_head && tw_mask_differs_by_head(e->problem), seen = false;
+    int first = e->head, end = first + (several ? heads_of_a_group(e->problem) : 1);
+    for (e->head = first; e->head < end && !seen && e->problem->seqlen_q > 0; e->head++)
+        seen = tw_emitter_kind(e, tw_all_queries(e), keys) != TW_TILE_EMPTY;
+    e->head = first;
+    return seen;
+}
+
+/* Are keys walked over for several query heads at once, that see different ones? */
+static bool for_any_head(const tw_walk *walk)
+{
+    const tw_launch *launch = walk->e->launch;
+    return !walk->over_queries && launch && launch->per_kv_head && tw_mask_differs_by_head(walk->e->problem);
+}
+
 static tw_tile_kind kind_at(const tw_walk *walk, int64_t index)
 {
     tw_tile tile = tile_at(index, walk->block, walk->length);
     if (walk->everything)
         return TW_TILE_FULL;
+    if (for_any_head(walk))
+        return tw_is_seen(walk->e, tile) ? TW_TILE_PARTIAL : TW_TILE_EMPTY;
     return walk->over_queries ? tw_emitter_kind(walk->e, tile, walk->across)
                               : tw_emitter_kind(walk->e, walk->across, tile);
 }
@@ -174,6 +198,8 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
                     .block = block,
                     .outer_times = e->times,
                     .list = {-1}};
+    if (across.rows == 0 && !everything)
+        walk.end = 0; /* nobody there to see, or to be seen */
     if (e->map.kind && !everything)
         load_list(&walk);
     walk.next = next_visited(&walk, 0);
@@ -183,6 +209,11 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
 tw_walk tw_walk_all_keys(tw_emitter *e)
 {
     return begin_walk(e, tw_all_queries(e), false, true, TW_TILE_EMPTY);
+}
+
+tw_walk tw_walk_all_queries(tw_emitter *e)
+{
+    return begin_walk(e, tw_all_keys(e), true, true, TW_TILE_EMPTY);
 }
 
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows)
@@ -224,6 +255,36 @@ bool tw_step(tw_walk *walk)
         walk->next = walk->tile.index + walk->tile.run;
     }
     e->times = walk->outer_times * walk->tile.run;
+    return true;
+}
+
+/* ---- the heads of a group --------------------------------------------------------------------------------- */
+
+tw_group tw_walk_group(tw_emitter *e, tw_block b)
+{
+    if (!e->launch->per_kv_head)
+        tw_rule_broken(e, "only a launch per_kv_head works for a group of heads", e->launch->name);
+    return (tw_group){.block = b,
+                      .e = e,
+                      .first = b.head,
+                      .next = b.head,
+                      .end = b.head + heads_of_a_group(e->problem),
+                      .outer_times = e->times};
+}
+
+bool tw_next_head(tw_group *group)
+{
+    tw_emitter *e = group->e;
+    bool alike = e->backend->merges && !tw_mask_differs_by_head(e->problem);
+    e->times = group->outer_times;
+    if (group->next >= group->end || e->status != TW_OK) {
+        e->head = group->first;
+        return false;
+    }
+    group->block.head = e->head = group->next;
+    if (alike)
+        e->times *= group->end - group->next;
+    group->next = alike ? group->end : group->next + 1;
     return true;
 }
 
@@ -315,15 +376,17 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
 }
 
-/* All blocks of one head of one sequence; `heads` of `batches` sequences are alike. */
+/* All blocks of one head of one sequence, or of the group that begins with it; they stand for `heads` query heads of
+ * `batches` sequences. */
 static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int64_t batches)
 {
+    int64_t alike = heads / (e->launch->per_kv_head ? heads_of_a_group(e->problem) : 1);
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     for (int64_t j = 0; j < cols.count;) {
         tw_tile tile_j = grid_tile(e, &cols, j);
         for (int64_t i = 0; i < rows.count;) {
             tw_tile tile_i = grid_tile(e, &rows, i);
-            e->times = heads * batches * tile_i.run * tile_j.run;
+            e->times = alike * batches * tile_i.run * tile_j.run;
             TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
             i += tile_i.run;
         }
@@ -340,8 +403,9 @@ static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
     int heads = e->problem->num_heads;
     if (e->backend->merges && !tw_mask_differs_by_head(e->problem))
         return run_head(e, batch, 0, heads, batches);
-    for (int head = 0; head < heads; head++)
-        TW_TRY(run_head(e, batch, head, 1, batches));
+    int together = e->launch->per_kv_head ? heads_of_a_group(e->problem) : 1;
+    for (int head = 0; head < heads; head += together)
+        TW_TRY(run_head(e, batch, head, together, batches));
     return TW_OK;
 }
 
@@ -349,8 +413,8 @@ static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
 static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
 {
     tw_problem view = tw_problem_sequence(e->whole, batch);
-    if (view.seqlen_q == 0)
-        return TW_OK;
+    if (view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD)
+        return TW_OK; /* but keys that nobody asks for have gradients: 0 */
     if (e->schedule->packs_heads)
         view = tw_problem_packed(&view);
     e->problem = &view;
@@ -429,6 +493,8 @@ static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p
 
 tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem)
 {
+    if (schedule->pass == TW_PASS_BACKWARD)
+        TW_TRY(tw_problem_check_backward(problem));
     const char *what = not_honoured(schedule, problem);
     if (!what)
         return TW_OK;

@@ -19,6 +19,21 @@ void tw_rule_broken(tw_emitter *e, const char *rule, const char *what);
 tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dtype dtype, tw_tile rows,
                          tw_tile cols);
 
+/** @name The way of an operation
+ * @{ */
+/** With no slot and no statistic. */
+tw_op tw_op_new(tw_op_kind kind);
+/** Fills in times, agent and line. False if a test takes it out of the stream, and once a rule is broken: then nothing
+ *  more is to be done. Called before any rule is applied. */
+bool tw_op_kept(tw_emitter *e, tw_op *op);
+/** A launch touches what it declares; false, and a broken rule, otherwise. */
+bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor);
+/** The head of a tensor that a block's query head stands for. */
+int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b);
+/** Hands it to the back end. */
+void tw_op_deliver(tw_emitter *e, const tw_op *op);
+/** @} */
+
 /** The live slot of a handle; NULL, and a broken rule, if it is not live. */
 tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);
 

@@ -60,7 +60,7 @@ tw_status tw_tally_op(tw_tally *tally, const tw_emitter *e, const tw_op *op)
     if (op->kind != TW_OP_LOAD && op->kind != TW_OP_STORE)
         return TW_OK;
     bool load = op->kind == TW_OP_LOAD, boxes = load && e->tiling->fetch == TW_FETCH_BOX, fresh = true;
-    int width = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
+    int width = tw_tensor_element_bytes(op->tensor, e->problem);
     int64_t real = (int64_t)op->rows.rows * op->cols.rows * width;
     int64_t filled = boxes ? (int64_t)op->rows.box_rows * op->cols.box_rows * width : real;
     bool l2 = tw_machine_has_l2(e->machine);

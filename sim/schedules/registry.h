@@ -12,16 +12,25 @@ extern "C" {
 #endif
 
 extern const tw_schedule tw_schedule_standard, tw_schedule_standard_tiled, tw_schedule_flash1,
-    tw_schedule_flash2, tw_schedule_flex, tw_schedule_gqa_packed, tw_schedule_mla;
+    tw_schedule_standard_unfused, tw_schedule_flash2, tw_schedule_flex, tw_schedule_gqa_packed,
+    tw_schedule_mla;
+extern const tw_schedule tw_schedule_standard_backward, tw_schedule_standard_tiled_backward,
+    tw_schedule_flash1_backward, tw_schedule_flash2_backward, tw_schedule_standard_unfused_backward;
 
-/** Number of schedules. */
+/** Number of algorithms; each has a forward pass. */
 int tw_schedule_count(void);
 
-/** The i-th schedule; NULL if there is none. */
+/** The forward pass of the i-th; NULL if there is none. */
 const tw_schedule *tw_schedule_at(int i);
 
+/** The backward pass that goes with a forward pass; NULL if there is none. */
+const tw_schedule *tw_schedule_backward_of(const tw_schedule *forward);
+
+/** The first forward pass that a backward pass goes with; NULL if it is none of ours. */
+const tw_schedule *tw_schedule_forward_of(const tw_schedule *backward);
+
 /**
- * @brief Finds a schedule by its name or alias (fa1, fa2).
+ * @brief Finds a forward pass by its name or alias (fa1, fa2), or a backward pass by its name.
  * @param[out] schedule  untouched on error
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are)
  */
