@@ -31,6 +31,21 @@ typedef struct tw_tensor_data {
     double *values; /**< owned; tw_tensor_data_free() */
 } tw_tensor_data;
 
+/** Integers or truth values as they were in the file. */
+typedef struct tw_integer_data {
+    int num_dims;
+    int64_t shape[TW_NPY_MAX_DIMS];
+    size_t num_elements;
+    int64_t *values; /**< owned; free() */
+} tw_integer_data;
+
+/**
+ * @brief Reads a .npy file of bool, int8 to int64 or uint8 to uint64; what exceeds an int64_t becomes INT64_MAX.
+ * @param[out] data  untouched on error
+ * @return as tw_npy_read()
+ */
+TW_MUST_CHECK tw_status tw_npy_read_integers(tw_integer_data *data, const char *path);
+
 /**
  * @brief Reads a .npy file.
  * @param[out] tensor  untouched on error

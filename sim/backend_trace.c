@@ -155,10 +155,7 @@ static void note_partners(recorder *r, const tw_emitter *e, const tw_op *op)
         r->of_block.o = r->of_scores[op->a].o = op->dst;
     if (op->kind == TW_OP_NORMALIZE && e->slots[op->dst].tensor == TW_O)
         r->of_block.o = op->dst;
-    bool of_query = (op->kind == TW_OP_LOAD || op->kind == TW_OP_STORE) && op->tensor != TW_K &&
-                    op->tensor != TW_V;
-    if (of_query)
-        r->batch = op->batch, r->head = op->head;
+    r->batch = e->batch, r->head = e->head;
 }
 
 /* A slot that was live before the releases, and holds one row for each of `rows`. */
@@ -303,7 +300,7 @@ static tw_status run(recorder *r, const double *q, const double *k, const double
     const tw_trace *t = &r->trace;
     const tw_numeric_observer observer = {record_op, r};
     const tw_numeric_options options = {.rounding = TW_ROUND_NEVER, .observer = &observer};
-    double *o = malloc(tw_problem_q_elements(&t->problem) * sizeof *o);
+    double *o = malloc(tw_problem_o_elements(&t->problem) * sizeof *o);
     if (!o)
         return tw_fail(TW_ENOMEM, "no memory for O");
     tw_status status = tw_numeric_run(o, NULL, NULL, t->schedule, &t->problem, &t->tiling, &t->machine, q, k,

@@ -1,6 +1,8 @@
 /* A recorded walk as one page: what is in page/ with the walk as JSON and the schedule's source inside. */
 #include "step_page.h"
 
+#include "extras.h"
+
 #include "csv.h"
 #include "step_text.h"
 #include "version.h"
@@ -146,16 +148,20 @@ static json_t *launches_json(const tw_schedule *schedule)
 static json_t *setting_json(const tw_trace *t)
 {
     const tw_problem *p = &t->problem;
+    char setting[TW_EXTRAS_NAME];
+    tw_extras_name(setting, p);
+    bool plain = strcmp(setting, "no mask") == 0;
     return json_sprintf(
-        "seqlen %d x %d, head_dim %d, heads %d, batch %d, %s%s, softmax_scale %s, tiles of %d x %d, on %s",
+        "seqlen %d x %d, head_dim %d, heads %d, batch %d, %s%s%s, softmax_scale %s, tiles of %d x %d, on %s",
         p->seqlen_q, p->seqlen_k, p->head_dim, p->num_heads, p->batch, tw_dtype_name(p->dtype),
-        p->causal ? ", causal" : "", tw_step_format(tw_problem_scale(p)).text, t->tiling.block_m,
+        plain ? "" : ", ", plain ? "" : setting, tw_step_format(tw_problem_scale(p)).text, t->tiling.block_m,
         t->tiling.block_n, t->machine.name);
 }
 
 static json_t *walk_json(const tw_trace *t, size_t start)
 {
-    const tw_problem *p = &t->problem;
+    tw_problem packed = tw_problem_packed(&t->problem);
+    const tw_problem *p = t->schedule->packs_heads ? &packed : &t->problem; /* as the schedule sees it */
     json_int_t at = start > 0 && start < t->num_stops ? (json_int_t)t->stops[start].at_frame : 0;
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "algorithm",
                              t->schedule->name, "file", t->schedule->file, "ledger", t->schedule->ledger,

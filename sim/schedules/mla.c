@@ -42,16 +42,6 @@ static void mla_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw
     release_stats(e, st);
 }
 
-/* O of 512 columns in fp32 leaves room for 64 rows in the registers of an H100. */
-static void mla_tiling(tw_tiling *t, const tw_problem *p, const tw_machine *machine)
-{
-    (void)p, (void)machine;
-    if (t->block_m == 0)
-        t->block_m = 64;
-    if (t->block_n == 0)
-        t->block_n = 64;
-}
-
 static bool is_latent(const tw_problem *p)
 {
     return p->v_in_k;
@@ -78,5 +68,4 @@ const tw_schedule tw_schedule_mla = {
         .writes = TW_SET(TW_O) | TW_SET(TW_LSE),
     }},
     .writes_lse = true,
-    .default_tiling = mla_tiling,
 };

@@ -37,7 +37,8 @@ const tw_schedule *tw_schedule_forward_of(const tw_schedule *backward);
 TW_MUST_CHECK tw_status tw_schedule_find(const tw_schedule **schedule, const char *name);
 
 /**
- * @brief Fills in what the user left open (0): block sizes by the schedule's own rule, or TW_DEFAULT_BLOCK.
+ * @brief Fills in what the user left open (0): the blocks of a block mask, the schedule's own rule, or
+ *        TW_DEFAULT_BLOCK, half of it where head_dim is above 256.
  *
  * The result may exceed the sequence: tiles are cut at its end.
  */
