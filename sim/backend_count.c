@@ -410,3 +410,19 @@ tw_status tw_count(tw_count_result *result, const tw_schedule *schedule, const t
     *result = c.result;
     return TW_OK;
 }
+
+tw_status tw_count_append(tw_count_result *sum, const tw_count_result *second)
+{
+    counter c = {.result = {.num_launches = sum->num_launches + second->num_launches}};
+    if (c.result.num_launches > TW_MAX_LAUNCHES)
+        return tw_fail(TW_EUNSUPPORTED, "both passes have %d launches, there may be %d",
+                       c.result.num_launches, TW_MAX_LAUNCHES);
+    memcpy(c.result.launch, sum->launch, (size_t)sum->num_launches * sizeof *sum->launch);
+    memcpy(c.result.launch + sum->num_launches, second->launch,
+           (size_t)second->num_launches * sizeof *second->launch);
+    add_up(&c);
+    if (c.overflow)
+        return tw_fail(TW_EOVERFLOW, "the counts of both passes do not fit 63 bits");
+    *sum = c.result;
+    return TW_OK;
+}

@@ -11,7 +11,7 @@ static const char summary[] = "counts the bytes that algorithms move, and what t
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "sram_fill_bytes,sram_drain_bytes,hbm_read_bytes,hbm_write_bytes,sram_peak_bytes,register_peak_bytes,"
-    "flops,exps,score_flops,head_dim_v,setting";
+    "flops,exps,score_flops,head_dim_v,setting,pass,backward_block_m,backward_block_n";
 
 static void csv_header(const tw_csv *csv, const tw_options *o, const tw_machine *machine, int argc,
                        char **argv)
@@ -28,6 +28,15 @@ static void csv_header(const tw_csv *csv, const tw_options *o, const tw_machine 
         fprintf(csv->file,
                 "# unit: CSV columns are bytes, as their names say; --unit elements is for the table\n");
     fprintf(csv->file, "%s\n", columns);
+}
+
+/* Which pass, and where both are counted the tiles of the second. */
+static void csv_pass(const tw_csv *csv, const tw_case *c)
+{
+    if (c->backward)
+        fprintf(csv->file, ",both,%d,%d\n", c->backward_tiling.block_m, c->backward_tiling.block_n);
+    else
+        fprintf(csv->file, ",%s,,\n", c->schedule->pass == TW_PASS_BACKWARD ? "backward" : "forward");
 }
 
 static void csv_row(const tw_csv *csv, const tw_counted *counted, const tw_machine *machine)
@@ -47,14 +56,15 @@ static void csv_row(const tw_csv *csv, const tw_counted *counted, const tw_machi
     tw_extras_name(setting, p);
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         fprintf(csv->file, ",%lld", (long long)values[i]);
-    fprintf(csv->file, ",\"%s\"\n", setting); /* names of masks have commas */
+    fprintf(csv->file, ",\"%s\"", setting); /* names of masks have commas */
+    csv_pass(csv, &counted->c);
 }
 
 static tw_status count_all(tw_counted *counted, const tw_case *cases, size_t count, const tw_machine *machine)
 {
     for (size_t i = 0; i < count; i++) {
         counted[i].c = cases[i];
-        TW_TRY(tw_count(&counted[i].result, cases[i].schedule, &cases[i].problem, &cases[i].tiling, machine));
+        TW_TRY(tw_case_count(&counted[i].result, &cases[i], machine));
     }
     return TW_OK;
 }

@@ -68,8 +68,17 @@ static void put_blocks(tw_table *table, int column, const tw_case *c)
 {
     if (c->schedule->ignores_sram)
         tw_table_cell(table, column, "whole");
+    else if (c->backward && (c->tiling.block_m != c->backward_tiling.block_m ||
+                             c->tiling.block_n != c->backward_tiling.block_n))
+        tw_table_cell(table, column, "%d x %d, %d x %d", c->tiling.block_m, c->tiling.block_n,
+                      c->backward_tiling.block_m, c->backward_tiling.block_n);
     else
         tw_table_cell(table, column, "%d x %d", c->tiling.block_m, c->tiling.block_n);
+}
+
+static void put_name(tw_table *table, int column, const tw_case *c)
+{
+    tw_table_cell(table, column, "%s%s", c->schedule->name, c->backward ? " + backward" : "");
 }
 
 /* ---- counts --------------------------------------------------------------------------------------------- */
@@ -166,7 +175,7 @@ static void add_count_row(tw_table *t, const tw_counted *counted, const scales *
     if (batch)
         tw_table_cell(t, column++, "%d", counted->c.problem.batch);
     put_lengths(t, column++, &counted->c.problem);
-    tw_table_cell(t, column++, "%s", counted->c.schedule->name);
+    put_name(t, column++, &counted->c);
     put_blocks(t, column++, &counted->c);
     put_scaled(t, column++, moved.fill, &s->traffic);
     put_scaled(t, column++, moved.drain, &s->traffic);
@@ -215,13 +224,21 @@ static bool seen_before(const tw_counted *cases, size_t i)
     return false;
 }
 
+static void print_ledger(FILE *out, const tw_schedule *schedule)
+{
+    fprintf(out, "  %-16s%s%s\n", schedule->name, strlen(schedule->name) < 16 ? "" : " ", schedule->ledger);
+}
+
 static void print_ledgers(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                           bool elements)
 {
     fprintf(out, "\nLedgers\n");
     for (size_t i = 0; i < count; i++)
-        if (!seen_before(cases, i))
-            fprintf(out, "  %-16s%s\n", cases[i].c.schedule->name, cases[i].c.schedule->ledger);
+        if (!seen_before(cases, i)) {
+            print_ledger(out, cases[i].c.schedule);
+            if (cases[i].c.backward)
+                print_ledger(out, cases[i].c.backward);
+        }
     if (elements)
         fprintf(out, "Elements are each tensor's own: a row statistic (m, l, LSE; 4 bytes) counts as one.\n");
     if (tw_machine_has_l2(machine))
@@ -357,7 +374,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
         if (batch >= 0)
             tw_table_cell(&t, batch, "%d", cases[i].c.problem.batch);
         put_lengths(&t, length, &cases[i].c.problem);
-        tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
+        put_name(&t, name, &cases[i].c);
         put_blocks(&t, blocks, &cases[i].c);
         for (int b = 0; b < 2; b++) {
             tw_saving saving = tw_saving_of(&cases[i].result.total, &cases[i].c, machine, baselines[b]);

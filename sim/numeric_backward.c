@@ -73,27 +73,33 @@ static void atomic_add(tw_executor *x, const tw_emitter *e, const tw_op *op)
                                  tw_tensor_element_bytes(op->tensor, e->problem);
 }
 
-/* Z of one number, whoever made it: from its counters, or a mask of ones and zeros that was kept. */
-static double z_at(tw_executor *x, const tw_emitter *e, const tw_op *op, int row, int col)
+/* A row of dst times Z, made from its counters. */
+static void drop_row(tw_executor *x, const tw_emitter *e, const tw_op *op, int r)
 {
     const tw_problem *p = e->problem;
     const tw_slot_info *s = &e->slots[op->dst];
-    double z;
-    if (op->a >= 0)
-        return tw_executor_row(x, e, op->a, row)[col] * tw_dropout_scale(&p->dropout);
-    int query = (int)s->rows.row0 + row;
-    tw_dropout_row(&z, &p->dropout, e->batch, tw_problem_query_head(p, e->head, query),
-                   tw_problem_query_row(p, query), (int)s->cols.row0 + col, 1);
-    return z;
+    int row = (int)s->rows.row0 + r;
+    tw_dropout_apply(tw_executor_row(x, e, op->dst, r), &p->dropout, e->batch,
+                     tw_problem_query_head(p, e->head, row), tw_problem_query_row(p, row), (int)s->cols.row0,
+                     s->cols.rows);
+}
+
+/* The same by a mask of ones and zeros that was kept. */
+static void drop_row_by_mask(tw_executor *x, const tw_emitter *e, const tw_op *op, int r)
+{
+    const double *kept = tw_executor_row(x, e, op->a, r);
+    double *row = tw_executor_row(x, e, op->dst, r), scale = tw_dropout_scale(&e->problem->dropout);
+    for (int j = 0; j < cols_of(e, op->dst); j++)
+        row[j] *= kept[j] * scale;
 }
 
 static void dropout(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
-    for (int r = 0; r < rows_of(e, op->dst); r++) {
-        double *row = tw_executor_row(x, e, op->dst, r);
-        for (int j = 0; j < cols_of(e, op->dst); j++)
-            row[j] *= z_at(x, e, op, r, j);
-    }
+    for (int r = 0; r < rows_of(e, op->dst); r++)
+        if (op->a >= 0)
+            drop_row_by_mask(x, e, op, r);
+        else
+            drop_row(x, e, op, r);
 }
 
 static void dropout_mask(tw_executor *x, const tw_emitter *e, const tw_op *op)
@@ -101,7 +107,10 @@ static void dropout_mask(tw_executor *x, const tw_emitter *e, const tw_op *op)
     for (int r = 0; r < rows_of(e, op->dst); r++) {
         double *row = tw_executor_row(x, e, op->dst, r);
         for (int j = 0; j < cols_of(e, op->dst); j++)
-            row[j] = z_at(x, e, op, r, j) > 0.0;
+            row[j] = 1.0;
+        drop_row(x, e, op, r);
+        for (int j = 0; j < cols_of(e, op->dst); j++)
+            row[j] = row[j] > 0.0;
     }
 }
 

@@ -12,9 +12,9 @@ static const struct {
 } registry[] = {
     {&tw_schedule_standard, NULL, &tw_schedule_standard_backward},
     {&tw_schedule_standard_tiled, NULL, &tw_schedule_standard_tiled_backward},
-    {&tw_schedule_standard_unfused, NULL, &tw_schedule_standard_unfused_backward},
     {&tw_schedule_flash1, "fa1", &tw_schedule_flash1_backward},
     {&tw_schedule_flash2, "fa2", &tw_schedule_flash2_backward},
+    {&tw_schedule_standard_unfused, NULL, &tw_schedule_standard_unfused_backward},
     {&tw_schedule_flex, "flex_attention", &tw_schedule_flash2_backward},
     {&tw_schedule_gqa_packed, NULL, &tw_schedule_flash2_backward},
     {&tw_schedule_mla, NULL, NULL},
