@@ -8,6 +8,7 @@
  *     HBM read / read bandwidth + HBM write / write bandwidth      (one bus: they do not overlap)
  *     FLOPs executed / rate of the unit that multiplies
  *     exponentials / their rate
+ *     what changes scores (soft cap, ALiBi, bias, callback) / the rate of the CUDA cores
  *
  * plus the machine's launch overhead. It knows neither latency nor occupancy nor how well anything overlaps, so it
  * is a lower bound in spirit, and its errors are shown as they are.
@@ -23,9 +24,10 @@ extern "C" {
 
 /** One launch. */
 typedef struct tw_roofline_launch {
-    double l2_s, hbm_s, flops_s, exps_s; /**< 0 where the machine does not say how fast */
-    double time_s;                       /**< the largest of them, and the overhead */
-    const char *limit;                   /**< which: "L2", "HBM", "tensor cores", "FMA", "exponentials" */
+    double l2_s, hbm_s, flops_s, exps_s, scores_s; /**< 0 where the machine does not say how fast */
+    double time_s;                                 /**< the largest of them, and the overhead */
+    const char
+        *limit; /**< which: "L2", "HBM", "tensor cores", "FMA", "exponentials", "score modifications" */
 } tw_roofline_launch;
 
 /** All launches. */

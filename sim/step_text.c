@@ -29,16 +29,33 @@ tw_step_baselines tw_step_baselines_of(const tw_trace *t)
     return baselines;
 }
 
+void tw_step_setting(char text[TW_STEP_SETTING_BYTES], const tw_problem *p)
+{
+    char shared[64] = "";
+    if (p->num_heads_kv != p->num_heads)
+        snprintf(shared, sizeof shared, " on %d of K and V", p->num_heads_kv);
+    char extras[TW_EXTRAS_NAME];
+    tw_extras_name(extras, p);
+    bool plain = strcmp(extras, "no mask") == 0;
+    snprintf(text, TW_STEP_SETTING_BYTES,
+             "seqlen %d x %d, head_dim %d, %d head%s%s, batch %d, %s, %s%ssoftmax_scale %s", p->seqlen_q,
+             p->seqlen_k, p->head_dim, p->num_heads, p->num_heads == 1 ? "" : "s", shared, p->batch,
+             tw_dtype_name(p->dtype), plain ? "" : extras, plain ? "" : ", ",
+             tw_step_format(tw_problem_scale(p)).text);
+}
+
+const char *tw_step_charge(const tw_machine *machine)
+{
+    return machine->kind == TW_MACHINE_PAPER
+               ? "only Q, K, V and O take up SRAM, in the input's type, as in the papers"
+               : "";
+}
+
 void tw_step_print_head(FILE *out, const tw_trace *t)
 {
-    const tw_problem *p = &t->problem;
-    char setting[TW_EXTRAS_NAME];
-    tw_extras_name(setting, p);
-    bool plain = strcmp(setting, "no mask") == 0;
-    fprintf(out, "%s on %s: seqlen %d x %d, head_dim %d, %d head%s, batch %d, %s, %s%ssoftmax_scale %s\n",
-            t->schedule->name, t->machine.name, p->seqlen_q, p->seqlen_k, p->head_dim, p->num_heads,
-            p->num_heads == 1 ? "" : "s", p->batch, tw_dtype_name(p->dtype), plain ? "" : setting,
-            plain ? "" : ", ", tw_step_format(tw_problem_scale(p)).text);
+    char setting[TW_STEP_SETTING_BYTES];
+    tw_step_setting(setting, &t->problem);
+    fprintf(out, "%s on %s: %s\n", t->schedule->name, t->machine.name, setting);
     fprintf(out, "%lld tile%s of %d x %d; scores: @ now, # done, . to come, - masked\n",
             (long long)t->num_tiles, t->num_tiles == 1 ? "" : "s", t->tiling.block_m, t->tiling.block_n);
 }
@@ -109,21 +126,32 @@ static void put_unvisited(char grid[GRID_ROWS][GRID_COLS], const window *w, cons
         }
 }
 
+/* The end of a block has no tile of its own: its grid is that of the last tile before it, or of the first behind. */
+static size_t tile_beside(const tw_trace *t, size_t at)
+{
+    for (size_t i = at + 1; i-- > 0 && same_grid(&t->stops[i], &t->stops[at]);)
+        if (t->stops[i].tile > 0)
+            return i;
+    for (size_t i = at; i < t->num_stops && same_grid(&t->stops[i], &t->stops[at]); i++)
+        if (t->stops[i].tile > 0)
+            return i;
+    return at;
+}
+
 static void print_grid(FILE *out, const tw_trace *t, size_t at)
 {
     char grid[GRID_ROWS][GRID_COLS];
-    size_t shape = at; /* the end of a block has no tile of its own: the grid is that of its last tile */
-    while (t->stops[shape].tile == 0 && shape > 0)
-        shape--;
+    size_t shape = tile_beside(t, at);
     const tw_trace_stop *stop = &t->stops[shape];
-    if (stop->tile == 0 || !same_grid(stop, &t->stops[at]))
+    if (stop->tile == 0)
         return;
     tw_problem seen = seen_at(t, stop);
     window w = window_around(&seen, stop);
     put_unvisited(grid, &w, &seen, stop);
     for (size_t i = shape; i-- > 0 && same_grid(&t->stops[i], stop);)
         put_tile(grid, &w, &t->stops[i], '#');
-    put_tile(grid, &w, stop, shape == at ? '@' : '#');
+    if (shape <= at)
+        put_tile(grid, &w, stop, shape == at ? '@' : '#');
     for (int i = 0; i < w.shown_rows; i++) {
         fprintf(out, "  %-8s", i == 0 ? "scores" : "");
         for (int j = 0; j < w.shown_cols; j++)
@@ -164,6 +192,8 @@ static void print_chip(FILE *out, const tw_trace *t, const tw_trace_chip *chip)
             room, place == TW_PLACE_SMEM ? t->machine.smem_bytes : t->machine.register_bytes_per_sm, 0);
         fprintf(out, "  %-9s%s: %s of %s bytes\n", "", place_name(t, (tw_place)place), held, room);
     }
+    if (tw_step_charge(&t->machine)[0] != '\0')
+        fprintf(out, "  %-9s%s\n", "", tw_step_charge(&t->machine));
 }
 
 /* ---- the row state -------------------------------------------------------------------------------------- */

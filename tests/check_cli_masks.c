@@ -442,6 +442,50 @@ START_TEST(test_files_of_other_shapes_are_refused)
 }
 END_TEST
 
+/* What the theory page shows is what the program says. */
+START_TEST(test_theory_page)
+{
+    static const char mark[] = "\n```console test\n$ build/tilewise ";
+    char page[1 << 16];
+    FILE *file = fopen("docs/theory/masks.md", "r");
+    ck_assert_ptr_nonnull(file);
+    page[fread(page, 1, sizeof page - 1, file)] = '\0';
+    fclose(file);
+    int count = 0;
+    for (char *at = page; (at = strstr(at, mark)) != NULL; count++) {
+        char *command = at + strlen(mark), *output = strchr(command, '\n') + 1, *end = strstr(output, "```");
+        ck_assert_ptr_nonnull(end);
+        output[-1] = *end = '\0';
+        tw_process p = tw_expect_exit(0, command);
+        ck_assert_str_eq(p.out, output);
+        tw_process_free(&p);
+        at = end + 1;
+    }
+    ck_assert_int_eq(count, 1);
+}
+END_TEST
+
+/* And so are its figures: fill of flash2 at 16k, 16 heads of 128, and how many tiles are visited. */
+static const struct {
+    const char *options, *tiles, *fill;
+} figures[] = {{"--causal", NULL, "8,724"},
+               {"--causal --prefix 1024", "8,284", "8,753"},
+               {"--window 1023,0", "1,116", "1,237"},
+               {"--window 1019,0 --sinks 4", "1,235", "1,362"},
+               {"--documents 4096,4096,4096,4096 --causal", "2,112", "2,281"},
+               {"--block-mask butterfly", "1,024", "1,140"}};
+
+START_TEST(test_figures_of_the_theory_page)
+{
+    tw_process p = tw_tilewise_f("io --algorithm flash2 --seqlen 16k %s", figures[_i].options);
+    ck_assert_int_eq(p.exit_code, 0);
+    ck_assert_msg(strstr(p.out, figures[_i].fill) != NULL, "%s", p.out);
+    if (figures[_i].tiles)
+        ck_assert_msg(strstr(p.out, figures[_i].tiles) != NULL, "%s", p.out);
+    tw_process_free(&p);
+}
+END_TEST
+
 Suite *tw_suite_cli_masks(void)
 {
     Suite *suite = suite_create("cli_masks");
@@ -453,6 +497,8 @@ Suite *tw_suite_cli_masks(void)
     tcase_add_loop_test(core, test_run, 0, (int)(sizeof runs / sizeof runs[0]));
     tcase_add_loop_test(core, test_told, 0, (int)(sizeof told / sizeof told[0]));
     tcase_add_test(core, test_bytes_follow_the_share);
+    tcase_add_test(core, test_theory_page);
+    tcase_add_loop_test(core, test_figures_of_the_theory_page, 0, 6);
     suite_add_tcase(suite, core);
     TCase *errors = tcase_create("errors");
     tcase_add_loop_test(errors, test_refused, 0, (int)(sizeof refused / sizeof refused[0]));

@@ -9,7 +9,7 @@
 #   sweep.csv      flash1 with several block_n
 #   speedup.csv    kernel over baseline: predicted_speedup, measured_speedup
 #   peers.csv      other people's kernels on the grid
-#   machine.csv    ceilings        memory.csv    tensors in HBM
+#   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
 #   captions.env   what was measured on what, for the pictures and the page
 # All predictions are made here, from shapes and tiles; none is stored.
 set -euo pipefail
@@ -155,6 +155,7 @@ fi
 peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$data/peers.csv")
 "$plot_data" machine h100 >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
+"$plot_data" sparsity >"$data/sparsity.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END
