@@ -13,7 +13,7 @@
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_"  \
     "n,"                                                                                                     \
     "sram_fill_bytes,sram_drain_bytes,hbm_read_bytes,hbm_write_bytes,sram_peak_bytes,register_peak_bytes,"   \
-    "flops,exps,score_flops,head_dim_v,setting"
+    "flops,exps,score_flops,head_dim_v,setting,pass,backward_block_m,backward_block_n"
 
 /* The n-th line of a CSV that is no comment; 0 is the header. */
 static const char *row(const char *csv, int n)
