@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
-    "Q",  "K",  "V",  "O",  "S",  "P",  "LSE", "M",      "L", "bias",  "sink",    "list",
-    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "P ∘ Z", "d(P ∘ Z)"};
+    "Q",  "K",  "V",  "O",  "S",  "P",  "LSE", "M",      "L", "bias", "sink", "list",
+    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "PZ",   "dPZ"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",

@@ -822,8 +822,8 @@ static const struct broken_case {
 } broken_cases[] = {
     {multiplies_undropped, "used as what it is not (P)"},
     {drops_twice, "dropout is for P, once"},
-    {forgets_dropout_of_dp, "used as what it is not (d(P ∘ Z))"},
-    {takes_dropped_p, "used as what it is not (P ∘ Z)"},
+    {forgets_dropout_of_dp, "used as what it is not (dPZ)"},
+    {takes_dropped_p, "used as what it is not (PZ)"},
     {multiplies_dp, "used as what it is not (dP)"},
     {sums_dq_of_q, "used as what it is not (V)"},
     {stores_sums, "used as what it is not (dQ sum)"},

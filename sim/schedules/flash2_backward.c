@@ -17,10 +17,9 @@ static void begin_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, 
     tw_slot d = zeros_of(e, TW_D, b.i), d_o = load(e, TW_DO, b, b.i), o = load(e, TW_O, b, b.i);
     row_dot(e, d, d_o, o);
     store(e, TW_D, b, d);
-    release(e, d), release(e, d_o), release(e, o);
     tw_slot dq = zeros_of(e, TW_DQ_SUM, b.i);
     store(e, TW_DQ_SUM, b, dq);
-    release(e, dq);
+    release(e, d), release(e, d_o), release(e, o), release(e, dq);
 }
 
 /* A tile of scores: what its queries add to dK and dV of its keys, and its keys to dQ of its queries. */
@@ -38,11 +37,11 @@ static void scores_tile(tw_emitter *e, tw_block b, tw_tile rows, tw_slot k, tw_s
     convert_for_unit(e, s), convert_for_unit(e, ds);
     matmul_tn_add(e, dv, s, d_o); /* dV += (P ∘ Z)ᵀ dO */
     matmul_tn_add(e, dk, ds, q);  /* dK += scale · dSᵀ Q */
-    release(e, s), release(e, q), release(e, d_o), release(e, lse), release(e, d);
     tw_slot dq = zeros_of(e, TW_DQ_SUM, rows);
     matmul_add(e, dq, ds, k); /* dQ += scale · dS K */
     atomic_add(e, TW_DQ_SUM, b, dq);
-    release(e, ds), release(e, dq);
+    release(e, s), release(e, ds), release(e, q), release(e, d_o), release(e, lse), release(e, d),
+        release(e, dq);
 }
 
 /* One thread block: a tile of keys of one K/V head. */
