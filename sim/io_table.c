@@ -224,20 +224,32 @@ static bool seen_before(const tw_counted *cases, size_t i)
     return false;
 }
 
-static void print_ledger(FILE *out, const tw_schedule *schedule)
+/* The column behind the longest name. */
+static int ledger_column(const tw_counted *cases, size_t count)
 {
-    fprintf(out, "  %-16s%s%s\n", schedule->name, strlen(schedule->name) < 16 ? "" : " ", schedule->ledger);
+    size_t longest = 15;
+    for (size_t i = 0; i < count; i++) {
+        const tw_schedule *last = cases[i].c.backward ? cases[i].c.backward : cases[i].c.schedule;
+        longest = strlen(last->name) > longest ? strlen(last->name) : longest;
+    }
+    return (int)longest + 1;
+}
+
+static void print_ledger(FILE *out, const tw_schedule *schedule, int column)
+{
+    fprintf(out, "  %-*s%s\n", column, schedule->name, schedule->ledger);
 }
 
 static void print_ledgers(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                           bool elements)
 {
+    const int column = ledger_column(cases, count);
     fprintf(out, "\nLedgers\n");
     for (size_t i = 0; i < count; i++)
         if (!seen_before(cases, i)) {
-            print_ledger(out, cases[i].c.schedule);
+            print_ledger(out, cases[i].c.schedule, column);
             if (cases[i].c.backward)
-                print_ledger(out, cases[i].c.backward);
+                print_ledger(out, cases[i].c.backward, column);
         }
     if (elements)
         fprintf(out, "Elements are each tensor's own: a row statistic (m, l, LSE; 4 bytes) counts as one.\n");

@@ -7,7 +7,8 @@ bool tw_is_baseline(const tw_schedule *schedule)
 {
     const tw_schedule *forward = schedule->pass == TW_PASS_BACKWARD ? tw_schedule_forward_of(schedule)
                                                                     : schedule;
-    return forward == &tw_schedule_standard || forward == &tw_schedule_standard_tiled;
+    return forward == &tw_schedule_standard || forward == &tw_schedule_standard_tiled ||
+           forward == &tw_schedule_standard_unfused;
 }
 
 /* Q, K, V read once, O and LSE written once; behind that all of these and dO read once, dQ, dK and dV written once. */

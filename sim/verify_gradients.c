@@ -34,12 +34,12 @@ static double work_of_a_head(const tw_problem *p)
 static tw_status choose_heads(tw_gradients_verdict *verdict, const tw_problem *p, double effort)
 {
     double work = work_of_a_head(p), affordable = floor(0x1p31 * effort / work);
-    if (work > 0x1p38)
+    if (work > 0x1p37)
         return tw_fail(
             TW_EUNSUPPORTED,
             "exact gradients of one head of %d x %d take %.1e multiply-adds, at most %.1e are done: "
             "sequences must be shorter",
-            p->seqlen_q, p->seqlen_k, work, 0x1p38);
+            p->seqlen_q, p->seqlen_k, work, 0x1p37);
     verdict->of_heads = (int64_t)p->batch * p->num_heads_kv;
     verdict->heads = affordable < 1.0                         ? 1
                      : affordable < (double)verdict->of_heads ? (int64_t)affordable
