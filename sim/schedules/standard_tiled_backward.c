@@ -111,9 +111,7 @@ const tw_schedule tw_schedule_standard_tiled_backward = {
     .name = "standard_tiled_backward",
     .file = "standard_tiled_backward.c",
     .summary = "standard attention, backward, as kernels do it: tiled products, P, dP and dS through HBM",
-    .ledger = "tiled: each product reads its operands again for every tile of its result; P read, dP and dS "
-              "written "
-              "and read",
+    .ledger = "tiled: each product reads its operands again for every tile of its result; dP, dS out and in",
     .pass = TW_PASS_BACKWARD,
     .honours = TW_HONOURS_ALL,
     .num_launches = 5,
