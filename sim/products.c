@@ -1,6 +1,8 @@
 /* Products of tiles: which may be multiplied with which, and what that gives. */
 #include "slots.h"
 
+#include <stdio.h>
+
 /* The six products of attention and its gradients; the first three are the forward pass's and dP. */
 typedef struct product {
     tw_op_kind kind;
@@ -83,19 +85,32 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot a, tw_slot b)
     return result;
 }
 
-/* sum += a b, or aᵀ b: `inner` is the side of a that is summed over, `outer` the other. */
+/* sum += a b, or aᵀ b: the sides that belong together, named with their sizes where they do not. Where K is V, the sum may
+ * be narrower. */
+static void check_sizes(tw_emitter *e, const product *x, const tw_slot_info *sum, const tw_slot_info *a,
+                        const tw_slot_info *b, bool latent)
+{
+    char sizes[160];
+    bool transposed = x->kind == TW_OP_MATMUL_TN;
+    int inner = transposed ? a->rows.rows : a->cols.rows; /* that is summed over */
+    int outer = transposed ? a->cols.rows : a->rows.rows;
+    bool as_wide = latent ? sum->cols.rows <= b->cols.rows : sum->cols.rows == b->cols.rows;
+    if (inner == b->rows.rows && outer == sum->rows.rows && as_wide)
+        return;
+    snprintf(sizes, sizeof sizes, "%s is %d x %d, %s %d x %d, %s %d x %d", tw_tensor_name(x->result),
+             sum->rows.rows, sum->cols.rows, tw_tensor_name(x->a), a->rows.rows, a->cols.rows,
+             tw_tensor_name(x->b), b->rows.rows, b->cols.rows);
+    tw_rule_broken(e, "a product needs tiles whose sides belong together", sizes);
+}
+
 static void multiply_add(tw_emitter *e, tw_op_kind kind, tw_slot sum, tw_slot a, tw_slot b)
 {
     tw_slot_info *si = tw_slot_find(e, sum), *ai = tw_slot_find(e, a), *bi = tw_slot_find(e, b);
     if (!si || !ai || !bi)
         return;
     const product x = find(e, kind, si->tensor, true);
-    bool transposed = kind == TW_OP_MATMUL_TN, latent = is_latent(e, &x, bi);
-    int inner = transposed ? ai->rows.rows : ai->cols.rows,
-        outer = transposed ? ai->cols.rows : ai->rows.rows;
-    bool as_wide = latent ? si->cols.rows <= bi->cols.rows : si->cols.rows == bi->cols.rows;
-    if (inner != bi->rows.rows || outer != si->rows.rows || !as_wide)
-        tw_rule_broken(e, "a product needs tiles whose sides belong together", "tile sizes differ");
+    bool latent = is_latent(e, &x, bi);
+    check_sizes(e, &x, si, ai, bi, latent);
     tw_op op = op_of(e, &x, sum, a, b);
     if (!tw_op_kept(e, &op))
         return;

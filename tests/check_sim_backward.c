@@ -820,18 +820,18 @@ static const struct broken_case {
     void (*block)(tw_emitter *, const tw_problem *, const tw_tiling *, tw_block);
     const char *said;
 } broken_cases[] = {
-    {multiplies_undropped, "used as what it is not (P)"},
+    {multiplies_undropped, "used as what it is not (it is P, needed is PZ)"},
     {drops_twice, "dropout is for P, once"},
-    {forgets_dropout_of_dp, "used as what it is not (dPZ)"},
-    {takes_dropped_p, "used as what it is not (PZ)"},
-    {multiplies_dp, "used as what it is not (dP)"},
-    {sums_dq_of_q, "used as what it is not (V)"},
-    {stores_sums, "used as what it is not (dQ sum)"},
-    {converts_dq, "used as what it is not (dQ)"},
+    {forgets_dropout_of_dp, "used as what it is not (it is dPZ, needed is dP)"},
+    {takes_dropped_p, "used as what it is not (it is PZ, needed is P)"},
+    {multiplies_dp, "used as what it is not (it is dP, needed is dS)"},
+    {sums_dq_of_q, "used as what it is not (it is V, needed is K)"},
+    {stores_sums, "used as what it is not (it is dQ sum, needed is dQ)"},
+    {converts_dq, "used as what it is not (it is dQ, needed is dQ sum)"},
     {adds_undeclared, "does not declare (dV)"},
-    {adds_another, "used as what it is not (dQ)"},
-    {wrong_row_dot, "used as what it is not (Q)"},
-    {takes_m_for_lse, "used as what it is not (D)"},
+    {adds_another, "used as what it is not (it is dQ, needed is dQ sum)"},
+    {wrong_row_dot, "used as what it is not (it is Q, needed is O)"},
+    {takes_m_for_lse, "used as what it is not (it is D, needed is LSE)"},
     {walks_a_group_of_one, "only a launch per_kv_head"},
 };
 
