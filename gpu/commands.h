@@ -77,4 +77,7 @@ TW_MUST_CHECK tw_status tw_gpu_bench_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_ladder_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_launch_command(tw_gpu_program *program);
 
+/** Reads its own command line, calibrate/options.h, and opens the GPU itself. */
+TW_MUST_CHECK tw_status tw_gpu_calibrate_command(tw_gpu_program *program, int argc, char **argv);
+
 #endif

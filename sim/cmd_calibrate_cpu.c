@@ -1,129 +1,121 @@
-/* tilewise calibrate-cpu: measures the CPU that it runs on and writes a machine file, so that a laptop has one. */
+/* tilewise calibrate-cpu: the CPU that this runs on as a machine file. */
 #include "commands.h"
-#include "cpu_probe.h"
+#include "cpu.h"
 #include "csv.h"
+#include "progress.h"
+#include "version.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static const char summary[] = "measures this CPU: cache sizes, bandwidths, FLOP rates; writes a machine file";
+static const char summary[] = "measures the CPU that it runs on, for some 10 s, and writes its machine file";
 
 typedef struct calibrate_options {
-    tw_options shared;
-    char *output;
-    bool quick;
+    char *out, *csv;
 } calibrate_options;
 
 static const tw_option own[] = {
-    {"output", "FILE.ini", TW_OPTION_TEXT, offsetof(calibrate_options, output), 0,
-     "the machine file, for --machine FILE.ini (default: -, which is stdout)"},
-    {"quick", NULL, TW_OPTION_FLAG, offsetof(calibrate_options, quick), 0,
-     "one short run of each loop: a second instead of half a minute, and less exact"},
+    {"out", "FILE.ini", TW_OPTION_TEXT, offsetof(calibrate_options, out), 0,
+     "writes the machine file, for --machine FILE.ini; - writes it, alone, to stdout"},
+    {"csv", "FILE", TW_OPTION_TEXT, offsetof(calibrate_options, csv), 0,
+     "writes bandwidth against working set"},
 };
 
-static void print_number(FILE *out, const char *key, double value, const char *date, const char *source)
+static bool is_stdout(const char *path)
 {
-    if (value >= 1.0 && value < 1e15 && value == (double)(int64_t)value)
-        fprintf(out, "%s = %.0f | %s | %s\n", key, value, date, source);
-    else if (value > 0)
-        fprintf(out, "%s = %.4g | %s | %s\n", key, value, date, source);
+    return path && strcmp(path, "-") == 0;
 }
 
-/* A description and a comment have no line breaks and nothing that a machine file could take for something else. */
-static void copy_plain(char *to, size_t size, const char *from)
+/* All that can be refused is, before anything is measured. */
+static tw_status check_paths(const calibrate_options *o)
 {
-    size_t n = 0;
-    for (; *from != '\0' && n + 1 < size; from++)
-        to[n++] = *from >= ' ' && *from < 127 && !strchr(";|=[]#", *from) ? *from : ' ';
-    to[n] = '\0';
+    if (is_stdout(o->csv))
+        return tw_fail(TW_EINVAL, "--csv is '-', it must be a file: stdout is for the table, or for --out -");
+    if (o->out && !is_stdout(o->out)) {
+        TW_TRY(tw_machine_check_path(o->out));
+        TW_TRY(tw_check_writable(o->out));
+    }
+    if (o->csv)
+        TW_TRY(tw_check_writable(o->csv));
+    if (o->out && o->csv && tw_same_file(o->out, o->csv))
+        return tw_fail(TW_EINVAL, "--out and --csv are both '%s', they must be two files",
+                       tw_quote(o->out).text);
+    return TW_OK;
 }
 
-static void print_machine(FILE *out, const tw_cpu_probe *c)
+static tw_status write_machine(const tw_machine *machine, const char *path)
 {
-    char date[16], model[96], source[160];
-    time_t now = time(NULL);
-    strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
-    copy_plain(model, sizeof model, c->model);
-    fprintf(out, "; Measured by tilewise calibrate-cpu. A core's private cache stands where a GPU has shared "
-                 "memory, the\n"
-                 "; cache behind it where a GPU has its L2, memory where it has HBM.\n");
-    fprintf(out, "[machine]\ndescription = %s, %d cores in use\nkind = cpu\n", model, c->cores);
-    print_number(out, "num_sms", c->cores, date, "threads that took part in the measurement");
-    print_number(out, "smem_bytes", (double)c->private_cache_bytes, date,
-                 c->private_reported_bytes > 0
-                     ? "as the system reports the level 2 cache of a core"
-                     : "measured, where reading slows to half of the smallest working set's rate");
-    snprintf(source, sizeof source,
-             "measured, the largest set that all cores read at 1.5 times memory's rate; the "
-             "system reports a level 3 cache of %lld",
-             (long long)c->shared_reported_bytes);
-    print_number(out, "l2_bytes", (double)c->shared_cache_bytes, date, source);
-    print_number(out, "hbm_bytes", (double)c->memory_bytes, date, "as the system reports its memory");
-    print_number(out, "clock_hz", c->clock_hz, date, "measured, dependent integer additions, one a cycle");
-    print_number(out, "hbm_read_bytes_per_s", c->memory_read_bytes_per_s, date,
-                 "measured, streaming read by all cores");
-    print_number(out, "hbm_write_bytes_per_s", c->memory_write_bytes_per_s, date,
-                 "measured, streaming write by all cores; the reads that a write causes are not counted");
-    print_number(out, "l2_bytes_per_s", c->cache_bytes_per_s, date,
-                 "measured, reads of working sets between the private cache and the shared one");
-    print_number(out, "fma_flops_per_s", c->fma_flops_per_s, date,
-                 "measured, independent fp32 multiply-adds of the widest vectors, all cores");
-    print_number(out, "exps_per_s", c->exps_per_s, date,
-                 "measured, expf() of the C library, one at a time, all cores");
-    print_number(out, "launch_overhead_s", c->launch_overhead_s, date,
-                 "measured, handing work to all cores and back");
-}
-
-static tw_status write_machine(const tw_cpu_probe *c, const char *path)
-{
-    tw_csv file; /* it is there completely or not at all, as a CSV file */
+    tw_csv file;
+    char comment[160];
+    snprintf(comment, sizeof comment, "Measured by tilewise calibrate-cpu, commit %s.", tw_commit());
     TW_TRY(tw_csv_open(&file, path));
-    print_machine(file.file, c);
-    return tw_csv_commit(&file);
+    tw_status status = file.file ? tw_machine_write(file.file, machine, comment) : TW_OK;
+    if (status == TW_OK)
+        status = tw_csv_commit(&file);
+    tw_csv_discard(&file);
+    return status;
 }
 
-static tw_status write_curves(const tw_cpu_probe *c, const char *path, int argc, char **argv)
+static tw_status write_curve(const tw_cpu_curve *curve, const char *path, int argc, char **argv)
 {
-    static const char *const who[] = {"own", "all"};
     tw_csv csv;
     TW_TRY(tw_csv_open(&csv, path));
     if (!csv.file)
         return TW_OK;
     tw_csv_header(&csv, "tilewise calibrate-cpu", argc, argv);
-    fprintf(csv.file, "# cpu: %s, %d cores in use\nwho,order,working_set_bytes,read_bytes_per_s\n", c->model,
-            c->cores);
-    for (int i = 0; i < c->num_points; i++)
-        fprintf(csv.file, "%s,forward,%lld,%.0f\n", who[c->points[i].who], (long long)c->points[i].bytes,
-                c->points[i].bytes_per_s);
+    fprintf(csv.file, "working_set_bytes,read_bytes_per_s,write_bytes_per_s\n");
+    for (int i = 0; i < curve->count; i++)
+        fprintf(csv.file, "%lld,%.4g,%.4g\n", (long long)curve->at[i].bytes, curve->at[i].read_bytes_per_s,
+                curve->at[i].write_bytes_per_s);
     return tw_csv_commit(&csv);
+}
+
+static void show_progress(double done, const char *what)
+{
+    tw_progress_show(done, 1.0, what);
+}
+
+/* A reading that is not possible is a disagreement, as far as the exit status goes. */
+static tw_status verdict(const tw_readings *readings)
+{
+    for (int i = 0; i < readings->count; i++)
+        if (!readings->at[i].believed)
+            return TW_EMISMATCH;
+    return TW_OK;
 }
 
 static tw_status calibrate(const calibrate_options *o, int argc, char **argv)
 {
-    tw_cpu_probe probe;
-    const char *output = o->output ? o->output : "-";
-    if (o->shared.csv && strcmp(output, "-") == 0 && strcmp(o->shared.csv, "-") == 0)
-        return tw_fail(TW_EINVAL,
-                       "--csv - and the machine file would both go to stdout; give --output FILE.ini");
-    if (strcmp(output, "-") != 0)
-        TW_TRY(tw_check_writable(output));
-    if (o->shared.csv && strcmp(o->shared.csv, "-") != 0)
-        TW_TRY(tw_check_writable(o->shared.csv));
-    TW_TRY(tw_cpu_probe_run(&probe, o->quick));
-    TW_TRY(write_machine(&probe, output));
-    return write_curves(&probe, o->shared.csv, argc, argv);
+    static tw_readings readings;
+    tw_cpu cpu;
+    tw_cpu_curve curve;
+    tw_machine machine = {.name = "cpu"};
+    char date[16];
+    TW_TRY(check_paths(o));
+    TW_TRY(tw_cpu_describe(&cpu, ""));
+    tw_status status = tw_cpu_measure(&readings, &curve, &cpu, show_progress);
+    tw_progress_clear();
+    TW_TRY(status);
+    tw_today(date);
+    TW_TRY(tw_cpu_machine(&machine, &cpu, &readings, date));
+    TW_TRY(write_curve(&curve, o->csv, argc, argv));
+    TW_TRY(write_machine(&machine, o->out));
+    if (is_stdout(o->out))
+        return verdict(&readings);
+    printf("%s, caches of %lld, %lld and %lld bytes\n\n", machine.description, (long long)cpu.l1_bytes,
+           (long long)cpu.private_bytes, (long long)cpu.shared_bytes);
+    TW_TRY(tw_readings_print(stdout, &readings));
+    return verdict(&readings);
 }
 
 int tw_cmd_calibrate_cpu(int argc, char **argv)
 {
-    calibrate_options o = {.shared = tw_options_default()};
-    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
-                            tw_options_shared(&o.shared, TW_GROUP_CSV)};
+    calibrate_options o = {.out = NULL};
+    tw_option_set set = {.rows = own, .count = (int)(sizeof own / sizeof own[0]), .into = &o};
     bool help;
-    tw_status status = tw_options_read(&help, "tilewise calibrate-cpu", summary, sets, 2, argc, argv);
+    tw_status status = tw_options_read(&help, "tilewise calibrate-cpu", summary, &set, 1, argc, argv);
     if (status == TW_OK && !help)
         status = calibrate(&o, argc, argv);
-    tw_options_free(sets, 2);
+    tw_options_free(&set, 1);
     return tw_exit_code(status);
 }

@@ -70,6 +70,7 @@ static tw_status read_measured(tw_measured_list *list, const compare_options *o)
 typedef struct predictions {
     tw_compared *rows;
     size_t count, left_out;
+    char uncalibrated[64]; /* name of the first machine that is; "" if all were measured */
     char why[512]; /* of the first row left out: where it is and by how much its tiles are too large */
     tw_machine machines[MAX_MACHINES];
     int num_machines;
@@ -86,7 +87,9 @@ static tw_status read_machine(tw_machine *machine, const tw_measured *row, const
         same.machine = (char *)row->machine; /* with what --set says */
         return tw_options_machine(machine, &same);
     }
-    return tw_fail(TW_EFORMAT, "machine '%s' has no machine file; name one that is like it with --machine",
+    return tw_fail(TW_EFORMAT,
+                   "machine '%s' has no machine file; `tilewise-gpu calibrate --out NAME.ini` makes one, "
+                   "for --machine NAME.ini",
                    tw_quote(row->machine).text);
 }
 
@@ -133,6 +136,8 @@ static tw_status count_rows(predictions *p, const tw_measured_list *list, const 
             status = predict_row(row, machine);
         if (status == TW_OK) {
             p->count++;
+            if (machine->uncalibrated && *p->uncalibrated == '\0')
+                memcpy(p->uncalibrated, machine->name, sizeof p->uncalibrated);
             continue;
         }
         char line[512];
@@ -196,6 +201,14 @@ static void note_left_out(FILE *out, const predictions *p, const char *before)
                 before, p->left_out, p->left_out + p->count, p->why);
 }
 
+/* "Machine a100 is uncalibrated: …"; nothing if every machine was measured. */
+static void note_uncalibrated(FILE *out, const predictions *p, const char *before)
+{
+    if (*p->uncalibrated != '\0')
+        fprintf(out, "%smachine %s is uncalibrated: its numbers were looked up and not measured\n", before,
+                p->uncalibrated);
+}
+
 /* ---- CSV ------------------------------------------------------------------------------------------------ */
 
 static const char columns[] =
@@ -252,6 +265,7 @@ static tw_status write_csv(const predictions *p, const char *path, int argc, cha
     fprintf(csv.file,
             "# predicted time: roofline; predicted hbm: compulsory; predicted l2_hbm: behind the L2\n");
     note_left_out(csv.file, p, "# ");
+    note_uncalibrated(csv.file, p, "# ");
     fprintf(csv.file, "%s\n", columns);
     for (size_t i = 0; i < p->count; i++)
         csv_row(csv.file, &p->rows[i]);
@@ -264,6 +278,7 @@ static tw_status print(const predictions *p, bool summary_wanted)
 {
     TW_TRY((summary_wanted ? tw_compare_print_summary : tw_compare_print_errors)(stdout, p->rows, p->count));
     note_left_out(stdout, p, "\n");
+    note_uncalibrated(stdout, p, "\n");
     return TW_OK;
 }
 

@@ -32,7 +32,7 @@ static tw_status list_machines(void)
     for (int i = 0; i < tw_machine_count(); i++) {
         tw_machine machine;
         TW_TRY(tw_machine_find(&machine, tw_machine_name(i)));
-        printf("%-12s %s\n", machine.name, machine.description);
+        printf("%-12s %s%s\n", machine.name, machine.description, tw_machine_caveat(&machine));
     }
     return TW_OK;
 }

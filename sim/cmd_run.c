@@ -132,9 +132,9 @@ static void print_head(const tw_case *c, const tw_machine *machine, const run_op
     const tw_problem *p = &c->problem;
     char setting[TW_EXTRAS_NAME];
     tw_extras_name(setting, p);
-    printf("Executed tile by tile on %s: %s, batch %d, %d heads on %d, head_dim %d, %s, %s\n\n",
-           machine->name, tw_dtype_name(p->dtype), p->batch, p->num_heads, p->num_heads_kv, p->head_dim,
-           setting, o->exact ? "nothing rounded" : "rounded as a GPU would");
+    printf("Executed tile by tile on %s%s: %s, batch %d, %d heads on %d, head_dim %d, %s, %s\n\n",
+           machine->name, tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->batch, p->num_heads,
+           p->num_heads_kv, p->head_dim, setting, o->exact ? "nothing rounded" : "rounded as a GPU would");
 }
 
 /* Forward passes and backward passes have a table each. */

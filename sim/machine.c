@@ -22,10 +22,10 @@ static const struct {
 };
 
 static const struct {
-    const char *name;
+    const char *name, *meaning;
     size_t value, source; /* offsets into tw_machine */
 } numbers[] = {
-#define NUMBER(field, what) {#field, offsetof(tw_machine, field), offsetof(tw_machine, sources.field)},
+#define NUMBER(field, what) {#field, what, offsetof(tw_machine, field), offsetof(tw_machine, sources.field)},
     TW_MACHINE_NUMBERS(NUMBER)
 #undef NUMBER
 };
@@ -45,6 +45,31 @@ const char *tw_machine_name(int i)
 bool tw_machine_has_l2(const tw_machine *machine)
 {
     return machine->kind != TW_MACHINE_PAPER && machine->l2_bytes > 0;
+}
+
+const char *tw_machine_caveat(const tw_machine *machine)
+{
+    return machine->uncalibrated ? ", uncalibrated" : "";
+}
+
+const char *tw_machine_number_name(int i)
+{
+    return i >= 0 && i < COUNT(numbers) ? numbers[i].name : NULL;
+}
+
+const char *tw_machine_number_meaning(int i)
+{
+    return i >= 0 && i < COUNT(numbers) ? numbers[i].meaning : NULL;
+}
+
+double tw_machine_number(const tw_machine *machine, int i)
+{
+    return *(const double *)(const void *)((const char *)machine + numbers[i].value);
+}
+
+const tw_machine_source *tw_machine_number_source(const tw_machine *machine, int i)
+{
+    return (const void *)((const char *)machine + numbers[i].source);
 }
 
 /* What the parser carries from line to line: inih only knows success and failure. */
@@ -91,7 +116,7 @@ static bool in_range(double value)
 
 static bool must_be_whole(const char *key)
 {
-    return strstr(key, "bytes") && !strstr(key, "_per_s");
+    return strstr(key, "bytes") && !strstr(key, "_per_");
 }
 
 /* "value | date | source" */
@@ -120,6 +145,23 @@ static int read_number(reading *r, int which, const char *text)
     return 1;
 }
 
+tw_status tw_machine_set_number(tw_machine *machine, const char *number, double value, const char *date,
+                                const char *source)
+{
+    reading r = {.machine = *machine};
+    char text[256];
+    int which = 0;
+    while (which < COUNT(numbers) && strcmp(numbers[which].name, number) != 0)
+        which++;
+    if (which == COUNT(numbers))
+        return tw_fail(TW_EINVAL, "'%s' is no number of a machine; sim/machine.h lists them", number);
+    snprintf(text, sizeof text, "%.17g | %s | %s", value, date, source);
+    if (!read_number(&r, which, text))
+        return tw_fail(TW_EINVAL, "%s", r.problem);
+    *machine = r.machine;
+    return TW_OK;
+}
+
 static int read_kind(reading *r, const char *text)
 {
     static const char *const kinds[] = {"paper", "gpu", "cpu"}; /* in the order of tw_machine_kind */
@@ -132,6 +174,14 @@ static int read_kind(reading *r, const char *text)
     return complain(r, "kind is '%s', it must be paper, gpu or cpu%s", text, "");
 }
 
+static int read_calibrated(reading *r, const char *text)
+{
+    if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+        return complain(r, "calibrated is '%s', it must be yes or no%s", text, "");
+    r->machine.uncalibrated = strcmp(text, "no") == 0;
+    return 1;
+}
+
 static int on_line(void *user, const char *section, const char *key, const char *value)
 {
     reading *r = user;
@@ -139,6 +189,8 @@ static int on_line(void *user, const char *section, const char *key, const char 
         return complain(r, "section is [%s], it must be [machine]%s", section, "");
     if (strcmp(key, "kind") == 0)
         return read_kind(r, value);
+    if (strcmp(key, "calibrated") == 0)
+        return read_calibrated(r, value);
     if (strcmp(key, "description") == 0) {
         if (copy_trimmed(r->machine.description, sizeof r->machine.description, value, value + strlen(value)))
             return 1;
@@ -189,6 +241,17 @@ static tw_status name_after(char *name, size_t size, const char *path)
         length -= 4;
     snprintf(name, size, "%.*s", (int)length, base);
     return TW_OK;
+}
+
+tw_status tw_machine_check_path(const char *path)
+{
+    char name[64];
+    size_t length = strlen(path);
+    if (length < 5 || strcmp(path + length - 4, ".ini") != 0 || path[length - 5] == '/')
+        return tw_fail(TW_EINVAL,
+                       "machine file '%s' must end in .ini, as in my-gpu.ini, so that --machine takes it",
+                       tw_quote(path).text);
+    return name_after(name, sizeof name, path);
 }
 
 static tw_status read_file(tw_machine *machine, const char *path)

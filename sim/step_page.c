@@ -161,8 +161,8 @@ static json_t *setting_json(const tw_trace *t)
 {
     char setting[TW_STEP_SETTING_BYTES];
     tw_step_setting(setting, &t->problem);
-    return json_sprintf("%s, tiles of %d x %d, on %s", setting, t->tiling.block_m, t->tiling.block_n,
-                        t->machine.name);
+    return json_sprintf("%s, tiles of %d x %d, on %s%s", setting, t->tiling.block_m, t->tiling.block_n,
+                        t->machine.name, tw_machine_caveat(&t->machine));
 }
 
 static json_t *walk_json(const tw_trace *t, size_t start)

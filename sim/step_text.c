@@ -57,7 +57,8 @@ void tw_step_print_head(FILE *out, const tw_trace *t)
 {
     char setting[TW_STEP_SETTING_BYTES];
     tw_step_setting(setting, &t->problem);
-    fprintf(out, "%s on %s: %s\n", t->schedule->name, t->machine.name, setting);
+    fprintf(out, "%s on %s%s: %s\n", t->schedule->name, t->machine.name, tw_machine_caveat(&t->machine),
+            setting);
     fprintf(out, "%lld tile%s of %d x %d; scores: @ now, # done, . to come, - masked\n",
             (long long)t->num_tiles, t->num_tiles == 1 ? "" : "s", t->tiling.block_m, t->tiling.block_n);
 }

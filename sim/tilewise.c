@@ -19,8 +19,8 @@ static const struct {
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
     {"compare", tw_cmd_compare, "predictions beside measurements"},
     {"predict", tw_cmd_predict, "what counters will say of a list of cases, written down beforehand"},
-    {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes a machine file of it"},
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
+    {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
 };
 

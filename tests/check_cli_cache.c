@@ -1,4 +1,4 @@
-/* tilewise cache, orders, predict and calibrate-cpu, run as a user runs them. */
+/* tilewise cache, orders and predict, run as a user runs them. */
 #include "check_tilewise.h"
 #include "support_process.h"
 
@@ -167,40 +167,6 @@ START_TEST(test_predict)
 }
 END_TEST
 
-/* ---- calibrate-cpu -------------------------------------------------------------------------------------- */
-
-/* The file that it writes is a machine, and can be counted on. */
-START_TEST(test_calibrate_cpu)
-{
-    const char *folder = tw_new_folder();
-    char ini[700], csv[700];
-    tw_machine m;
-    snprintf(ini, sizeof ini, "%s/here.ini", folder);
-    snprintf(csv, sizeof csv, "%s/curves.csv", folder);
-    tw_process p = tw_tilewise_f("calibrate-cpu --quick --output %s --csv %s", ini, csv);
-    ck_assert_msg(p.exit_code == 0 && *p.out == '\0', "%s%s", p.out, p.err);
-    tw_process_free(&p);
-    ck_assert_int_eq(tw_files_in(folder), 2);
-    ck_assert_msg(tw_machine_find(&m, ini) == TW_OK, "%s", tw_error_message());
-    ck_assert_int_eq(m.kind, TW_MACHINE_CPU);
-    ck_assert_str_eq(m.name, "here");
-    ck_assert_double_ge(m.num_sms, 1);
-    ck_assert_double_ge(m.l2_bytes, m.smem_bytes);
-    ck_assert_double_gt(m.hbm_read_bytes_per_s, 1e7);
-    ck_assert_double_gt(m.fma_flops_per_s, 1e7);
-    ck_assert_double_gt(m.clock_hz, 1e7);
-    p = tw_tilewise_f("io --machine %s --algorithm flash2 --seqlen 512 --heads 1 --block-m 32 --block-n 32",
-                      ini);
-    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "not calibrated"), "%s%s", p.out, p.err);
-    tw_process_free(&p);
-    p = tw_tilewise("calibrate-cpu --quick");
-    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "[machine]") && strstr(p.out, "| measured"), "%s%s",
-                  p.out, p.err);
-    tw_process_free(&p);
-    tw_remove_folder(folder);
-}
-END_TEST
-
 /* ---- refusals ------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -225,8 +191,6 @@ static const struct {
     {"predict --cases README.md", "README.md, line|column 1"},
     {"predict --cases notebooks_data/h100/counters.csv --csv no/such/folder/x.csv", "no/such/folder/x.csv"},
     {"predict --cases notebooks_data/h100/counters.csv --machine a100", "counters.csv, line|another machine"},
-    {"calibrate-cpu --output no/such/folder/x.ini", "no/such/folder/x.ini"},
-    {"calibrate-cpu --csv -", "--csv -|--output"},
 };
 
 START_TEST(test_refused)
@@ -246,7 +210,6 @@ Suite *tw_suite_cli_cache(void)
     tcase_add_test(core, test_cache_is_small);
     tcase_add_test(core, test_orders);
     tcase_add_test(core, test_predict);
-    tcase_add_test(core, test_calibrate_cpu);
     tcase_add_loop_test(errors, test_refused, 0, sizeof refused / sizeof refused[0]);
     suite_add_tcase(s, core);
     suite_add_tcase(s, errors);

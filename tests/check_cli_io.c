@@ -319,6 +319,23 @@ START_TEST(test_a_million_tokens)
 }
 END_TEST
 
+/* What was looked up says so in everything that is printed about it; what was measured does not. */
+START_TEST(test_output_says_uncalibrated)
+{
+    static const char *const commands[] = {
+        "io --seqlen 64 --machine %s", "io --seqlen 64 --csv - --machine %s", "run --seqlen 16 --machine %s",
+        "step --plain --seqlen 8 --machine %s"};
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        for (int measured = 0; measured < 2; measured++) {
+            char line[200];
+            snprintf(line, sizeof line, commands[i], measured ? "h100" : "a100");
+            tw_process p = tw_expect_exit(0, line);
+            ck_assert_msg((strstr(p.out, "uncalibrated") == NULL) == measured, "%s: %s", line, p.out);
+            tw_process_free(&p);
+        }
+}
+END_TEST
+
 Suite *tw_suite_cli_io(void)
 {
     Suite *s = suite_create("cli_io");
@@ -326,6 +343,7 @@ Suite *tw_suite_cli_io(void)
     tcase_set_timeout(core, 60);
     tcase_add_loop_test(core, test_golden, 0, sizeof golden / sizeof golden[0]);
     tcase_add_test(core, test_csv_is_stdout_alone);
+    tcase_add_test(core, test_output_says_uncalibrated);
     tcase_add_test(core, test_csv_file);
     tcase_add_test(core, test_csv_devices);
     tcase_add_loop_test(core, test_tables, 0, sizeof tables / sizeof tables[0]);

@@ -11,6 +11,7 @@
 #   peers.csv      other people's kernels on the grid
 #   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
 #   backward.csv   forward and backward passes, against sequence length
+#   calibration/   curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
 #   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
 #   l2size.csv     HBM reads against the size of the L2, in several orders of work
 #   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
@@ -22,6 +23,10 @@ measured=$1 data=$2
 tilewise=${TW_BUILD:-build}/tilewise
 plot_data=${TW_BUILD:-build}/plot_data
 mkdir -p "$data"
+rm -rf "$data/calibration"
+if [ -s "$measured/calibration/readings.csv" ]; then
+    cp -r "$measured/calibration" "$data"
+fi
 
 case_columns=algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,kernel
 grid_shapes() { # algorithm block_m block_n kernel head_dim: 16k tokens in all, heads x head_dim = 2048

@@ -116,6 +116,10 @@ falls as N grows has too few thread blocks left to fill the GPU."
     figure blocksize "Block size" "Larger tiles of K and V mean fewer passes over Q and O: bytes fall as 1 / block_n. The \
 time follows as far as bytes are its limit. After Figure 2 of the FlashAttention paper."
     figure memory "Memory" "S and P grow with N² and meet the end of the memory; all other tensors grow with N."
+    figure calibration "Calibration" "Top: a set of W MiB that is read again and again. Walked in one direction, a cache \
+that drops what was used longest ago keeps nothing of a set that it cannot hold; walked to and fro, it keeps its own \
+size, a share of 1 - capacity / W. Lines that SMs of both sides of the L2 read are kept on both, so half as much fits. Middle: what \
+that costs in bandwidth. Bottom: what a softmax step takes, and the clock that power leaves."
 
     figure sparsity "Block sparsity" "Tiles that a block mask leaves out are neither loaded nor computed, so bytes and time \
 fall with the share of blocks that are on, whatever the pattern: butterfly, local and global, and random blocks lie on one \
