@@ -50,5 +50,5 @@ report-files: plot-files
 # Written before a measurement and committed before it: a prediction made afterwards proves nothing.
 predictions: $(build)/tilewise ## HBM traffic of the evidence set, as notebooks_data/predictions/h100_hbm.csv
 	@mkdir -p $(build)/predictions
-	notebooks_data/predictions/make_cases.sh > $(build)/predictions/h100_hbm_cases.csv
+	notebooks_data/predictions/make_cases.sh predict > $(build)/predictions/h100_hbm_cases.csv
 	$(build)/tilewise predict --cases $(build)/predictions/h100_hbm_cases.csv --csv notebooks_data/predictions/h100_hbm.csv
