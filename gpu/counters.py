@@ -15,11 +15,11 @@ of the simulator leave that out). Filling the tensors is not profiled.
 --replay application runs the whole program again instead, which needs no room to put memory aside: for matrices of
 scores that fill half of the GPU.
 
---command calibrate profiles `tilewise-gpu calibrate` in place of `launch`, whose option --launch says what: `dirty` (one
-write of each size: HBM writes fall short of it by what may stay dirty in the L2) or `l2` (working sets read 8 times).
-
 --start flushed (the default) empties all caches before each launch. --start warm leaves in them what a run of the same
 case has left, and reads HBM's counters alone: they fit into one pass, so nothing is put back in between.
+
+--command calibrate profiles `tilewise-gpu calibrate` in place of `launch`, whose option --launch says what: `dirty` (one
+write of each size: HBM writes fall short of it by what may stay dirty in the L2) or `l2` (working sets read 8 times).
 """
 import csv
 import os
@@ -173,6 +173,8 @@ def main():
             fail(f"--replay is '{replay}', it must be kernel or application")
         if start not in STARTS:
             fail(f"--start is '{start}', it must be flushed or warm")
+        if start != "flushed" and subcommand != "launch":
+            fail(f"--start is '{start}', with --command {subcommand} it must be flushed")
         if path is None:
             fail("--csv FILE is missing: where the counters are to go")
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):

@@ -152,8 +152,7 @@ static tw_status note_access(recorder *r, const tw_emitter *e, const tw_op *op)
     tw_unit_run cols = tw_units_chunks(op->cols.row0, op->cols.rows, t->cols);
     bool wide = cols.count == t->col_chunks;
     int32_t runs = wide ? (rows.count > 0) : rows.count, chunks = wide ? rows.count * cols.count : cols.count;
-    r->bytes += (double)op->rows.rows * op->cols.rows *
-                tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
+    r->bytes += (double)op->rows.rows * op->cols.rows * tw_tensor_element_bytes(op->tensor, e->problem);
     for (int32_t i = 0; i < runs && chunks > 0; i++) {
         tw_access access = {.unit = ((rows.first + i) * t->col_chunks + cols.first) * t->halves,
                             .count = chunks * t->halves,

@@ -126,6 +126,10 @@ static tw_status play_rounds(tw_cache_result *result, stage *s, const tw_l2_shap
 static tw_status check(const tw_schedule *schedule, const tw_problem *problem, const tw_machine *machine,
                        const tw_cache_options *o)
 {
+    if (schedule->pass == TW_PASS_BACKWARD)
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s: only forward passes are replayed; atomic sums in the L2 were not measured",
+                       schedule->name);
     if (tw_mask_differs_by_head(problem) || tw_mask_differs_by_batch(problem))
         return tw_fail(TW_EUNSUPPORTED,
                        "%s: heads or sequences differ, and the replay takes the first for all of them",

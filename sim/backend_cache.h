@@ -83,7 +83,7 @@ typedef struct tw_cache_result {
  * @param[out] result  untouched on error
  * @param[in]  schedule, problem, tiling, machine  as for tw_emit(); the machine has an L2
  * @param[in]  options  how it is launched
- * @return TW_OK; as tw_emit(); TW_EUNSUPPORTED (the machine has no L2; a ledger whose tiles are whole
+ * @return TW_OK; as tw_emit(); TW_EUNSUPPORTED (the machine has no L2; a backward pass; a ledger whose tiles are whole
  *         matrices; heads or sequences that differ: packed sequences, masks per head);
  *         TW_EINVAL (options below 0; a tile that is larger than the L2); TW_EOVERFLOW (more than 2^28 units);
  *         TW_ENOMEM

@@ -23,7 +23,7 @@ static const char columns[] =
     "sram_fill_bytes,sram_drain_bytes,hbm_read_bytes,hbm_write_bytes,sram_peak_bytes,register_peak_bytes,"
     "flops,exps,"
     "l2_request_bytes,l2_hit_rate,l2_fabric_bytes,l2_hbm_read_bytes,l2_hbm_write_bytes,"
-    "score_flops,head_dim_v,setting";
+    "score_flops,head_dim_v,setting,pass,backward_block_m,backward_block_n";
 
 static void warn_uncalibrated(const tw_csv *csv, const tw_machine *machine)
 {
@@ -68,6 +68,15 @@ static void csv_replay(const tw_csv *csv, const tw_l2_job *l2)
             (long long)t->fabric_bytes, (long long)t->hbm_read_bytes, (long long)t->hbm_write_bytes);
 }
 
+/* Which pass, and where both are counted the tiles of the second. */
+static void csv_pass(const tw_csv *csv, const tw_case *c)
+{
+    if (c->backward)
+        fprintf(csv->file, ",both,%d,%d\n", c->backward_tiling.block_m, c->backward_tiling.block_n);
+    else
+        fprintf(csv->file, ",%s,,\n", c->schedule->pass == TW_PASS_BACKWARD ? "backward" : "forward");
+}
+
 static void csv_row(const tw_csv *csv, const tw_counted *counted, const tw_machine *machine)
 {
     const tw_problem *p = &counted->c.problem;
@@ -85,15 +94,16 @@ static void csv_row(const tw_csv *csv, const tw_counted *counted, const tw_machi
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         fprintf(csv->file, ",%lld", (long long)values[i]);
     csv_replay(csv, counted->l2);
-    fprintf(csv->file, ",%lld,%d,\"%s\"\n", (long long)n->score_flops, tw_problem_head_dim_v(p),
+    fprintf(csv->file, ",%lld,%d,\"%s\"", (long long)n->score_flops, tw_problem_head_dim_v(p),
             setting); /* names of masks have commas */
+    csv_pass(csv, &counted->c);
 }
 
 static tw_status count_all(tw_counted *counted, const tw_case *cases, size_t count, const tw_machine *machine)
 {
     for (size_t i = 0; i < count; i++) {
         counted[i].c = cases[i];
-        TW_TRY(tw_count(&counted[i].result, cases[i].schedule, &cases[i].problem, &cases[i].tiling, machine));
+        TW_TRY(tw_case_count(&counted[i].result, &cases[i], machine));
     }
     return TW_OK;
 }

@@ -112,15 +112,23 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
 }
 
-/* All blocks of one head of one sequence; `heads` of `batches` sequences are alike. */
+/* Query heads that a block works for. */
+static int heads_of_a_block(const tw_emitter *e)
+{
+    return e->launch->per_kv_head ? tw_heads_of_a_group(e->problem) : 1;
+}
+
+/* All blocks of one head of one sequence, or of the group that begins with it; they stand for `heads` query heads of
+ * `batches` sequences. */
 static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int64_t batches)
 {
+    int64_t alike = heads / heads_of_a_block(e);
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     for (int64_t j = 0; j < cols.count;) {
         tw_tile tile_j = grid_tile(e, &cols, j);
         for (int64_t i = 0; i < rows.count;) {
             tw_tile tile_i = grid_tile(e, &rows, i);
-            e->times = heads * batches * tile_i.run * tile_j.run;
+            e->times = alike * batches * tile_i.run * tile_j.run;
             TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
             i += tile_i.run;
         }
@@ -135,13 +143,14 @@ static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int
 static tw_status run_grid(tw_emitter *e, int batch)
 {
     const tw_problem *p = e->problem;
+    int together = heads_of_a_block(e), heads = p->num_heads / together;
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     int64_t tiles = rows.count * cols.count;
     tw_order order = e->tiling->order != TW_ORDER_OWN ? e->tiling->order : e->launch->order;
-    for (int64_t n = 0; n < tiles * p->num_heads; n++) {
-        tw_grid_place place = tw_order_place(order, n, tiles, p->num_heads, p->causal);
+    for (int64_t n = 0; n < tiles * heads; n++) {
+        tw_grid_place place = tw_order_place(order, n, tiles, heads, p->causal);
         tw_block b = {.batch = batch,
-                      .head = (int)place.head,
+                      .head = (int)place.head * together,
                       .i = grid_tile(e, &rows, place.tile % rows.count),
                       .j = grid_tile(e, &cols, place.tile / rows.count)};
         e->times = 1;
@@ -153,15 +162,15 @@ static tw_status run_grid(tw_emitter *e, int batch)
 /* The heads of one sequence, which `batches` sequences are like. */
 static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
 {
-    int heads = e->problem->num_heads;
+    int heads = e->problem->num_heads, together = heads_of_a_block(e);
     if (e->backend->one_head)
-        return run_head(e, batch, 0, 1, 1);
+        return run_head(e, batch, 0, together, 1);
     if (!e->backend->merges)
         return run_grid(e, batch);
     if (!tw_mask_differs_by_head(e->problem))
         return run_head(e, batch, 0, heads, batches);
-    for (int head = 0; head < heads; head++)
-        TW_TRY(run_head(e, batch, head, 1, batches));
+    for (int head = 0; head < heads; head += together)
+        TW_TRY(run_head(e, batch, head, together, batches));
     return TW_OK;
 }
 
@@ -169,8 +178,8 @@ static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
 static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
 {
     tw_problem one = tw_problem_sequence(e->whole, batch), view = tw_problem_seen_by(e->schedule, &one);
-    if (view.seqlen_q == 0)
-        return TW_OK;
+    if (view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD)
+        return TW_OK; /* but keys that nobody asks for have gradients: 0 */
     e->problem = &view;
     if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
         TW_TRY(tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n));
@@ -253,6 +262,8 @@ static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p
 
 tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem)
 {
+    if (schedule->pass == TW_PASS_BACKWARD)
+        TW_TRY(tw_problem_check_backward(problem));
     const char *what = not_honoured(schedule, problem);
     if (!what)
         return TW_OK;

@@ -22,7 +22,7 @@ bool tw_extras_given(const tw_extras *x)
 {
     return x->window || x->prefix > 0 || x->sinks > 0 || x->documents || x->block_mask || x->block_size ||
            x->cu_seqlens || x->cu_seqlens_q || x->cu_seqlens_k || x->softcap > 0.0 || x->alibi || x->bias ||
-           x->sink_logit || x->head_dim_v > 0 || x->latent;
+           x->sink_logit || x->head_dim_v > 0 || x->latent || x->dropout > 0.0;
 }
 
 /* ---- what goes together --------------------------------------------------------------------------------- */
@@ -65,6 +65,9 @@ tw_status tw_extras_check(const tw_extras *x, bool causal)
         return tw_fail(TW_EINVAL,
                        "--cu-seqlens-%c is missing, --cu-seqlens-q and --cu-seqlens-k belong together",
                        x->cu_seqlens_q ? 'k' : 'q');
+    if (x->dropout_seed != TW_NO_DROPOUT_SEED && !(x->dropout > 0.0))
+        return tw_fail(TW_EINVAL, "--dropout-seed is %llu, but there is no --dropout that it would be of",
+                       (unsigned long long)x->dropout_seed);
     for (int i = 0; packed && i < 3; i++)
         if (fixed[i].given)
             return tw_fail(TW_EINVAL,
@@ -251,6 +254,8 @@ tw_status tw_extras_attach(tw_attached *a, tw_problem *p, const tw_extras *x, ui
 {
     p->head_dim_v = x->head_dim_v == p->head_dim ? 0 : x->head_dim_v;
     p->v_in_k = x->latent;
+    if (x->dropout > 0.0)
+        p->dropout = (tw_dropout){x->dropout, x->dropout_seed == TW_NO_DROPOUT_SEED ? 1 : x->dropout_seed};
     TW_TRY(attach_masks(a, p, x, seed));
     TW_TRY(attach_scores(a, p, x, seed, with_values));
     return tw_problem_check(p);
@@ -328,4 +333,6 @@ void tw_extras_name(char text[TW_EXTRAS_NAME], const tw_problem *p)
         add(text, "score callback");
     if (scores->sink_logits)
         add(text, "sink logits");
+    if (tw_dropout_is_on(&p->dropout))
+        add(text, "dropout %g of seed %llu", p->dropout.probability, (unsigned long long)p->dropout.seed);
 }

@@ -68,8 +68,17 @@ static void put_blocks(tw_table *table, int column, const tw_case *c)
 {
     if (c->schedule->ignores_sram)
         tw_table_cell(table, column, "whole");
+    else if (c->backward && (c->tiling.block_m != c->backward_tiling.block_m ||
+                             c->tiling.block_n != c->backward_tiling.block_n))
+        tw_table_cell(table, column, "%d x %d, %d x %d", c->tiling.block_m, c->tiling.block_n,
+                      c->backward_tiling.block_m, c->backward_tiling.block_n);
     else
         tw_table_cell(table, column, "%d x %d", c->tiling.block_m, c->tiling.block_n);
+}
+
+static void put_name(tw_table *table, int column, const tw_case *c)
+{
+    tw_table_cell(table, column, "%s%s", c->schedule->name, c->backward ? " + backward" : "");
 }
 
 /* ---- counts --------------------------------------------------------------------------------------------- */
@@ -180,7 +189,7 @@ static void add_count_row(tw_table *t, const tw_counted *counted, const scales *
     if (batch)
         tw_table_cell(t, column++, "%d", counted->c.problem.batch);
     put_lengths(t, column++, &counted->c.problem);
-    tw_table_cell(t, column++, "%s", counted->c.schedule->name);
+    put_name(t, column++, &counted->c);
     put_blocks(t, column++, &counted->c);
     put_scaled(t, column++, moved.fill, &s->traffic);
     put_scaled(t, column++, moved.drain, &s->traffic);
@@ -246,13 +255,33 @@ static void print_replay_notes(FILE *out, const tw_counted *cases, size_t count,
             fprintf(out, "  -  %s\n", why = cases[i].l2->why);
 }
 
+/* The column behind the longest name. */
+static int ledger_column(const tw_counted *cases, size_t count)
+{
+    size_t longest = 15;
+    for (size_t i = 0; i < count; i++) {
+        const tw_schedule *last = cases[i].c.backward ? cases[i].c.backward : cases[i].c.schedule;
+        longest = strlen(last->name) > longest ? strlen(last->name) : longest;
+    }
+    return (int)longest + 1;
+}
+
+static void print_ledger(FILE *out, const tw_schedule *schedule, int column)
+{
+    fprintf(out, "  %-*s%s\n", column, schedule->name, schedule->ledger);
+}
+
 static void print_ledgers(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                           bool elements)
 {
+    const int column = ledger_column(cases, count);
     fprintf(out, "\nLedgers\n");
     for (size_t i = 0; i < count; i++)
-        if (!seen_before(cases, i))
-            fprintf(out, "  %-16s%s\n", cases[i].c.schedule->name, cases[i].c.schedule->ledger);
+        if (!seen_before(cases, i)) {
+            print_ledger(out, cases[i].c.schedule, column);
+            if (cases[i].c.backward)
+                print_ledger(out, cases[i].c.backward, column);
+        }
     if (elements)
         fprintf(out, "Elements are each tensor's own: a row statistic (m, l, LSE; 4 bytes) counts as one.\n");
     if (tw_machine_has_l2(machine))
@@ -387,7 +416,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
         if (batch >= 0)
             tw_table_cell(&t, batch, "%d", cases[i].c.problem.batch);
         put_lengths(&t, length, &cases[i].c.problem);
-        tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
+        put_name(&t, name, &cases[i].c);
         put_blocks(&t, blocks, &cases[i].c);
         for (int b = 0; b < 2; b++) {
             tw_saving saving = tw_saving_of(&cases[i].result.total, &cases[i].c, machine, baselines[b]);

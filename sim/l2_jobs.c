@@ -71,7 +71,10 @@ static void run_job(tw_l2_job *job, meter *all, double limit)
     job_meter own = {.all = all, .operations = operations, .job = job};
     job->options.progress = on_progress;
     job->options.progress_context = &own;
-    if (operations > limit)
+    if (job->c.backward != NULL)
+        job->status = tw_fail(TW_EUNSUPPORTED, "%s and its backward pass: only forward passes are replayed",
+                              job->c.schedule->name);
+    else if (operations > limit)
         job->status = tw_fail(TW_EUNSUPPORTED,
                               "%.0f million units are too many to replay unasked; "
                               "tilewise cache replays them however long it takes",
@@ -91,7 +94,8 @@ static bool same_extras(const tw_problem *p, const tw_problem *q)
 {
     return p->head_dim_v == q->head_dim_v && p->v_in_k == q->v_in_k && p->cu_seqlens_q == q->cu_seqlens_q &&
            p->cu_seqlens_k == q->cu_seqlens_k && memcmp(&p->mask, &q->mask, sizeof p->mask) == 0 &&
-           memcmp(&p->scoring, &q->scoring, sizeof p->scoring) == 0;
+           memcmp(&p->scoring, &q->scoring, sizeof p->scoring) == 0 &&
+           p->dropout.probability == q->dropout.probability;
 }
 
 /* Would two replays be one and the same? Kernels that differ in arithmetic alone ask for it. */
@@ -100,10 +104,10 @@ static bool same_replay(const tw_l2_job *a, const tw_l2_job *b)
     const tw_problem *p = &a->c.problem, *q = &b->c.problem;
     const tw_tiling *t = &a->c.tiling, *u = &b->c.tiling;
     const tw_cache_options *x = &a->options, *y = &b->options;
-    return a->c.schedule == b->c.schedule && a->machine == b->machine && p->batch == q->batch &&
-           p->num_heads == q->num_heads && p->num_heads_kv == q->num_heads_kv && p->seqlen_q == q->seqlen_q &&
-           p->seqlen_k == q->seqlen_k && p->head_dim == q->head_dim && p->dtype == q->dtype &&
-           p->causal == q->causal && same_extras(p, q) && t->block_m == u->block_m &&
+    return a->c.schedule == b->c.schedule && a->c.backward == b->c.backward && a->machine == b->machine &&
+           p->batch == q->batch && p->num_heads == q->num_heads && p->num_heads_kv == q->num_heads_kv &&
+           p->seqlen_q == q->seqlen_q && p->seqlen_k == q->seqlen_k && p->head_dim == q->head_dim &&
+           p->dtype == q->dtype && p->causal == q->causal && same_extras(p, q) && t->block_m == u->block_m &&
            t->block_n == u->block_n && t->fetch == u->fetch && t->unit == u->unit && t->order == u->order &&
            t->kv_order == u->kv_order && x->start == y->start && x->blocks_per_sm == y->blocks_per_sm &&
            x->num_workers == y->num_workers && x->static_stride == y->static_stride &&

@@ -145,18 +145,18 @@ typedef struct tw_machine {
 TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or_path);
 
 /**
- * @brief Would a file of this name be found as a machine? Asked before one is written.
- * @return TW_OK; TW_EINVAL (it does not end in ".ini", or has a character that ends a field of a CSV file)
- */
-TW_MUST_CHECK tw_status tw_machine_check_path(const char *path);
-
-/**
  * @brief Replaces one number of a machine by what a user gives: "l2_side_bytes=30M". Its source is then the user.
  * @param[in,out] machine  as it was on error
  * @param[in] assignment  key=value; the value as in a machine file, or with k (1024) or M (1024²) behind it
  * @return TW_OK; TW_EINVAL (no such key, a value that the file would not accept)
  */
 TW_MUST_CHECK tw_status tw_machine_set(tw_machine *machine, const char *assignment);
+
+/**
+ * @brief Would a file of this name be found as a machine? Asked before one is written.
+ * @return TW_OK; TW_EINVAL (it does not end in ".ini", or has a character that ends a field of a CSV file)
+ */
+TW_MUST_CHECK tw_status tw_machine_check_path(const char *path);
 
 /** Number of built-in machines. */
 int tw_machine_count(void);

@@ -56,14 +56,10 @@ static tw_status is_new(bool *fresh, tw_tally *tally, const tw_emitter *e, const
     return TW_OK;
 }
 
-tw_status tw_tally_op(tw_tally *tally, const tw_emitter *e, const tw_op *op)
+/* A move of a tile between an SM and what is behind it; `op` says load or store. */
+static tw_status move(tw_tally *tally, const tw_emitter *e, const tw_op *op, int64_t filled, int64_t real)
 {
-    if (op->kind != TW_OP_LOAD && op->kind != TW_OP_STORE)
-        return TW_OK;
-    bool load = op->kind == TW_OP_LOAD, boxes = load && e->tiling->fetch == TW_FETCH_BOX, fresh = true;
-    int width = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
-    int64_t real = (int64_t)op->rows.rows * op->cols.rows * width;
-    int64_t filled = boxes ? (int64_t)op->rows.box_rows * op->cols.box_rows * width : real;
+    bool load = op->kind == TW_OP_LOAD, fresh = true;
     bool l2 = tw_machine_has_l2(e->machine);
     if (l2)
         TW_TRY(is_new(&fresh, tally, e, op));
@@ -71,6 +67,27 @@ tw_status tw_tally_op(tw_tally *tally, const tw_emitter *e, const tw_op *op)
     *(load ? &tally->moved.sram_fill_bytes : &tally->moved.sram_drain_bytes) += filled;
     *(load ? &tally->moved.hbm_read_bytes : &tally->moved.hbm_write_bytes) += behind;
     return TW_OK;
+}
+
+/* One way out of the SM; behind an L2 what is added to is read as well. */
+static tw_status add(tw_tally *tally, const tw_emitter *e, const tw_op *op, int64_t bytes)
+{
+    tw_op half = *op;
+    half.kind = TW_OP_STORE;
+    TW_TRY(move(tally, e, &half, bytes, bytes));
+    half.kind = TW_OP_LOAD;
+    return tw_machine_has_l2(e->machine) ? move(tally, e, &half, 0, bytes) : TW_OK;
+}
+
+tw_status tw_tally_op(tw_tally *tally, const tw_emitter *e, const tw_op *op)
+{
+    bool load = op->kind == TW_OP_LOAD, boxes = load && e->tiling->fetch == TW_FETCH_BOX;
+    if (!load && op->kind != TW_OP_STORE && op->kind != TW_OP_ATOMIC_ADD)
+        return TW_OK;
+    int width = tw_tensor_element_bytes(op->tensor, e->problem);
+    int64_t real = (int64_t)op->rows.rows * op->cols.rows * width;
+    int64_t filled = boxes ? (int64_t)op->rows.box_rows * op->cols.box_rows * width : real;
+    return op->kind == TW_OP_ATOMIC_ADD ? add(tally, e, op, real) : move(tally, e, op, filled, real);
 }
 
 void tw_tally_free(tw_tally *tally)

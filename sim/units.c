@@ -79,20 +79,19 @@ static int chunk_rows(int tile_rows, int64_t row_bytes, int tallest, int64_t lea
     return (int)(rows < length ? rows : length);
 }
 
-static bool streams(const tw_tensor_shape *shape, int tile_cols, const tw_problem *p,
+static bool streams(const tw_tensor_shape *shape, int element_bytes, int tile_cols, const tw_problem *p,
                     const tw_machine *machine)
 {
-    double bytes = (double)shape->rows * (double)shape->cols * shape->heads * p->batch *
-                   tw_dtype_bytes(shape->dtype);
+    double bytes = (double)shape->rows * (double)shape->cols * shape->heads * p->batch * element_bytes;
     return tile_cols < shape->cols && bytes > STREAM_L2S * machine->l2_bytes;
 }
 
-static tw_tensor_units cut(const tw_tensor_shape *shape, int tile_rows, int tile_cols, const tw_problem *p,
-                           const tw_tiling *tiling, const tw_machine *machine, int sides)
+static tw_tensor_units cut(const tw_tensor_shape *shape, int element_bytes, int tile_rows, int tile_cols,
+                           const tw_problem *p, const tw_tiling *tiling, const tw_machine *machine, int sides)
 {
     int tallest = tiling->block_m > tiling->block_n ? tiling->block_m : tiling->block_n;
-    int64_t row_bytes = (int64_t)tile_cols * tw_dtype_bytes(shape->dtype);
-    bool coarse = streams(shape, tile_cols, p, machine);
+    int64_t row_bytes = (int64_t)tile_cols * element_bytes;
+    bool coarse = streams(shape, element_bytes, tile_cols, p, machine);
     tw_tensor_units t = {.heads = shape->heads, .cols = tile_cols};
     t.rows = chunk_rows(tile_rows, row_bytes, coarse ? STREAM_TILES * tallest : tallest,
                         coarse ? STREAM_CHUNK_BYTES : LEAST_CHUNK_BYTES, shape->rows);
@@ -103,13 +102,14 @@ static tw_tensor_units cut(const tw_tensor_shape *shape, int tile_rows, int tile
 }
 
 /* Bytes of every unit of one head; a chunk of an odd number of bytes has a larger second half. */
-static void fill_head(uint32_t *bytes, const tw_tensor_units *t, const tw_tensor_shape *shape)
+static void fill_head(uint32_t *bytes, const tw_tensor_units *t, const tw_tensor_shape *shape,
+                      int element_bytes)
 {
     for (int64_t r = 0; r < t->row_chunks; r++) {
         int64_t rows = shape->rows - r * t->rows < t->rows ? shape->rows - r * t->rows : t->rows;
         for (int64_t c = 0; c < t->col_chunks; c++) {
             int64_t cols = shape->cols - c * t->cols < t->cols ? shape->cols - c * t->cols : t->cols;
-            int64_t chunk = rows * cols * tw_dtype_bytes(shape->dtype);
+            int64_t chunk = rows * cols * element_bytes;
             if (t->halves == 2)
                 *bytes++ = (uint32_t)(chunk / 2);
             *bytes++ = (uint32_t)(chunk - chunk / 2 * (t->halves - 1));
@@ -148,7 +148,8 @@ static tw_status fill(tw_units *u, const tw_problem *problem)
         const tw_tensor_units *t = &u->of[i];
         tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)i, problem);
         for (int64_t head = 0; t->per_head > 0 && head < (int64_t)t->heads * problem->batch; head++)
-            fill_head(u->bytes + t->first + head * t->per_head, t, &shape);
+            fill_head(u->bytes + t->first + head * t->per_head, t, &shape,
+                      tw_tensor_element_bytes((tw_tensor)i, problem));
     }
     return TW_OK;
 }
@@ -166,7 +167,8 @@ tw_status tw_units_create(tw_units *units, tw_launch_peaks peaks[TW_MAX_LAUNCHES
     for (int i = 0; i < TW_NUM_TENSORS; i++) {
         tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)i, problem);
         if (s.rows[i] > 0)
-            u.of[i] = cut(&shape, s.rows[i], s.cols[i], problem, tiling, machine, sides);
+            u.of[i] = cut(&shape, tw_tensor_element_bytes((tw_tensor)i, problem), s.rows[i], s.cols[i],
+                          problem, tiling, machine, sides);
     }
     TW_TRY(number(&u, problem, machine));
     TW_TRY(fill(&u, problem));

@@ -75,11 +75,35 @@ tw_tile_kind tw_emitter_kind(const tw_emitter *e, tw_tile rows, tw_tile cols)
                         cols.row0 + cols.rows);
 }
 
+int tw_heads_of_a_group(const tw_problem *problem)
+{
+    return problem->num_heads / problem->num_heads_kv;
+}
+
+bool tw_is_seen(tw_emitter *e, tw_tile keys)
+{
+    bool several = e->launch->per_kv_head && tw_mask_differs_by_head(e->problem), seen = false;
+    int first = e->head, end = first + (several ? tw_heads_of_a_group(e->problem) : 1);
+    for (e->head = first; e->head < end && !seen && e->problem->seqlen_q > 0; e->head++)
+        seen = tw_emitter_kind(e, tw_all_queries(e), keys) != TW_TILE_EMPTY;
+    e->head = first;
+    return seen;
+}
+
+/* Are keys walked over for several query heads at once, that see different ones? */
+static bool for_any_head(const tw_walk *walk)
+{
+    const tw_launch *launch = walk->e->launch;
+    return !walk->over_queries && launch && launch->per_kv_head && tw_mask_differs_by_head(walk->e->problem);
+}
+
 static tw_tile_kind kind_at(const tw_walk *walk, int64_t index)
 {
     tw_tile tile = tw_tile_at(index, walk->block, walk->length);
     if (walk->everything)
         return TW_TILE_FULL;
+    if (for_any_head(walk))
+        return tw_is_seen(walk->e, tile) ? TW_TILE_PARTIAL : TW_TILE_EMPTY;
     return walk->over_queries ? tw_emitter_kind(walk->e, tile, walk->across)
                               : tw_emitter_kind(walk->e, walk->across, tile);
 }
@@ -185,6 +209,8 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
                     .block = block,
                     .outer_times = e->times,
                     .list = {-1}};
+    if (across.rows == 0 && !everything)
+        walk.end = 0; /* nobody there to see, or to be seen */
     if (e->map.kind && !everything)
         load_list(&walk);
     walk.next = walk.backward ? previous_visited(&walk, walk.end - 1) : next_visited(&walk, 0);
@@ -194,6 +220,11 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
 tw_walk tw_walk_all_keys(tw_emitter *e)
 {
     return begin_walk(e, tw_all_queries(e), false, true, TW_TILE_EMPTY);
+}
+
+tw_walk tw_walk_all_queries(tw_emitter *e)
+{
+    return begin_walk(e, tw_all_keys(e), true, true, TW_TILE_EMPTY);
 }
 
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows)
@@ -249,5 +280,35 @@ bool tw_step(tw_walk *walk)
     walk->begun = true;
     advance(walk);
     e->times = walk->outer_times * walk->tile.run;
+    return true;
+}
+
+/* ---- the heads of a group --------------------------------------------------------------------------------- */
+
+tw_group tw_walk_group(tw_emitter *e, tw_block b)
+{
+    if (!e->launch->per_kv_head)
+        tw_rule_broken(e, "only a launch per_kv_head works for a group of heads", e->launch->name);
+    return (tw_group){.block = b,
+                      .e = e,
+                      .first = b.head,
+                      .next = b.head,
+                      .end = b.head + tw_heads_of_a_group(e->problem),
+                      .outer_times = e->times};
+}
+
+bool tw_next_head(tw_group *group)
+{
+    tw_emitter *e = group->e;
+    bool alike = e->backend->merges && !tw_mask_differs_by_head(e->problem);
+    e->times = group->outer_times;
+    if (group->next >= group->end || e->status != TW_OK) {
+        e->head = group->first;
+        return false;
+    }
+    group->block.head = e->head = group->next;
+    if (alike)
+        e->times *= group->end - group->next;
+    group->next = alike ? group->end : group->next + 1;
     return true;
 }

@@ -10,11 +10,12 @@
 #   speedup.csv    kernel over baseline: predicted_speedup, measured_speedup
 #   peers.csv      other people's kernels on the grid
 #   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
+#   backward.csv   forward and backward passes, against sequence length
+#   calibration/   curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
 #   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
 #   l2size.csv     HBM reads against the size of the L2, in several orders of work
 #   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
 #   errors.txt     what tilewise compare says of all measurements
-#   calibration/  curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
 #   captions.env   what was measured on what, for the pictures and the page
 # All predictions are made here, from shapes and tiles; none is stored.
 set -euo pipefail
@@ -215,6 +216,14 @@ peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$da
 "$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
 "$plot_data" sparsity >"$data/sparsity.csv"
+both_passes() { # the lengths of backward.gp
+    "$tilewise" io --algorithm standard,standard_tiled,flash1,flash2 --seqlen 512..64k --head-dim 64 --pass "$1" --no-l2 --csv - |
+        grep -v '^#'
+}
+{
+    both_passes forward
+    both_passes backward | tail -n +2
+} >"$data/backward.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END

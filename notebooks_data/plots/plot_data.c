@@ -44,7 +44,7 @@ static double bytes_of(unsigned tensors, const tw_problem *problem)
             continue;
         tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)t, problem);
         bytes += (double)problem->batch * shape.heads * (double)shape.rows * (double)shape.cols *
-                 tw_dtype_bytes(shape.dtype);
+                 tw_tensor_element_bytes((tw_tensor)t, problem);
     }
     return bytes;
 }

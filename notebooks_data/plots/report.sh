@@ -134,6 +134,13 @@ slope counts and not its height."
     figure accuracy "HBM bytes, predicted and measured" "Above, points on the line are right; below, the same points as \
 errors. What lies off the band is listed below, among the errors."
 
+    figure backward "Backward pass" "Standard attention reads the stored P and writes and reads dP and dS, which grow with N². \
+The tiled algorithms make P again from the row statistics, one tile at a time. In and out of the SMs they move N² d² / M as \
+in the forward pass, with a larger factor: tiles are smaller, because S, dP, dK, dV and dQ are on chip together, and dQ \
+goes out for every tile of keys, in fp32 sums for flash2. Where a row of P and one of dP no longer fit on chip, at 64k, \
+standard_tiled reads them twice. Behind an L2 both ledgers of standard attention are one line, and of the tiled algorithms only \
+tensors of N rows are left. Dotted: the forward pass."
+
     echo "<h2>Errors of the predictions</h2>"
     echo "<pre>$(escape <"$out/errors.txt")</pre>"
     echo "<h2>How this was measured</h2>"
