@@ -21,7 +21,7 @@
  *
  * Prediction, made before it ran: of a warp's 300 instructions a step at head_dim 128, 70 go (maxima, votes), and 32
  * narrowings hide among the exponentials: 1,300 cycles of softmax beside products become 950. The tensor cores then
- * bind, at 2,190 cycles a step of 128 x 128: 10 to 15 %. Seen: 9 % (4k), 14 % at head_dim 64; see docs/theory/hopper.md.
+ * bind, at 2,190 cycles a step of 128 x 128: 10 to 15 %.
  */
 #include "hopper_tile.cuh"
 

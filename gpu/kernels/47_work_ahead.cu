@@ -22,8 +22,7 @@
  *     tensor        … S_last O_last-1   O_last │ S_0                 S_1 O_0
  *     consumer                  2^S, P             O / l ─▶ copy  m, 2^S, P
  *
- * Prediction, made before it ran: 1,500 of about 4,000 cycles a query tile: 10 % at 512, 5 % at 1k, 1 % at 4k. Seen: less,
- * 1 to 3 %, since short sequences wait for HBM; see docs/theory/hopper.md.
+ * Prediction, made before it ran: 1,500 of about 4,000 cycles a query tile: 10 % at 512, 5 % at 1k, 1 % at 4k.
  */
 #include "hopper_tile.cuh"
 
