@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 
 NVCC      ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc),nvcc)
-CUDA_ARCH ?= 90
+CUDA_ARCH ?= 80 90
 OPENMP    ?= 1
 SANITIZE  ?=
 DEPS      ?= yes
@@ -78,7 +78,7 @@ help: ## this list
 	@echo 'Targets:'
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
 	@echo 'Options:'
-	@echo '  CC=clang  OPENMP=0  SANITIZE=address,undefined  CFLAGS=…  CUDA_ARCH=90  NVCC=…'
+	@echo '  CC=clang  OPENMP=0  SANITIZE=address,undefined  CFLAGS=…  CUDA_ARCH='80 90'  NVCC=…'
 	@echo '  DEPS=no            install nothing, only say what is missing'
 	@echo '  GPU=1              make report: measure here first instead of reading the recorded CSV files'
 	@echo '  LAB=1              handout, grade, grade-all, gradescope: which lab'

@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int block_m, int block_n)
+tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int head_dim, int block_m, int block_n)
 {
-    tw_tiling t = kernel->tiling;
+    tw_tiling t = tw_tiling_for(kernel->tiling, kernel->exceptions, head_dim);
     t.block_m = block_m != 0 ? block_m : t.block_m;
     t.block_n = block_n != 0 ? block_n : t.block_n;
     return t;
@@ -38,7 +38,7 @@ static tw_gpu_case case_at(const tw_gpu_program *s, const tw_problem *problem, i
     i /= num_values(&o->block_n);
     int block_m = o->block_m.values[i % num_values(&o->block_m)];
     const tw_gpu_kernel *kernel = s->selection.kernels[i / num_values(&o->block_m)];
-    tw_gpu_case one = {kernel, *problem, tw_gpu_wanted_tiling(kernel, block_m, block_n)};
+    tw_gpu_case one = {kernel, *problem, tw_gpu_wanted_tiling(kernel, problem->head_dim, block_m, block_n)};
     return one;
 }
 

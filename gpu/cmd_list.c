@@ -5,6 +5,9 @@ static void print_tilings(const tw_gpu_kernel *kernel)
 {
     for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(kernel, t)) != NULL;)
         printf(" %dx%d", t->block_m, t->block_n);
+    const tw_tile_exception *x = kernel->exceptions;
+    for (int i = 0; x != NULL && i < TW_TILE_EXCEPTIONS && x[i].head_dim != 0; i++)
+        printf("; for head_dim %d: %dx%d", x[i].head_dim, x[i].block_m, x[i].block_n);
     printf("\n");
 }
 

@@ -55,8 +55,8 @@ TW_MUST_CHECK tw_status tw_gpu_for_each_case(tw_gpu_program *program, tw_gpu_pro
 /** Writes the leading columns of a case, TW_GPU_CSV_COLUMNS, without an end of line. */
 void tw_gpu_write_case(FILE *file, const char *machine, const tw_gpu_case *one);
 
-/** The tiling that a kernel uses when these block sizes are wanted; 0 is the kernel's own. */
-tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int block_m, int block_n);
+/** The tiling that a kernel uses for a head_dim when these block sizes are wanted; 0 is the kernel's own. */
+tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int head_dim, int block_m, int block_n);
 
 TW_MUST_CHECK tw_status tw_gpu_list_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_validate_command(tw_gpu_program *program);

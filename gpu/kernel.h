@@ -50,6 +50,8 @@ typedef struct tw_gpu_kernel {
     size_t (*workspace_bytes)(const tw_problem *problem, const tw_tiling *tiling);
     /** TW_OK, or TW_EGPU with the CUDA error's name and text. */
     tw_status (*launch)(const tw_gpu_args *args);
+    /** TW_TILE_EXCEPTIONS of them: head_dims for which other tiles than those of `tiling` are used; NULL for none. */
+    const tw_tile_exception *exceptions;
 } tw_gpu_kernel;
 
 /** What a plugin (a shared object given by --plugin) exports under the name "tw_plugin_kernel". */

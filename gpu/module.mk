@@ -1,8 +1,10 @@
 # The GPU side: build/tilewise-gpu, and a plugin as an example. Needs nvcc; nothing on the CPU side needs this.
 
 cuda_home  := $(abspath $(dir $(NVCC))/..)
-nvcc_flags := -std=c++17 -O3 -lineinfo -gencode arch=compute_$(CUDA_ARCH),code=[sm_$(CUDA_ARCH),compute_$(CUDA_ARCH)] \
-              -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
+# Machine code for every architecture named, and of the last one PTX too, which newer GPUs compile when they load it.
+nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
+              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
 
 gpu_c_sources  := $(wildcard gpu/*.c)
 gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
@@ -16,12 +18,15 @@ $(build)/gpu/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(NVCC) $(nvcc_flags)' | cmp -s - $@ || echo '$(NVCC) $(nvcc_flags)' > $@
 
+# Rungs 40 and up are Hopper's alone: wgmma is in sm_90a, and in no later architecture.
+$(build)/gpu/kernels/4%.o: nvcc_archs := -gencode arch=compute_90a,code=sm_90a
+
 # ptxas says what every kernel takes; that is kept beside the object, and a kernel that spills is an error.
 $(build)/gpu/%.o: gpu/%.cu $(build)/gpu/flags | has-nvcc
 	@mkdir -p $(@D)
 	$(NVCC) $(nvcc_flags) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ > $(@:.o=.ptxas.txt) 2>&1 || \
 	    { cat $(@:.o=.ptxas.txt); rm -f $@; exit 1; }
-	@! grep -E 'warning|error' $(@:.o=.ptxas.txt)
+	@! grep -E 'warning|error|C75[01]|serializ' $(@:.o=.ptxas.txt)
 	@! grep -B1 -E '[1-9][0-9]* bytes (stack frame|spill)' $(@:.o=.ptxas.txt) || \
 	    { echo '$<: a kernel spills registers, see $(@:.o=.ptxas.txt)'; rm -f $@; exit 1; }
 

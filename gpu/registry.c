@@ -5,15 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TW_KERNEL(name, symbol, schedule, block_m, block_n, unit, fetch, min_arch, idea)                     \
+#define TW_KERNEL(name, symbol, schedule, block_m, block_n, exceptions, unit, fetch, min_arch, idea)         \
     extern const tw_tiling tw_##symbol##_tilings[];                                                          \
     tw_status tw_##symbol##_supports(const tw_problem *problem, const tw_tiling *tiling);                    \
     size_t tw_##symbol##_workspace_bytes(const tw_problem *problem, const tw_tiling *tiling);                \
     tw_status tw_##symbol##_launch(const tw_gpu_args *args);
 #include "kernels.def"
 
+#define TW_KERNEL(name, symbol, schedule, block_m, block_n, exceptions, unit, fetch, min_arch, idea)         \
+    static const tw_tile_exception symbol##_exceptions[TW_TILE_EXCEPTIONS] = exceptions;
+#include "kernels.def"
+
 static const tw_gpu_kernel own_kernels[] = {
-#define TW_KERNEL(name, symbol, schedule, block_m, block_n, unit, fetch, min_arch, idea)                     \
+#define TW_KERNEL(name, symbol, schedule, block_m, block_n, exceptions, unit, fetch, min_arch, idea)         \
     {name,                                                                                                   \
      schedule,                                                                                               \
      idea,                                                                                                   \
@@ -22,7 +26,8 @@ static const tw_gpu_kernel own_kernels[] = {
      tw_##symbol##_tilings,                                                                                  \
      tw_##symbol##_supports,                                                                                 \
      tw_##symbol##_workspace_bytes,                                                                          \
-     tw_##symbol##_launch},
+     tw_##symbol##_launch,                                                                                   \
+     symbol##_exceptions},
 #include "kernels.def"
 };
 

@@ -65,7 +65,9 @@ static tw_status machine_of(tw_machine *machine, const tw_measured *row, const t
     for (int i = 0; i < tw_machine_count(); i++)
         if (strcmp(row->machine, tw_machine_name(i)) == 0)
             return tw_machine_find(machine, row->machine);
-    return tw_fail(TW_EFORMAT, "machine '%s' has no machine file; name one that is like it with --machine",
+    return tw_fail(TW_EFORMAT,
+                   "machine '%s' has no machine file; `tilewise-gpu calibrate --out NAME.ini` makes one, "
+                   "for --machine NAME.ini",
                    tw_quote(row->machine).text);
 }
 
@@ -83,6 +85,7 @@ static tw_status predict_row(tw_compared *row, tw_machine *machine, const tw_opt
 typedef struct predictions {
     tw_compared *rows;
     size_t count, left_out;
+    char uncalibrated[64]; /* name of the first machine that is; "" if all were measured */
     char why[512]; /* of the first row left out: where it is and by how much its tiles are too large */
 } predictions;
 
@@ -95,6 +98,8 @@ static tw_status predict(predictions *p, const tw_measured_list *list, const tw_
         tw_status status = predict_row(row, &machine, o);
         if (status == TW_OK) {
             p->count++;
+            if (machine.uncalibrated && *p->uncalibrated == '\0')
+                memcpy(p->uncalibrated, machine.name, sizeof p->uncalibrated);
             continue;
         }
         char line[512];
@@ -114,6 +119,14 @@ static void note_left_out(FILE *out, const predictions *p, const char *before)
     if (p->left_out > 0)
         fprintf(out, "%s%zu of %zu rows left out, their tiles do not fit the machine; the first: %s\n",
                 before, p->left_out, p->left_out + p->count, p->why);
+}
+
+/* "Machine a100 is uncalibrated: …"; nothing if every machine was measured. */
+static void note_uncalibrated(FILE *out, const predictions *p, const char *before)
+{
+    if (*p->uncalibrated != '\0')
+        fprintf(out, "%smachine %s is uncalibrated: its numbers were looked up and not measured\n", before,
+                p->uncalibrated);
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------------------ */
@@ -167,6 +180,7 @@ static tw_status write_csv(const predictions *p, const char *path, int argc, cha
     tw_csv_header(&csv, "tilewise compare", argc, argv);
     fprintf(csv.file, "# predicted time: roofline; predicted hbm: compulsory\n");
     note_left_out(csv.file, p, "# ");
+    note_uncalibrated(csv.file, p, "# ");
     fprintf(csv.file, "%s\n", columns);
     for (size_t i = 0; i < p->count; i++)
         csv_row(csv.file, &p->rows[i]);
@@ -179,6 +193,7 @@ static tw_status print(const predictions *p, bool summary_wanted)
 {
     TW_TRY((summary_wanted ? tw_compare_print_summary : tw_compare_print_errors)(stdout, p->rows, p->count));
     note_left_out(stdout, p, "\n");
+    note_uncalibrated(stdout, p, "\n");
     return TW_OK;
 }
 

@@ -21,6 +21,9 @@ static void csv_header(const tw_csv *csv, const tw_options *o, const tw_machine 
     tw_csv_header(csv, "tilewise io", argc, argv);
     if (o->sram_bytes > 0)
         fprintf(csv->file, "# sram: %lld bytes in place of the machine's own\n", (long long)o->sram_bytes);
+    if (machine->uncalibrated)
+        fprintf(csv->file, "# machine: %s%s, its numbers were looked up and not measured\n", machine->name,
+                tw_machine_caveat(machine));
     if (tw_machine_has_l2(machine))
         fprintf(csv->file,
                 "# hbm: compulsory, what each launch touches moved once; L2 misses are not modelled yet\n");

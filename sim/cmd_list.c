@@ -22,7 +22,7 @@ static tw_status list_machines(void)
     for (int i = 0; i < tw_machine_count(); i++) {
         tw_machine machine;
         TW_TRY(tw_machine_find(&machine, tw_machine_name(i)));
-        printf("%-12s %s\n", machine.name, machine.description);
+        printf("%-12s %s%s\n", machine.name, machine.description, tw_machine_caveat(&machine));
     }
     return TW_OK;
 }
@@ -33,9 +33,14 @@ static tw_status list_kernels(void)
     if (!tw_kernel_at(0))
         return tw_fail(TW_EUNSUPPORTED,
                        "this program was built without gpu/kernels.def, so it knows no kernels");
-    for (int i = 0; (kernel = tw_kernel_at(i)); i++)
+    for (int i = 0; (kernel = tw_kernel_at(i)); i++) {
+        const tw_tile_exception *x = kernel->exceptions;
         printf("%-20s %-15s %4d x %-4d %s\n", kernel->name, kernel->schedule, kernel->tiling.block_m,
                kernel->tiling.block_n, kernel->idea);
+        for (int e = 0; e < TW_TILE_EXCEPTIONS && x[e].head_dim != 0; e++)
+            printf("%-20s %-15s %4d x %-4d for head_dim %d\n", "", "", x[e].block_m, x[e].block_n,
+                   x[e].head_dim);
+    }
     return TW_OK;
 }
 

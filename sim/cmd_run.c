@@ -216,9 +216,10 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
         return status;
     }
     const tw_problem *p = &cases[0].problem;
-    printf("Executed tile by tile on %s: %s, batch %d, %d heads on %d, head_dim %d, %s, %s\n\n",
-           machine->name, tw_dtype_name(p->dtype), p->batch, p->num_heads, p->num_heads_kv, p->head_dim,
-           p->causal ? "causal" : "no mask", o->exact ? "nothing rounded" : "rounded as a GPU would");
+    printf("Executed tile by tile on %s%s: %s, batch %d, %d heads on %d, head_dim %d, %s, %s\n\n",
+           machine->name, tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->batch, p->num_heads,
+           p->num_heads_kv, p->head_dim, p->causal ? "causal" : "no mask",
+           o->exact ? "nothing rounded" : "rounded as a GPU would");
     TW_TRY(tw_table_print(&table, stdout));
     print_notes(&cases[count - 1], &last, o);
     return all_agree ? TW_OK : TW_EMISMATCH;

@@ -21,6 +21,7 @@ int tw_cmd_check(int argc, char **argv);
 int tw_cmd_compare(int argc, char **argv);
 int tw_cmd_list(int argc, char **argv);
 int tw_cmd_step(int argc, char **argv);
+int tw_cmd_calibrate_cpu(int argc, char **argv);
 
 /** Prints the line of a failure to stderr, and says what to exit with. TW_EMISMATCH prints nothing: exit 1. */
 int tw_exit_code(tw_status status);

@@ -24,7 +24,7 @@ static bool batch_varies(const tw_counted *cases, size_t count)
 static void print_setting(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine)
 {
     const tw_problem *p = &cases[0].c.problem;
-    fprintf(out, "Traffic on %s (%s)\n", machine->name, machine->description);
+    fprintf(out, "Traffic on %s (%s)%s\n", machine->name, machine->description, tw_machine_caveat(machine));
     fprintf(out, "%s, ", tw_dtype_name(p->dtype));
     if (!batch_varies(cases, count))
         fprintf(out, "batch %d, ", p->batch);

@@ -16,8 +16,12 @@ typedef struct tw_kernel_claim {
     const char *name;     /**< "20_flash2" */
     const char *schedule; /**< name in the registry */
     tw_tiling tiling;     /**< used where none is named; fetch and unit hold for all of its tilings */
-    const char *idea;     /**< one line */
+    tw_tile_exception exceptions[TW_TILE_EXCEPTIONS]; /**< head_dims for which other tiles are used */
+    const char *idea;                                 /**< one line */
 } tw_kernel_claim;
+
+/** The tiling that a kernel uses for a head_dim where the user names none. */
+tw_tiling tw_kernel_tiling(const tw_kernel_claim *kernel, int head_dim);
 
 /** The i-th kernel; NULL if there is none. */
 const tw_kernel_claim *tw_kernel_at(int i);

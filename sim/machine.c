@@ -22,10 +22,10 @@ static const struct {
 };
 
 static const struct {
-    const char *name;
+    const char *name, *meaning;
     size_t value, source; /* offsets into tw_machine */
 } numbers[] = {
-#define NUMBER(field, what) {#field, offsetof(tw_machine, field), offsetof(tw_machine, sources.field)},
+#define NUMBER(field, what) {#field, what, offsetof(tw_machine, field), offsetof(tw_machine, sources.field)},
     TW_MACHINE_NUMBERS(NUMBER)
 #undef NUMBER
 };
@@ -45,6 +45,31 @@ const char *tw_machine_name(int i)
 bool tw_machine_has_l2(const tw_machine *machine)
 {
     return machine->kind != TW_MACHINE_PAPER && machine->l2_bytes > 0;
+}
+
+const char *tw_machine_caveat(const tw_machine *machine)
+{
+    return machine->uncalibrated ? ", uncalibrated" : "";
+}
+
+const char *tw_machine_number_name(int i)
+{
+    return i >= 0 && i < COUNT(numbers) ? numbers[i].name : NULL;
+}
+
+const char *tw_machine_number_meaning(int i)
+{
+    return i >= 0 && i < COUNT(numbers) ? numbers[i].meaning : NULL;
+}
+
+double tw_machine_number(const tw_machine *machine, int i)
+{
+    return *(const double *)(const void *)((const char *)machine + numbers[i].value);
+}
+
+const tw_machine_source *tw_machine_number_source(const tw_machine *machine, int i)
+{
+    return (const void *)((const char *)machine + numbers[i].source);
 }
 
 /* What the parser carries from line to line: inih only knows success and failure. */
@@ -99,7 +124,7 @@ static int read_number(reading *r, int which, const char *text)
     double value = strtod(number, &end);
     if (*end != '\0' || !isfinite(value) || value < 0 || value > 1e18)
         return complain(r, "%s is '%s', it must be a number from 0 to 1e18", name, number);
-    if (strstr(name, "bytes") && !strstr(name, "_per_s") && value != floor(value))
+    if (strstr(name, "bytes") && !strstr(name, "_per_") && value != floor(value))
         return complain(r, "%s is '%s', it must be a whole number of bytes", name, number);
     if (!copy_trimmed(where.date, sizeof where.date, bar + 1, bar2) || !looks_like_date(where.date))
         return complain(r, "%s has no date YYYY-MM-DD in '%s'", name, text);
@@ -108,6 +133,23 @@ static int read_number(reading *r, int which, const char *text)
     memcpy((char *)&r->machine + numbers[which].value, &value, sizeof value);
     memcpy((char *)&r->machine + numbers[which].source, &where, sizeof where);
     return 1;
+}
+
+tw_status tw_machine_set(tw_machine *machine, const char *number, double value, const char *date,
+                         const char *source)
+{
+    reading r = {.machine = *machine};
+    char text[256];
+    int which = 0;
+    while (which < COUNT(numbers) && strcmp(numbers[which].name, number) != 0)
+        which++;
+    if (which == COUNT(numbers))
+        return tw_fail(TW_EINVAL, "'%s' is no number of a machine; sim/machine.h lists them", number);
+    snprintf(text, sizeof text, "%.17g | %s | %s", value, date, source);
+    if (!read_number(&r, which, text))
+        return tw_fail(TW_EINVAL, "%s", r.problem);
+    *machine = r.machine;
+    return TW_OK;
 }
 
 static int read_kind(reading *r, const char *text)
@@ -122,6 +164,14 @@ static int read_kind(reading *r, const char *text)
     return complain(r, "kind is '%s', it must be paper, gpu or cpu%s", text, "");
 }
 
+static int read_calibrated(reading *r, const char *text)
+{
+    if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+        return complain(r, "calibrated is '%s', it must be yes or no%s", text, "");
+    r->machine.uncalibrated = strcmp(text, "no") == 0;
+    return 1;
+}
+
 static int on_line(void *user, const char *section, const char *key, const char *value)
 {
     reading *r = user;
@@ -129,6 +179,8 @@ static int on_line(void *user, const char *section, const char *key, const char 
         return complain(r, "section is [%s], it must be [machine]%s", section, "");
     if (strcmp(key, "kind") == 0)
         return read_kind(r, value);
+    if (strcmp(key, "calibrated") == 0)
+        return read_calibrated(r, value);
     if (strcmp(key, "description") == 0) {
         if (copy_trimmed(r->machine.description, sizeof r->machine.description, value, value + strlen(value)))
             return 1;
@@ -151,6 +203,9 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
         return tw_fail(TW_EFORMAT, "machine '%s' has no smem_bytes, it must say how much fits on chip", name);
     if (r->machine.kind == TW_MACHINE_GPU && r->machine.register_bytes_per_sm < 1)
         return tw_fail(TW_EFORMAT, "machine '%s' has no register_bytes_per_sm, a gpu must have it", name);
+    if (r->machine.l2_sides > 2 || r->machine.l2_sides != floor(r->machine.l2_sides))
+        return tw_fail(TW_EFORMAT, "machine '%s' has %g l2_sides, it must be 1 or 2", name,
+                       r->machine.l2_sides);
     *machine = r->machine;
     return TW_OK;
 }
@@ -171,6 +226,17 @@ static tw_status name_after(char *name, size_t size, const char *path)
         length -= 4;
     snprintf(name, size, "%.*s", (int)length, base);
     return TW_OK;
+}
+
+tw_status tw_machine_check_path(const char *path)
+{
+    char name[64];
+    size_t length = strlen(path);
+    if (length < 5 || strcmp(path + length - 4, ".ini") != 0 || path[length - 5] == '/')
+        return tw_fail(TW_EINVAL,
+                       "machine file '%s' must end in .ini, as in my-gpu.ini, so that --machine takes it",
+                       tw_quote(path).text);
+    return name_after(name, sizeof name, path);
 }
 
 static tw_status read_file(tw_machine *machine, const char *path)

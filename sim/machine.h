@@ -6,6 +6,9 @@
  * line with its date and its source:
  *
  *     hbm_read_bytes_per_s = 3.094e12 | 2026-11-22 | measured, H100 SXM5 80 GB, streaming read
+ *
+ * `calibrated = no` says that the numbers were looked up, not measured; all output then says so. `tilewise-gpu
+ * calibrate` and `tilewise calibrate-cpu` measure, and write such a file.
  */
 #ifndef TW_MACHINE_H
 #define TW_MACHINE_H
@@ -14,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +32,46 @@ typedef enum tw_machine_kind {
     /** One private cache per core for everything, a shared cache behind it. */
     TW_MACHINE_CPU
 } tw_machine_kind;
+
+/**
+ * What `tilewise-gpu calibrate` finds beyond the roofline's numbers; most of it per clock and SM, since clocks move and
+ * cycles do not. A part of TW_MACHINE_NUMBERS.
+ */
+#define TW_MACHINE_FINE_NUMBERS(X)                                                                           \
+    X(hbm_copy_bytes_per_s, "copy within HBM, bytes read and written together")                              \
+    X(hbm_latency_cycles, "a load from HBM, until it can be used")                                           \
+    X(l2_near_latency_cycles, "a load that hits in the SM's own side of the L2")                             \
+    X(l2_far_latency_cycles, "a load that only the other side has")                                          \
+    X(l2_far_share, "share of addresses whose home is the other side")                                       \
+    X(l2_private_bytes, "effective capacity for data of which each line is read by one SM")                  \
+    X(l2_shared_bytes_per_s, "L2 to all SMs that read the same at the same time")                            \
+    X(smem_bytes_per_clock, "shared memory of one SM, conflict-free loads")                                  \
+    X(smem_bytes_per_s, "on-chip memory of all SMs, or the private caches of all cores")                     \
+    X(mma_fp16_flops_per_clock, "mma.sync, fp16, of one SM")                                                 \
+    X(mma_bf16_flops_per_clock, "the same for bf16")                                                         \
+    X(wgmma_fp16_flops_per_clock, "wgmma, fp16, of one SM")                                                  \
+    X(wgmma_bf16_flops_per_clock, "the same for bf16")                                                       \
+    X(wgmma_fp8_flops_per_clock, "the same for fp8 (e4m3)")                                                  \
+    X(tensor_fp8_flops_per_s, "tensor cores, fp8 in, fp32 accumulation, dense")                              \
+    X(fmas_per_clock, "fp32 fused multiply-adds of one SM")                                                  \
+    X(maxs_per_clock, "fp32 maxima of one SM")                                                               \
+    X(exps_per_clock, "exponentials (base 2) of one SM")                                                     \
+    X(cvts_per_clock, "conversions of two fp32 to a pair of fp16, of one SM")                                \
+    X(copy_latency_cycles, "bulk copy of nothing from L2 to shared memory: the straight line's foot")        \
+    X(copy_hbm_latency_cycles, "the same from HBM")                                                          \
+    X(copy_bytes_per_clock, "what a larger bulk copy adds to that: one SM alone, from L2")                   \
+    X(copy_l2_bytes_per_s, "bulk copies from L2, all SMs, different addresses")                              \
+    X(softmax_cycles, "a softmax step of 64 rows by four warps, what does not depend on the keys")           \
+    X(softmax_cycles_per_key, "and what each key adds")                                                      \
+    X(softmax_speed_1_busy, "speed of such a step against alone: one at work, tensor cores busy")            \
+    X(softmax_speed_2_idle, "two at work, tensor cores idle")                                                \
+    X(softmax_speed_2_busy, "two at work, tensor cores busy")                                                \
+    X(softmax_speed_3_idle, "three at work, tensor cores idle")                                              \
+    X(softmax_speed_3_busy, "three at work, tensor cores busy")                                              \
+    X(wgmma_speed_beside_softmax, "speed of wgmma against alone while one softmax step runs")                \
+    X(tensor_clock_hz, "SM clock that lasts with the tensor cores at full rate")                             \
+    X(tensor_clock_exponent, "e in clock = tensor_clock_hz x (rate's share)^-e, where power is the limit")   \
+    X(launch_interval_s, "from one launch of an empty kernel to the next, back to back")
 
 /**
  * The numbers of a machine: X(field, what it is). 0 means unknown. A file names fields by these names.
@@ -47,7 +91,21 @@ typedef enum tw_machine_kind {
     X(tensor_bf16_flops_per_s, "the same for bf16")                                                          \
     X(fma_flops_per_s, "fp32 fused multiply-add, two FLOPs each")                                            \
     X(exps_per_s, "exponentials of all SMs")                                                                 \
-    X(launch_overhead_s, "added to each launch's own time")
+    TW_MACHINE_FINE_NUMBERS(X)                                                                               \
+    X(launch_overhead_s, "added to each launch's own time")                                                  \
+    X(l2_sides, "parts of the L2, each the home of half of the addresses; 1 or 2; 0 if not known")           \
+    X(l2_side_bytes, "capacity of one of them, for its own addresses and copies of the other's")             \
+    X(l2_page_bytes, "run of addresses that have one home")                                                  \
+    X(l2_dirty_bytes, "most that is dirty at one time, all sides together; 0: no limit")                     \
+    X(l2_victims, "the unit dropped is the oldest of so many drawn at random; 0: exact LRU")                 \
+    X(block_begin_cycles, "from a block's start to its first loads")                                         \
+    X(block_end_cycles, "from a block's last stores to the next block's start")                              \
+    X(start_stagger_cycles, "the first blocks start within so long")                                         \
+    X(tile_pace, "share of its roofline rate at which a tile is worked through; 0: all of it")               \
+    X(drift_one_block, "spread of the SMs' speeds, largest minus smallest over mean, one block an SM")       \
+    X(drift_more_blocks, "the same of blocks that share an SM")                                              \
+    X(profiler_dirty_bytes, "what a profiler that empties the L2 leaves dirty in it: HBM writes of "         \
+                            "nobody's")
 
 /** Where a number comes from. */
 typedef struct tw_machine_source {
@@ -62,6 +120,8 @@ typedef struct tw_machine {
     char name[64];
     char description[160];
     tw_machine_kind kind;
+    bool
+        uncalibrated; /**< "calibrated = no": nothing, or not everything that matters, was measured on such a machine */
     TW_MACHINE_NUMBERS(TW_MACHINE_FIELD_)
     struct {
         TW_MACHINE_NUMBERS(TW_MACHINE_SOURCE_)
@@ -79,11 +139,45 @@ typedef struct tw_machine {
  */
 TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or_path);
 
+/**
+ * @brief Would a file of this name be found as a machine? Asked before one is written.
+ * @return TW_OK; TW_EINVAL (it does not end in ".ini", or has a character that ends a field of a CSV file)
+ */
+TW_MUST_CHECK tw_status tw_machine_check_path(const char *path);
+
 /** Number of built-in machines. */
 int tw_machine_count(void);
 
 /** Name of the i-th built-in machine, in alphabetical order; NULL if there is none. */
 const char *tw_machine_name(int i);
+
+/** ", uncalibrated" for a machine whose numbers were not measured, "" otherwise: to stand behind its name. */
+const char *tw_machine_caveat(const tw_machine *machine);
+
+/** Name and meaning of the i-th number; NULL if there is none. */
+const char *tw_machine_number_name(int i);
+const char *tw_machine_number_meaning(int i);
+
+/** Value of the i-th number of a machine, 0 if it is not known; and where it comes from. */
+double tw_machine_number(const tw_machine *machine, int i);
+const tw_machine_source *tw_machine_number_source(const tw_machine *machine, int i);
+
+/**
+ * @brief Gives a number, by its name in the file, a value and a source, as a line of a file would.
+ * @param[in] date    YYYY-MM-DD
+ * @param[in] source  1 to 159 characters
+ * @return TW_OK; TW_EINVAL (no such number; what a file could not say either: the machine is untouched)
+ */
+TW_MUST_CHECK tw_status tw_machine_set(tw_machine *machine, const char *number, double value,
+                                       const char *date, const char *source);
+
+/**
+ * @brief Writes a machine as a file that tw_machine_find() reads back as the same machine.
+ * @param[in] comment  lines to stand on top, without their ';'; NULL for none
+ * @return TW_OK; TW_EOVERFLOW (a line that the reader would refuse: the line names the number). Errors of `file`
+ *         are for who opened it.
+ */
+TW_MUST_CHECK tw_status tw_machine_write(FILE *file, const tw_machine *machine, const char *comment);
 
 /** Has the machine a cache between SRAM and HBM, so that fill and HBM traffic differ? */
 bool tw_machine_has_l2(const tw_machine *machine);

@@ -4,6 +4,18 @@
 cli_sources := $(wildcard sim/tilewise.c sim/cmd_*.c sim/step_page.c)
 sim_sources := $(filter-out $(cli_sources),$(wildcard sim/*.c)) $(wildcard sim/schedules/*.c)
 sim_objects := $(sim_sources:%.c=$(build)/obj/%.o)
+
+# The inner loops of calibrate-cpu, once for each instruction set, as those of cpu_ref/tiled_kernel.c.
+$(build)/obj/sim/cpu_kernel.o: object_cflags = -ffp-contract=fast
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
+sim_objects += $(build)/obj/sim/cpu_kernel-avx2.o $(build)/obj/sim/cpu_kernel-avx512.o
+endif
+$(build)/obj/sim/cpu_kernel-avx2.o: object_cflags = -ffp-contract=fast -DTW_ISA=avx2 -mavx2 -mfma
+$(build)/obj/sim/cpu_kernel-avx512.o: object_cflags = -ffp-contract=fast -DTW_ISA=avx512 -mavx512f -mfma
+$(build)/obj/sim/cpu_kernel-%.o: sim/cpu_kernel.c $(build)/flags sim/module.mk
+	@mkdir -p $(@D)
+	$(CC) $(tw_cflags) $(CFLAGS) $(object_cflags) -MMD -MP -c $< -o $@
+
 cli_objects := $(cli_sources:%.c=$(build)/obj/%.o)
 
 # The list of kernels may come to be after this was compiled.

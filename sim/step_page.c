@@ -147,10 +147,10 @@ static json_t *setting_json(const tw_trace *t)
 {
     const tw_problem *p = &t->problem;
     return json_sprintf(
-        "seqlen %d x %d, head_dim %d, heads %d, batch %d, %s%s, softmax_scale %s, tiles of %d x %d, on %s",
+        "seqlen %d x %d, head_dim %d, heads %d, batch %d, %s%s, softmax_scale %s, tiles of %d x %d, on %s%s",
         p->seqlen_q, p->seqlen_k, p->head_dim, p->num_heads, p->batch, tw_dtype_name(p->dtype),
         p->causal ? ", causal" : "", tw_step_format(tw_problem_scale(p)).text, t->tiling.block_m,
-        t->tiling.block_n, t->machine.name);
+        t->tiling.block_n, t->machine.name, tw_machine_caveat(&t->machine));
 }
 
 static json_t *walk_json(const tw_trace *t, size_t start)

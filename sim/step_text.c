@@ -31,10 +31,10 @@ tw_step_baselines tw_step_baselines_of(const tw_trace *t)
 void tw_step_print_head(FILE *out, const tw_trace *t)
 {
     const tw_problem *p = &t->problem;
-    fprintf(out, "%s on %s: seqlen %d x %d, head_dim %d, %d head%s, batch %d, %s, %ssoftmax_scale %s\n",
-            t->schedule->name, t->machine.name, p->seqlen_q, p->seqlen_k, p->head_dim, p->num_heads,
-            p->num_heads == 1 ? "" : "s", p->batch, tw_dtype_name(p->dtype), p->causal ? "causal, " : "",
-            tw_step_format(tw_problem_scale(p)).text);
+    fprintf(out, "%s on %s%s: seqlen %d x %d, head_dim %d, %d head%s, batch %d, %s, %ssoftmax_scale %s\n",
+            t->schedule->name, t->machine.name, tw_machine_caveat(&t->machine), p->seqlen_q, p->seqlen_k,
+            p->head_dim, p->num_heads, p->num_heads == 1 ? "" : "s", p->batch, tw_dtype_name(p->dtype),
+            p->causal ? "causal, " : "", tw_step_format(tw_problem_scale(p)).text);
     fprintf(out, "%lld tile%s of %d x %d; scores: @ now, # done, . to come, - masked\n",
             (long long)t->num_tiles, t->num_tiles == 1 ? "" : "s", t->tiling.block_m, t->tiling.block_n);
 }

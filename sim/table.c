@@ -61,16 +61,25 @@ static int width_of(const tw_table *table, int column)
     return (int)width;
 }
 
+/* How much of a text is there to see: its blanks at the end, by which a column is kept aligned, are not. */
+static int visible_length(const char *text)
+{
+    size_t length = strlen(text);
+    while (length > 0 && text[length - 1] == ' ')
+        length--;
+    return (int)length;
+}
+
 /* One line; `text` says what stands in a column of it. Blanks at its end are left out. */
 static void print_line(FILE *out, const tw_table *table, const int *widths, const char *const *texts)
 {
     int pending = 0; /* blanks that are printed only if something follows them */
     for (int c = 0; c < table->num_columns; c++) {
-        int length = (int)strlen(texts[c]);
-        int before = table->columns[c].left ? 0 : widths[c] - length;
-        if (length > 0) {
-            fprintf(out, "%*s%s", pending + before, "", texts[c]);
-            pending = widths[c] - length - before + 2;
+        int visible = visible_length(texts[c]);
+        int before = table->columns[c].left ? 0 : widths[c] - (int)strlen(texts[c]);
+        if (visible > 0) {
+            fprintf(out, "%*s%.*s", pending + before, "", visible, texts[c]);
+            pending = widths[c] - visible - before + 2;
         } else {
             pending += widths[c] + 2;
         }

@@ -16,6 +16,7 @@ static const struct {
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
     {"compare", tw_cmd_compare, "predictions beside measurements"},
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
+    {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
 };
 
@@ -50,7 +51,7 @@ static int help(void)
            "Commands\n"
            "\n");
     for (int i = 0; i < NUM_COMMANDS; i++)
-        printf("    %-8s %s\n", commands[i].name, commands[i].what);
+        printf("    %-13s %s\n", commands[i].name, commands[i].what);
     printf(
         "\nEach has --help. Exit status: 0 done, 1 compared and found to disagree, 2 could not be done.\n");
     return 0;

@@ -35,6 +35,27 @@ typedef struct tw_tiling {
     tw_unit unit;
 } tw_tiling;
 
+/** Tiles of a kernel for one head_dim that does better with others than the rest. */
+typedef struct tw_tile_exception {
+    int head_dim; /**< 0: there is none */
+    int block_m, block_n;
+} tw_tile_exception;
+
+/** So many head_dims may have tiles of their own. */
+#define TW_TILE_EXCEPTIONS 4
+
+/** A tiling with the tiles that a list of exceptions has for a head_dim; otherwise as it is. NULL is an empty list. */
+static inline tw_tiling tw_tiling_for(tw_tiling tiling, const tw_tile_exception *exceptions, int head_dim)
+{
+    for (int i = 0; exceptions && i < TW_TILE_EXCEPTIONS && exceptions[i].head_dim != 0; i++) {
+        if (exceptions[i].head_dim == head_dim) {
+            tiling.block_m = exceptions[i].block_m;
+            tiling.block_n = exceptions[i].block_n;
+        }
+    }
+    return tiling;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -174,6 +174,8 @@ START_TEST(test_tables)
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
     ck_assert_msg(strstr(p.out, tables[_i].says) != NULL, "io %s does not say '%s': %s", tables[_i].options,
                   tables[_i].says, p.out);
+    ck_assert_msg(strstr(p.out, " \n") == NULL, "io %s ends a line with a blank: %s", tables[_i].options,
+                  p.out);
     tw_process_free(&p);
 }
 END_TEST
@@ -188,14 +190,17 @@ START_TEST(test_small_savings_are_explained)
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
     const char *table = strstr(p.out, "\nSavings"), *notes = strstr(p.out, "\nWhy");
     ck_assert_ptr_nonnull(table);
-    for (const char *x = strstr(table, "x "); x && (!notes || x < notes); x = strstr(x + 1, "x ")) {
+    for (const char *x = strchr(table, 'x'); x && (!notes || x < notes); x = strchr(x + 1, 'x')) {
         const char *begin = x;
+        if (x[1] != ' ' && x[1] != '\n')
+            continue;
         while (begin > table && strchr("0123456789.,", begin[-1]))
             begin--;
         if (x - begin < 4 || x[-3] != '.')
             continue; /* a tile size */
         bool small = x - begin == 4 && *begin < '2';
-        ck_assert_msg(small == (x[2] >= 'a' && x[2] <= 'z'), "'%.8s' of io %s", begin, options[_i]);
+        ck_assert_msg(small == (x[1] == ' ' && x[2] >= 'a' && x[2] <= 'z'), "'%.8s' of io %s", begin,
+                      options[_i]);
         if (!small)
             continue;
         char note[8];
@@ -293,6 +298,23 @@ START_TEST(test_a_million_tokens)
 }
 END_TEST
 
+/* What was looked up says so in everything that is printed about it; what was measured does not. */
+START_TEST(test_output_says_uncalibrated)
+{
+    static const char *const commands[] = {
+        "io --seqlen 64 --machine %s", "io --seqlen 64 --csv - --machine %s", "run --seqlen 16 --machine %s",
+        "step --plain --seqlen 8 --machine %s"};
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        for (int measured = 0; measured < 2; measured++) {
+            char line[200];
+            snprintf(line, sizeof line, commands[i], measured ? "h100" : "a100");
+            tw_process p = tw_expect_exit(0, line);
+            ck_assert_msg((strstr(p.out, "uncalibrated") == NULL) == measured, "%s: %s", line, p.out);
+            tw_process_free(&p);
+        }
+}
+END_TEST
+
 Suite *tw_suite_cli_io(void)
 {
     Suite *s = suite_create("cli_io");
@@ -300,6 +322,7 @@ Suite *tw_suite_cli_io(void)
     tcase_set_timeout(core, 60);
     tcase_add_loop_test(core, test_golden, 0, sizeof golden / sizeof golden[0]);
     tcase_add_test(core, test_csv_is_stdout_alone);
+    tcase_add_test(core, test_output_says_uncalibrated);
     tcase_add_test(core, test_csv_file);
     tcase_add_test(core, test_csv_devices);
     tcase_add_loop_test(core, test_tables, 0, sizeof tables / sizeof tables[0]);

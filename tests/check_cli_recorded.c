@@ -42,7 +42,7 @@ static double fill_error(const tw_measured *row)
 /*
  * 26_cp_async copies into rows padded by 16 bytes, so every second row starts halfway into a 32-byte sector of
  * shared memory, and each of its sectors is fetched twice: 3/2 of the count, to the byte, in every case measured.
- * Its top comment says so; 27_swizzle, whose rows are whole sectors, is as counted.
+ * Its top comment says so, and why no padding avoids it; 27_swizzle, whose rows are whole sectors, is as counted.
  */
 static double explained_excess(const char *kernel)
 {

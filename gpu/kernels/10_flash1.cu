@@ -32,6 +32,11 @@
 
 static const int PAD = 4;
 static const int MAX_KEYS_BLOCK_N_32 = 2048;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+static const int UNROLL = 1; /* 2 spills there: its compiler needs a few registers more */
+#else
+static const int UNROLL = 2;
+#endif
 
 template <int D, int BM, int BN> struct flash1_layout {
     static const int Q_FLOATS = BM * (D + PAD), P_FLOATS = BM * (BN + PAD);
@@ -114,7 +119,7 @@ __global__ void __launch_bounds__(THREADS, 1) flash1(const attention<T> a)
 #pragma unroll
                 for (int j = 0; j < KEYS; j++)
                     s[i][j] = 0.0f;
-#pragma unroll 2
+#pragma unroll UNROLL
             for (int x = 0; x < D; x += 4) {
                 float4 q[ROWS];
 #pragma unroll
@@ -190,7 +195,7 @@ __global__ void __launch_bounds__(THREADS, 1) flash1(const attention<T> a)
             __syncwarp();
 
             /* O += P V, 4 keys at a time. */
-#pragma unroll 2
+#pragma unroll UNROLL
             for (int y = 0; y < BN; y += 4) {
                 float4 p[ROWS];
 #pragma unroll

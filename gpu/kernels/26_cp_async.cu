@@ -14,8 +14,10 @@
  *
  * What it costs, as the counters say: 1.5 times the bytes into the SM that the schedule counts, exactly, at every
  * length. The padding of 16 bytes puts every second row halfway into a 32-byte sector of shared memory, and a sector
- * whose copy straddles two is fetched twice. 25_mma, which stores from registers, and 27_swizzle, whose rows are
- * whole sectors, move what is counted.
+ * whose copy straddles two is fetched twice. 25_mma, which stores from registers, moves what is counted. Padding by
+ * whole sectors would too, but no such padding keeps the fragments apart: eight rows that start a multiple of 8 banks
+ * apart share 4 starts among them, so every load of a fragment, of which there are far more than copies, would take
+ * two turns (tests/check_gpu_banks.c). The way out is not to pad: 27_swizzle.
  *
  * What it does not do: fetch fragments faster; as in 25_mma, each register of them is a load or two by hand.
  *

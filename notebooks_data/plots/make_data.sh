@@ -19,21 +19,29 @@ plot_data=${TW_BUILD:-build}/plot_data
 mkdir -p "$data"
 
 case_columns=algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,kernel
-grid_shapes() { # algorithm block_m block_n kernel: 16k tokens in all, heads x head_dim = 2048
-    local n d causal
-    for d in 64 128; do
-        for causal in 0 1; do
-            for n in 512 1024 2048 4096 8192 16384; do
-                echo "$1,h100,$((16384 / n)),$((2048 / d)),$((2048 / d)),$n,$n,$d,fp16,$causal,$2,$3,$4,"
-            done
+grid_shapes() { # algorithm block_m block_n kernel head_dim: 16k tokens in all, heads x head_dim = 2048
+    local n causal d=$5
+    for causal in 0 1; do
+        for n in 512 1024 2048 4096 8192 16384; do
+            echo "$1,h100,$((16384 / n)),$((2048 / d)),$((2048 / d)),$n,$n,$d,fp16,$causal,$2,$3,$4,"
         done
     done
 }
 
+own_tiles() { # head_dim: kernel, algorithm and the tiles that it uses there; exceptions stand below their kernel
+    "$tilewise" list kernels | awk -v d="$1" '
+        /^[^ ]/ { if (kernel) print kernel, algorithm, m, n
+                  kernel = $1; algorithm = $2; m = $3; n = $5; next }
+        $4 == "for" && $6 == d { m = $1; n = $3 }
+        END { print kernel, algorithm, m, n }'
+}
+
 grid_cases() { # every kernel with its own tiles
-    local kernel algorithm block_m block_n
-    "$tilewise" list kernels | while read -r kernel algorithm block_m _ block_n _; do
-        grid_shapes "$algorithm" "$block_m" "$block_n" "$kernel"
+    local kernel algorithm block_m block_n d
+    for d in 64 128; do
+        own_tiles "$d" | while read -r kernel algorithm block_m block_n; do
+            grid_shapes "$algorithm" "$block_m" "$block_n" "$kernel" "$d"
+        done
     done
 }
 
@@ -100,7 +108,9 @@ algorithms=$(awk -F, 'NR > 1 && !seen[$13]++ {printf "%s%s", sep, $1; sep = " "}
 
 {
     echo "$case_columns,time_us"
-    grid_shapes standard 128 128 textbook
+    for d in 64 128; do
+        grid_shapes standard 128 128 textbook "$d"
+    done
 } >"$data/cases_textbook.csv"
 predict "$data/textbook.csv" "$data/cases_textbook.csv"
 
