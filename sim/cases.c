@@ -32,7 +32,8 @@ static tw_algorithm_list all_algorithms(void)
 {
     tw_algorithm_list all = {.count = 0};
     for (int i = 0; i < tw_schedule_count() && i < TW_ALGORITHMS_MAX; i++)
-        all.values[all.count++] = tw_schedule_at(i);
+        if (!tw_schedule_at(i)->variant_of)
+            all.values[all.count++] = tw_schedule_at(i);
     return all;
 }
 

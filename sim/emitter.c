@@ -201,6 +201,11 @@ bool tw_step(tw_walk *walk)
     return true;
 }
 
+void tw_at_tile(tw_walk *walk, tw_tile tile)
+{
+    walk->e->times = walk->outer_times * tile.run;
+}
+
 /* ---- launches ------------------------------------------------------------------------------------------- */
 
 /* A grid axis: its tiles, and whether equal ones may stand for each other. */
@@ -312,6 +317,8 @@ static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int
 static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
 {
     int heads = e->problem->num_heads;
+    if (e->backend->one_head)
+        return run_head(e, batch, 0, 1, batches);
     if (e->backend->merges && !tw_mask_differs_by_head(e->problem))
         return run_head(e, batch, 0, heads, batches);
     for (int head = 0; head < heads; head++)
@@ -359,6 +366,8 @@ static int64_t sequences_like(const tw_problem *p, int batch)
 static tw_status run_sequences(tw_emitter *e)
 {
     const tw_problem *p = e->whole;
+    if (e->backend->one_head)
+        return run_sequence(e, 0, 1);
     if (e->backend->merges && !tw_mask_differs_by_batch(p))
         return run_sequence(e, 0, p->batch);
     for (int batch = 0; batch < p->batch; batch++) {

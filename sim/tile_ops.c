@@ -5,12 +5,13 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const tensor_names[TW_NUM_TENSORS] = {"Q",   "K", "V", "O",    "S",    "P",
-                                                         "LSE", "M", "L", "bias", "sink", "list"};
+static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V",    "O",    "S",    "P",   "LSE",
+                                                         "M", "L", "bias", "sink", "list", "turn"};
 
 static const char *const op_names[TW_NUM_OPS] = {
-    "load",      "store",         "fill",    "matmul_nt", "matmul_add", "mask", "softmax", "online_softmax",
-    "row_stats", "softmax_apply", "rescale", "convert",   "normalize",  "lse",  "release", "score_mod"};
+    "load",           "store",     "fill",          "matmul_nt", "matmul_add", "mask",      "softmax",
+    "online_softmax", "row_stats", "softmax_apply", "rescale",   "convert",    "normalize", "lse",
+    "release",        "score_mod", "give_turn",     "take_turn"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
@@ -456,6 +457,35 @@ void tw_release_stats(tw_emitter *e, tw_row_stats st)
     tw_release(e, st.m);
     tw_release(e, st.l);
     tw_release(e, st.alpha);
+}
+
+tw_slot tw_turn(tw_emitter *e)
+{
+    return tw_slot_allocate(e, TW_TURN, TW_PLACE_REGISTERS, TW_FP32, whole(0), whole(0));
+}
+
+void tw_give_turn(tw_emitter *e, tw_slot turn)
+{
+    tw_op op = new_op(TW_OP_GIVE_TURN);
+    op.dst = turn.id;
+    if (kept(e, &op)) {
+        tw_slot_must_be(e, turn, TW_TURN);
+        tw_slot_written(e, turn);
+        deliver(e, &op);
+    }
+}
+
+void tw_take_turn(tw_emitter *e, tw_slot turn)
+{
+    tw_slot_info *info = tw_slot_find(e, turn);
+    tw_op op = new_op(TW_OP_TAKE_TURN);
+    op.a = turn.id;
+    if (!info || !kept(e, &op))
+        return;
+    if (!info->unread)
+        tw_rule_broken(e, "a turn is waited for that nobody gave", "give_turn is missing");
+    tw_slot_read(e, turn);
+    deliver(e, &op);
 }
 
 void tw_as_agent(tw_emitter *e, int agent)

@@ -45,6 +45,7 @@ typedef enum tw_tensor {
     TW_BIAS,      /**< relative bias, seqlen_q × seqlen_k a query head or for all, input's type */
     TW_SINK,      /**< sink logits, fp32, one a query head */
     TW_TILE_LIST, /**< 4-byte integers: for each tile of one axis the tiles of the other that are not empty */
+    TW_TURN,      /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
     TW_NUM_TENSORS
 } tw_tensor;
 
@@ -75,6 +76,7 @@ typedef struct tw_tile {
     int rows;     /**< real rows; the last tile may be shorter */
     int box_rows; /**< rows of a whole tile */
     int64_t run;  /**< 1, unless equal tiles are taken together */
+    int stride;   /**< rows from one tile of a run to the next; 0: they lie one behind the other */
 } tw_tile;
 
 /** What one thread block works on. */
@@ -115,6 +117,8 @@ typedef enum tw_op_kind {
     TW_OP_LSE,            /**< dst = LSE = m + ln l; dst is m */
     TW_OP_RELEASE,        /**< dst's place is free again */
     TW_OP_SCORE_MOD,      /**< dst: soft cap, ALiBi, bias (a, if there is one), callback */
+    TW_OP_GIVE_TURN,      /**< dst: the turn is given */
+    TW_OP_TAKE_TURN,      /**< a: the turn is taken */
     TW_NUM_OPS
 } tw_op_kind;
 
@@ -155,7 +159,7 @@ typedef struct tw_slot_info {
     int64_t bytes; /**< charged while live */
 } tw_slot_info;
 
-#define TW_MAX_SLOTS 32
+#define TW_MAX_SLOTS 40
 
 /** A grid axis of a launch: one block per tile of it. */
 typedef enum tw_axis {
@@ -202,6 +206,8 @@ typedef struct tw_schedule {
     const char
         *paper; /**< who published it, and where: "Dao, arXiv:2307.08691"; NULL: nobody in particular */
     int year;   /**< of that; 0: none */
+    const char
+        *variant_of; /**< the same tiles and counts in another order; shown only when asked for; NULL: none */
     int num_launches;
     tw_launch launches[TW_MAX_LAUNCHES];
     bool ignores_sram; /**< the textbook's ledger: tiles are whole matrices, and nothing is checked */
@@ -222,6 +228,8 @@ typedef struct tw_schedule {
 /** What reads the stream. */
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
+    bool
+        one_head; /**< visits the blocks of head 0 of batch element 0 alone, tiles ascending; the others are alike */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
     /** The blocks of e->head of e->batch are done; they stood for so many heads of so many batch elements. */
     tw_status (*end_head)(void *self, const tw_emitter *e, int64_t heads, int64_t batches);
@@ -295,6 +303,8 @@ tw_walk tw_walk_all_keys(tw_emitter *e);
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);
 /** Goes to the next tile; false when there is none, and after an error. */
 bool tw_step(tw_walk *walk);
+/** What follows is about a tile that an earlier step of the walk visited, and counts as often as that did. */
+void tw_at_tile(tw_walk *walk, tw_tile tile);
 /** The whole axis as one tile: all query rows, all key rows. */
 tw_tile tw_all_queries(const tw_emitter *e);
 tw_tile tw_all_keys(const tw_emitter *e);
@@ -343,6 +353,13 @@ void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st);
 void tw_lse(tw_emitter *e, tw_row_stats st);
 void tw_release(tw_emitter *e, tw_slot slot);
 void tw_release_stats(tw_emitter *e, tw_row_stats st);
+/**
+ * A turn: one agent gives it, another waits for it, so that what they do next has an order, as named barriers do it.
+ * Each turn that is given is taken once. A schedule's result does not depend on turns, its time does.
+ */
+tw_slot tw_turn(tw_emitter *e);
+void tw_give_turn(tw_emitter *e, tw_slot turn);
+void tw_take_turn(tw_emitter *e, tw_slot turn);
 /** From here on, operations are issued by this agent. */
 void tw_as_agent(tw_emitter *e, int agent);
 /** The next loads are fetched once for `blocks` blocks of a cluster. */

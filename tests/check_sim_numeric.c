@@ -377,7 +377,7 @@ Suite *tw_suite_sim_numeric(void)
     suite_add_tcase(suite, core);
     TCase *mutation = tcase_create("mutation");
     tcase_set_timeout(mutation, 300);
-    tcase_add_loop_test(mutation, every_deletion_is_caught, 0, 4 * 4);
+    tcase_add_loop_test(mutation, every_deletion_is_caught, 0, 4 * tw_schedule_count());
     suite_add_tcase(suite, mutation);
     TCase *errors = tcase_create("errors");
     tcase_add_test(errors, memory_is_stated_before_it_is_taken);

@@ -8,10 +8,9 @@ static const struct {
     const tw_schedule *schedule;
     const char *alias;
 } registry[] = {
-    {&tw_schedule_standard, NULL},
-    {&tw_schedule_standard_tiled, NULL},
-    {&tw_schedule_flash1, "fa1"},
-    {&tw_schedule_flash2, "fa2"},
+    {&tw_schedule_standard, NULL},      {&tw_schedule_standard_tiled, NULL},  {&tw_schedule_flash1, "fa1"},
+    {&tw_schedule_flash2, "fa2"},       {&tw_schedule_flash2_prefetch, NULL}, {&tw_schedule_flash3, "fa3"},
+    {&tw_schedule_flash3_serial, NULL}, {&tw_schedule_flash3_pingpong, NULL},
 };
 
 int tw_schedule_count(void)

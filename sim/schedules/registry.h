@@ -12,7 +12,8 @@ extern "C" {
 #endif
 
 extern const tw_schedule tw_schedule_standard, tw_schedule_standard_tiled, tw_schedule_flash1,
-    tw_schedule_flash2;
+    tw_schedule_flash2, tw_schedule_flash2_prefetch, tw_schedule_flash3, tw_schedule_flash3_serial,
+    tw_schedule_flash3_pingpong;
 
 /** Number of schedules. */
 int tw_schedule_count(void);
@@ -21,7 +22,7 @@ int tw_schedule_count(void);
 const tw_schedule *tw_schedule_at(int i);
 
 /**
- * @brief Finds a schedule by its name or alias (fa1, fa2).
+ * @brief Finds a schedule by its name or alias (fa1, fa2, fa3).
  * @param[out] schedule  untouched on error
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are)
  */

@@ -36,6 +36,8 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 #define convert_for_unit(e, p)              tw_convert_for_unit(tw_at(e, __LINE__), p)
 #define normalize(e, o, st)                 tw_normalize(tw_at(e, __LINE__), o, st)
 #define lse(e, st)                          tw_lse(tw_at(e, __LINE__), st)
+#define give_turn(e, turn)                  tw_give_turn(tw_at(e, __LINE__), turn)
+#define take_turn(e, turn)                  tw_take_turn(tw_at(e, __LINE__), turn)
 #define release(e, slot)                    tw_release(tw_at(e, __LINE__), slot)
 #define release_stats(e, st)                tw_release_stats(tw_at(e, __LINE__), st)
 
