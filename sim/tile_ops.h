@@ -236,6 +236,8 @@ typedef struct tw_backend {
     tw_status (*op)(void *self, const tw_emitter *e, const tw_op *op);
     tw_status (*end_block)(void *self, const tw_emitter *e); /**< its slots are released, its peaks known */
     tw_status (*end_launch)(void *self, const tw_emitter *e);
+    /** Is this block wanted? The others are passed over. NULL wants all. */
+    bool (*wants)(void *self, const tw_emitter *e, tw_tile i, tw_tile j);
     /** May drop an operation before anybody sees it (tests do); NULL keeps all. */
     bool (*drop)(void *self, const tw_op *op);
 } tw_backend;

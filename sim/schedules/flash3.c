@@ -32,14 +32,16 @@ typedef struct crew {
     int count;
 } crew;
 
-/* A consumer's share of a query tile. What a box has beyond the last row comes with the last that has any. */
+/* A consumer's share of a query tile: all have work as long as there are rows. What a box has beyond the last row comes
+ * with the last that has any. */
 static tw_tile share_of(tw_tile tile, int index, int count)
 {
-    int rows = (tile.box_rows + count - 1) / count, first = index * rows, left = tile.rows - first;
+    int rows = (tile.rows + count - 1) / count, box = (tile.box_rows + count - 1) / count;
+    int left = tile.rows - index * rows;
     return (tw_tile){.index = tile.index * count + index,
-                     .row0 = tile.row0 + first,
+                     .row0 = tile.row0 + index * rows,
                      .rows = left < rows ? left : rows,
-                     .box_rows = left <= rows ? tile.box_rows - first : rows,
+                     .box_rows = left <= rows ? tile.box_rows - index * box : box,
                      .run = tile.run,
                      .stride = tile.rows};
 }

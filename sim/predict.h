@@ -1,0 +1,58 @@
+/**
+ * @file predict.h
+ * @brief Bytes, cycles, clock, time and energy of a kernel on a shape, and what limits it.
+ */
+#ifndef TW_PREDICT_H
+#define TW_PREDICT_H
+
+#include "backend_clock.h"
+#include "backend_count.h"
+#include "power.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tw_predict_options {
+    double kv_hit_rate; /**< of K and V in the L2; < 0: by its capacity */
+    bool cold;          /**< nothing is in any cache when it starts, as under a profiler that empties them */
+    double clock_hz;    /**< at which HBM's bytes a second become bytes a cycle; 0: as predicted */
+    const tw_clock_observer *observer; /**< NULL: nobody watches */
+} tw_predict_options;
+
+/** Defaults: hit rate by capacity, warm, nobody watches. */
+#define TW_PREDICT_DEFAULTS                                                                                  \
+    {                                                                                                        \
+        .kv_hit_rate = -1                                                                                    \
+    }
+
+typedef struct tw_prediction {
+    tw_build build;
+    const tw_schedule *schedule; /**< what was played */
+    tw_count_result counts;
+    int num_launches;
+    tw_clock_result launch[TW_MAX_LAUNCHES]; /**< of the SM that has most to do */
+    int active_sms[TW_MAX_LAUNCHES];
+    double mean_share[TW_MAX_LAUNCHES]; /**< work of the average SM over that of the busiest */
+    tw_clock_result total;
+    double hbm_bytes; /**< what the clock assumed that HBM moves, read and written */
+    tw_power power;   /**< clock, time, energy */
+    const char *limiter;
+    char outside[160]; /**< why this lies outside of what was validated; "" if it does not */
+} tw_prediction;
+
+/**
+ * @brief Predicts one kernel on one shape.
+ * @param[out] prediction  untouched on error
+ * @return TW_OK; as tw_count(), tw_clock_play() and tw_power_of(); TW_EUNSUPPORTED (the machine lacks a number that the
+ *         clock needs: the line names it; a problem whose heads or sequences differ)
+ */
+TW_MUST_CHECK tw_status tw_predict(tw_prediction *prediction, const tw_build *build,
+                                   const tw_problem *problem, const tw_machine *machine,
+                                   const tw_predict_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
