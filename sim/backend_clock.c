@@ -219,7 +219,8 @@ static double read_end(sm *x, const tw_cost *cost, double share, bool *hbm_binds
 /* Written bytes wait in the L2; only what does not fit there holds a store back. */
 static double store_end(sm *x, const tw_cost *cost, double share)
 {
-    double room = x->play->machine->l2_dirty_bytes / x->play->active_sms / x->hbm_rate;
+    double dirty = x->play->machine->l2_dirty_bytes; /* 0: no limit */
+    double room = dirty > 0 ? dirty / x->play->active_sms / x->hbm_rate : INFINITY;
     double bytes = share * cost->l2_bytes;
     x->store_free = fmax(x->now, x->store_free) + bytes / x->store_rate;
     x->result.busy.l2 += bytes / x->l2_rate;

@@ -1,6 +1,10 @@
 /* The table of builds, and what fits a shape. */
 #include "build.h"
 
+#include "kernels.h"
+#include "parse.h"
+#include "schedules/registry.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -39,9 +43,84 @@ static bool fits(const tw_build *b, const tw_problem *p, int block_m, int block_
     return shape && tiles;
 }
 
-static tw_status no_such_kernel(const char *kernel)
+/* A kernel of this repository says in kernels.def which tiles it uses where nobody names any. */
+static void choose_tiles(const char *kernel, int head_dim, int *block_m, int *block_n)
 {
-    char list[400] = "";
+    const tw_kernel_claim *claim = tw_kernel_find(kernel);
+    if (!claim)
+        return;
+    tw_tiling own = tw_kernel_tiling(claim, head_dim);
+    bool neither = *block_m == 0 && *block_n == 0;
+    if (neither || (*block_m == 0 && *block_n == own.block_n))
+        *block_m = own.block_m;
+    if (neither || (*block_n == 0 && *block_m == own.block_m))
+        *block_n = own.block_n;
+}
+
+static bool is_kernel(const char *name)
+{
+    for (int i = 0; i < NUM_BUILDS; i++)
+        if (strcmp(builds[i].kernel, name) == 0)
+            return true;
+    return false;
+}
+
+/* The first row that fits, made complete. */
+static tw_status find_kernel(tw_build *build, const char *kernel, const tw_problem *p, int block_m,
+                             int block_n)
+{
+    choose_tiles(kernel, p->head_dim, &block_m, &block_n);
+    for (int i = 0; i < NUM_BUILDS; i++) {
+        const tw_build *b = &builds[i];
+        if (strcmp(b->kernel, kernel) != 0 || !fits(b, p, block_m, block_n))
+            continue;
+        if ((block_m == 0 && b->block_m == 0) || (block_n == 0 && b->block_n == 0))
+            continue;
+        *build = *b;
+        build->head_dim = p->head_dim;
+        build->causal = p->causal;
+        build->block_m = block_m > 0 ? block_m : b->block_m;
+        build->block_n = block_n > 0 ? block_n : b->block_n;
+        if (b->multiplier == TW_BY_WGMMA && build->block_m > 128 && b->warps == 8)
+            build->warps = 12;
+        return TW_OK;
+    }
+    return tw_fail(TW_EUNSUPPORTED,
+                   "%s is not built for head_dim %d with block_m %d and block_n %d (0: its own)", kernel,
+                   p->head_dim, block_m, block_n);
+}
+
+/* How one would build a schedule for which there is no kernel: by the best means that machine and inputs have. */
+static tw_build build_of_schedule(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *t,
+                                  const tw_machine *machine)
+{
+    bool fma = p->dtype == TW_FP32 || machine->mma_fp16_flops_per_clock <= 0;
+    bool producer = strncmp(schedule->name, "flash3", 6) == 0;
+    bool products = strncmp(schedule->name, "standard", 8) == 0;
+    bool groups = !fma && machine->wgmma_fp16_flops_per_clock > 0 && (producer || products);
+    int warps = producer && t->block_m > 128 ? 12 : producer || products || t->block_m >= 256 ? 8 : 4;
+    return (tw_build){.kernel = schedule->name,
+                      .head_dim = p->head_dim,
+                      .causal = p->causal,
+                      .block_m = t->block_m,
+                      .block_n = t->block_n,
+                      .schedule = schedule->name,
+                      .multiplier = fma      ? TW_BY_FMA
+                                    : groups ? TW_BY_WGMMA
+                                             : TW_BY_MMA,
+                      .operands = fma      ? TW_OPERANDS_VECTOR
+                                  : groups ? TW_OPERANDS_IN_PLACE
+                                           : TW_OPERANDS_LDMATRIX,
+                      .copier = groups ? TW_COPY_TMA : TW_COPY_CP_ASYNC,
+                      .warps = warps,
+                      .stages = products ? 4 : 0,
+                      .deal = TW_DEAL_DESCENDING,
+                      .supposed = true};
+}
+
+static tw_status no_such_name(const char *name)
+{
+    char list[360] = "";
     const char *last = "";
     for (int i = 0; i < NUM_BUILDS; i++) {
         size_t used = strlen(list);
@@ -49,57 +128,22 @@ static tw_status no_such_kernel(const char *kernel)
             snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "", builds[i].kernel);
         last = builds[i].kernel;
     }
-    return tw_fail(TW_EINVAL, "kernel is '%s', it must be one of %s", kernel, list);
+    return tw_fail(TW_EINVAL,
+                   "'%s' is no kernel and no algorithm, it must be one of %s, or an algorithm of "
+                   "`tilewise list algorithms`",
+                   tw_quote(name).text, list);
 }
 
-tw_status tw_build_find(tw_build *build, const char *kernel, const tw_problem *problem, int block_m,
-                        int block_n)
+tw_status tw_build_find(tw_build *build, const char *name, const tw_problem *problem,
+                        const tw_machine *machine, int block_m, int block_n)
 {
-    bool known = false;
-    for (int i = 0; i < NUM_BUILDS; i++) {
-        const tw_build *b = &builds[i];
-        if (strcmp(b->kernel, kernel) != 0)
-            continue;
-        known = true;
-        if (!fits(b, problem, block_m, block_n))
-            continue;
-        *build = *b;
-        build->head_dim = problem->head_dim;
-        build->causal = problem->causal;
-        build->block_m = block_m > 0 ? block_m : b->block_m;
-        build->block_n = block_n > 0 ? block_n : b->block_n;
-        if (b->multiplier == TW_BY_WGMMA && build->block_m > 128)
-            build->warps = 12;
-        return TW_OK;
-    }
-    if (!known)
-        return no_such_kernel(kernel);
-    return tw_fail(TW_EUNSUPPORTED,
-                   "%s is not built for head_dim %d with tiles of %d x %d (0: its own choice)", kernel,
-                   problem->head_dim, block_m, block_n);
-}
-
-tw_build tw_build_of_schedule(const char *schedule, const tw_problem *problem, const tw_tiling *tiling,
-                              bool has_wgmma)
-{
-    bool fma = tiling->unit == TW_UNIT_FMA, producer = strncmp(schedule, "flash3", 6) == 0;
-    bool groups = !fma && has_wgmma && (producer || tiling->block_m % 64 == 0);
-    tw_build b = {.kernel = schedule,
-                  .head_dim = problem->head_dim,
-                  .causal = problem->causal,
-                  .block_m = tiling->block_m,
-                  .block_n = tiling->block_n,
-                  .schedule = schedule,
-                  .multiplier = fma      ? TW_BY_FMA
-                                : groups ? TW_BY_WGMMA
-                                         : TW_BY_MMA,
-                  .operands = fma      ? TW_OPERANDS_VECTOR
-                              : groups ? TW_OPERANDS_IN_PLACE
-                                       : TW_OPERANDS_LDMATRIX,
-                  .copier = groups ? TW_COPY_TMA : TW_COPY_CP_ASYNC,
-                  .warps = producer ? (tiling->block_m > 128 ? 12 : 8)
-                           : groups ? tiling->block_m / 64 * 4
-                                    : 8,
-                  .deal = TW_DEAL_DESCENDING};
-    return b;
+    const tw_schedule *schedule;
+    if (is_kernel(name))
+        return find_kernel(build, name, problem, block_m, block_n);
+    if (tw_schedule_find(&schedule, name) != TW_OK)
+        return no_such_name(name);
+    tw_tiling tiling = {.block_m = block_m, .block_n = block_n};
+    tw_schedule_default_tiling(schedule, &tiling, problem, machine);
+    *build = build_of_schedule(schedule, problem, &tiling, machine);
+    return TW_OK;
 }

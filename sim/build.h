@@ -10,6 +10,7 @@
 
 #include "../cpu_ref/problem.h"
 #include "../cpu_ref/status.h"
+#include "machine.h"
 #include "tiling.h"
 
 #include <stdbool.h>
@@ -73,19 +74,20 @@ typedef struct tw_build {
     bool p_in_smem;    /**< P goes to wgmma through shared memory */
     bool o_through_v;  /**< O leaves by way of V's places; otherwise by Q's */
     bool library;      /**< nobody here wrote it: what stands here was inferred */
+    bool supposed;     /**< there is no such kernel: an algorithm, built as one would */
+    bool measured;     /**< its cycles were measured on an H100, over a grid of shapes */
 } tw_build;
 
 /**
- * @brief Finds how a kernel is built for a shape and tiles; tiles of 0 take those of the first row that fits.
- * @param[out] build   complete, tiles included; untouched on error
- * @return TW_OK; TW_EINVAL (no such kernel: the line lists them); TW_EUNSUPPORTED (not for this head_dim or these tiles)
+ * @brief Finds how a kernel is built for a shape and tiles, or how one would build an algorithm.
+ * @param[out] build    complete, but for blocks_per_sm of an algorithm; untouched on error
+ * @param[in]  name     kernel of kernels.def, library kernel (fa2, fa3, cudnn, flex) or algorithm
+ * @param[in]  block_m  0: as the kernel or the algorithm has it; block_n alike
+ * @return TW_OK; TW_EINVAL (neither kernel nor algorithm: the line lists the kernels); TW_EUNSUPPORTED (not built for
+ *         this head_dim or these tiles)
  */
-TW_MUST_CHECK tw_status tw_build_find(tw_build *build, const char *kernel, const tw_problem *problem,
-                                      int block_m, int block_n);
-
-/** How one would build a schedule for which there is no kernel: the best means that the unit has. */
-tw_build tw_build_of_schedule(const char *schedule, const tw_problem *problem, const tw_tiling *tiling,
-                              bool has_wgmma);
+TW_MUST_CHECK tw_status tw_build_find(tw_build *build, const char *name, const tw_problem *problem,
+                                      const tw_machine *machine, int block_m, int block_n);
 
 /** The i-th row of the table; NULL if there is none. */
 const tw_build *tw_build_at(int i);

@@ -7,6 +7,9 @@
  *
  *     hbm_read_bytes_per_s = 3.094e12 | 2026-11-22 | measured, H100 SXM5 80 GB, streaming read
  *
+ * `sm_like = h100` says that an SM is like that machine's: numbers of pipes, latencies and energies that the file does
+ * not give are that machine's, and their source says so. Rates of the whole chip are never taken over.
+ *
  * `calibrated = no` says that the numbers were looked up, not measured; all output then says so. `tilewise-gpu
  * calibrate` and `tilewise calibrate-cpu` measure, and write such a file.
  */
@@ -111,6 +114,7 @@ typedef enum tw_machine_kind {
     X(tensor_j_per_flop, "energy, at clock_hz, beyond idle_w")                                               \
     X(fma_j, "of a fused multiply-add, or any plain fp32 operation")                                         \
     X(exp_j, "of an exponential")                                                                            \
+    X(smem_j_per_byte, "of a byte from shared memory; 0: not known, and left out")                           \
     X(l2_j_per_byte, "of a byte from L2 to an SM")                                                           \
     X(hbm_j_per_byte, "of a byte from HBM, its way through the L2 included")                                 \
     X(power_exponent, "dynamic power grows with clock to this power, where the limit holds it")

@@ -23,7 +23,8 @@ static double dynamic_j(const tw_energy_work *w, const tw_machine *m)
 {
     double through_l2 = w->l2_bytes > w->hbm_bytes ? w->l2_bytes - w->hbm_bytes : 0;
     return w->tensor_flops * m->tensor_j_per_flop + (w->fmas + w->plain_operations) * m->fma_j +
-           w->exps * m->exp_j + through_l2 * m->l2_j_per_byte + w->hbm_bytes * m->hbm_j_per_byte;
+           w->exps * m->exp_j + w->smem_bytes * m->smem_j_per_byte + through_l2 * m->l2_j_per_byte +
+           w->hbm_bytes * m->hbm_j_per_byte;
 }
 
 tw_status tw_power_of(tw_power *power, const tw_energy_work *work, double cycles, const tw_machine *m)

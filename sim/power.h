@@ -16,7 +16,7 @@ extern "C" {
 
 /** Work of a launch, or of many, that takes energy. */
 typedef struct tw_energy_work {
-    double tensor_flops, fmas, exps, plain_operations, l2_bytes, hbm_bytes;
+    double tensor_flops, fmas, exps, plain_operations, smem_bytes, l2_bytes, hbm_bytes;
 } tw_energy_work;
 
 typedef struct tw_power {

@@ -194,7 +194,7 @@ static tw_status predict_launches(tw_prediction *r, tw_play *play, const tw_pred
 {
     memset(&r->total, 0, sizeof r->total);
     r->num_launches = r->schedule->num_launches;
-    r->hbm_bytes = 0;
+    r->hbm_bytes = r->smem_bytes = 0;
     for (int i = 0; i < r->num_launches; i++) {
         tw_sm_work work;
         play->launch = i;
@@ -207,6 +207,8 @@ static tw_status predict_launches(tw_prediction *r, tw_play *play, const tw_pred
         TW_TRY(status);
         double all_sms = r->mean_share[i] * play->machine->num_sms / r->active_sms[i];
         r->hbm_bytes += all_sms * r->launch[i].busy.hbm * play->hbm_bytes_per_s / play->clock_hz;
+        r->smem_bytes += all_sms * r->active_sms[i] * r->launch[i].busy.smem *
+                         play->machine->smem_bytes_per_clock;
         add_overhead(&r->launch[i], play->machine->launch_cycles +
                                         (options->cold && i == 0 ? play->machine->cold_start_cycles : 0));
         add_to(&r->total, &r->launch[i]);
@@ -219,7 +221,10 @@ static tw_energy_work work_of(const tw_prediction *r)
     const tw_counts *n = &r->counts.total;
     double fill = (double)n->sram_fill_bytes, drain = (double)n->sram_drain_bytes;
     int multicast = r->build.multicast > 1 ? r->build.multicast : 1;
-    return tw_energy_work_of(n, r->build.multiplier != TW_BY_FMA, fill / multicast + drain, r->hbm_bytes);
+    tw_energy_work work = tw_energy_work_of(n, r->build.multiplier != TW_BY_FMA, fill / multicast + drain,
+                                            r->hbm_bytes);
+    work.smem_bytes = r->smem_bytes;
+    return work;
 }
 
 /* The pipe that is taken for most of the time, or, where none is for most of it, waiting. */
@@ -253,6 +258,16 @@ static tw_machine room_for_p(const tw_machine *machine, const tw_build *b)
     return m;
 }
 
+/* Blocks of an algorithm that nobody built: what its tiles leave room for, with 32 registers a thread for the rest. */
+static int blocks_that_fit(const tw_prediction *r, const tw_machine *machine)
+{
+    const tw_counts *n = &r->counts.total;
+    double threads = 32.0 * r->build.warps, registers = (double)n->register_peak_bytes + 32 * 4 * threads;
+    double by_smem = machine->smem_bytes_per_sm / ((double)n->sram_peak_bytes + 1024);
+    double blocks = floor(fmin(fmin(by_smem, machine->register_bytes_per_sm / registers), 2048 / threads));
+    return blocks < 1 ? 1 : (int)blocks;
+}
+
 static tw_status predict(tw_prediction *r, const tw_problem *problem, const tw_machine *given,
                          const tw_predict_options *options)
 {
@@ -270,6 +285,8 @@ static tw_status predict(tw_prediction *r, const tw_problem *problem, const tw_m
                     .build = b,
                     .clock_hz = options->clock_hz > 0 ? options->clock_hz : machine->clock_hz};
     TW_TRY(tw_count(&r->counts, r->schedule, problem, &tiling, machine));
+    if (r->build.blocks_per_sm == 0)
+        r->build.blocks_per_sm = blocks_that_fit(r, machine);
     for (int round = 0; round < 2;
          round++) { /* bytes a cycle depend on the clock, and the clock on the cycles */
         TW_TRY(predict_launches(r, &play, options));

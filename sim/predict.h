@@ -35,6 +35,7 @@ typedef struct tw_prediction {
     int active_sms[TW_MAX_LAUNCHES];
     double mean_share[TW_MAX_LAUNCHES]; /**< work of the average SM over that of the busiest */
     tw_clock_result total;
+    double smem_bytes; /**< that loads took from shared memory, or copies brought there */
     double hbm_bytes; /**< what the clock assumed that HBM moves, read and written */
     tw_power power;   /**< clock, time, energy */
     const char *limiter;

@@ -11,6 +11,7 @@
 #include "sm_program.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Threads of a warp, warps of a warpgroup, quarters of an SM. */
 enum { WARP = 32, GROUP = 4, QUARTERS = 4, GROUP_ROWS = 64 };
@@ -71,12 +72,17 @@ int tw_play_blocks(const tw_play *play)
     return blocks > 1 ? blocks : 1;
 }
 
+/* Where there is no producer, one agent stands for all warpgroups of a block. */
+static bool is_one_agent(const tw_play *play)
+{
+    return strncmp(play->schedule->name, "flash3", 6) != 0;
+}
+
 /* How many times 64 rows a warpgroup's tile is: what is not filled is calculated all the same. */
 static double passes(const tw_play *play, int rows)
 {
-    double groups = play->build->warps / GROUP;
-    bool one_agent = play->schedule->launches[play->launch].grid_j != TW_AXIS_NONE; /* all groups as one */
-    return ceil_div(rows, GROUP_ROWS) / (one_agent && groups > 1 ? groups : 1);
+    double groups = is_one_agent(play) ? play->build->warps / GROUP : 1;
+    return ceil_div(rows, GROUP_ROWS) / groups;
 }
 
 /* Elements of a tile that one thread has. */
