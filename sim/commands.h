@@ -19,6 +19,7 @@ int tw_cmd_io(int argc, char **argv);
 int tw_cmd_run(int argc, char **argv);
 int tw_cmd_check(int argc, char **argv);
 int tw_cmd_compare(int argc, char **argv);
+int tw_cmd_predict(int argc, char **argv);
 int tw_cmd_list(int argc, char **argv);
 int tw_cmd_step(int argc, char **argv);
 int tw_cmd_calibrate_cpu(int argc, char **argv);

@@ -27,7 +27,9 @@ extern "C" {
     X(hbm_read_bytes)                                                                                        \
     X(hbm_write_bytes)                                                                                       \
     X(sm_cycles)                                                                                             \
-    X(gpu_time_us)
+    X(gpu_time_us)                                                                                           \
+    X(energy_mj)                                                                                             \
+    X(sm_clock_mhz)
 
 #define TW_MEASURED_FIELD_(column) double column;
 /** One kernel on one shape. Values are NaN where nobody measured them. */

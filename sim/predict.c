@@ -283,7 +283,7 @@ static tw_status predict(tw_prediction *r, const tw_problem *problem, const tw_m
                     .tiling = &tiling,
                     .machine = machine,
                     .build = b,
-                    .clock_hz = options->clock_hz > 0 ? options->clock_hz : machine->clock_hz};
+                    .clock_hz = machine->clock_hz};
     TW_TRY(tw_count(&r->counts, r->schedule, problem, &tiling, machine));
     if (r->build.blocks_per_sm == 0)
         r->build.blocks_per_sm = blocks_that_fit(r, machine);
@@ -292,12 +292,42 @@ static tw_status predict(tw_prediction *r, const tw_problem *problem, const tw_m
         TW_TRY(predict_launches(r, &play, options));
         tw_energy_work work = work_of(r);
         TW_TRY(tw_power_of(&r->power, &work, r->total.cycles, machine));
-        if (fabs(r->power.clock_hz / play.clock_hz - 1) < 0.02 || options->clock_hz > 0)
+        if (fabs(r->power.clock_hz / play.clock_hz - 1) < 0.02)
             break;
         play.clock_hz = r->power.clock_hz;
     }
     r->limiter = limiter_of(r);
+    tw_predict_outside(r->outside, b, problem, given);
     return TW_OK;
+}
+
+/* ---- how far may it be believed? ------------------------------------------------------------------------ */
+
+enum { SHORTEST = 256, LONGEST = 20000 }; /* sequences that were measured */
+
+void tw_predict_outside(char text[160], const tw_build *b, const tw_problem *p, const tw_machine *machine)
+{
+    bool large_heads = strcmp(b->kernel, "fa3") == 0;
+    bool head_dim = p->head_dim == 64 || p->head_dim == 128 || (p->head_dim == 256 && large_heads);
+    const struct {
+        bool outside;
+        const char *why;
+    } reasons[] = {
+        {strcmp(machine->name, "h100") != 0, "only an h100 was measured"},
+        {b->supposed, "no kernel: built as one would build it"},
+        {!b->measured && b->library, "a library's kernel whose tiles are guessed"},
+        {!b->measured, "this kernel was not measured"},
+        {p->dtype != TW_FP16, "only fp16 was measured"},
+        {!head_dim, "no kernel like it was measured with this head_dim"},
+        {p->num_heads_kv != p->num_heads, "grouped heads were not measured"},
+        {p->seqlen_q != p->seqlen_k, "unequal lengths were not measured"},
+        {p->seqlen_k < SHORTEST, "sequences so short were not measured"},
+        {p->seqlen_k > LONGEST, "sequences so long were not measured"},
+    };
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0] && !*text; i++)
+        if (reasons[i].outside)
+            snprintf(text, 160, "%s", reasons[i].why);
 }
 
 tw_status tw_predict(tw_prediction *prediction, const tw_build *build, const tw_problem *problem,

@@ -16,7 +16,6 @@ extern "C" {
 typedef struct tw_predict_options {
     double kv_hit_rate; /**< of K and V in the L2; < 0: by its capacity */
     bool cold;          /**< nothing is in any cache when it starts, as under a profiler that empties them */
-    double clock_hz;    /**< at which HBM's bytes a second become bytes a cycle; 0: as predicted */
     const tw_clock_observer *observer; /**< NULL: nobody watches */
 } tw_predict_options;
 
@@ -36,8 +35,8 @@ typedef struct tw_prediction {
     double mean_share[TW_MAX_LAUNCHES]; /**< work of the average SM over that of the busiest */
     tw_clock_result total;
     double smem_bytes; /**< that loads took from shared memory, or copies brought there */
-    double hbm_bytes; /**< what the clock assumed that HBM moves, read and written */
-    tw_power power;   /**< clock, time, energy */
+    double hbm_bytes;  /**< what the clock assumed that HBM moves, read and written */
+    tw_power power;    /**< clock, time, energy */
     const char *limiter;
     char outside[160]; /**< why this lies outside of what was validated; "" if it does not */
 } tw_prediction;
@@ -51,6 +50,10 @@ typedef struct tw_prediction {
 TW_MUST_CHECK tw_status tw_predict(tw_prediction *prediction, const tw_build *build,
                                    const tw_problem *problem, const tw_machine *machine,
                                    const tw_predict_options *options);
+
+/** Why a prediction lies outside of what was held against measurements; "" if it does not. */
+void tw_predict_outside(char text[160], const tw_build *build, const tw_problem *problem,
+                        const tw_machine *machine);
 
 #ifdef __cplusplus
 }

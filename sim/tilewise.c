@@ -15,6 +15,7 @@ static const struct {
     {"run", tw_cmd_run, "executes an algorithm tile by tile, and compares the result with exact attention"},
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
     {"compare", tw_cmd_compare, "predictions beside measurements"},
+    {"predict", tw_cmd_predict, "cycles, clock, time and energy of kernels, and what limits them"},
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
     {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},

@@ -1,0 +1,138 @@
+/* How far predictions are off, kernel by kernel. */
+#include "predict_errors.h"
+
+#include "predict.h"
+#include "table.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *tw_quantity_name(tw_quantity quantity)
+{
+    static const char *const names[TW_NUM_QUANTITIES] = {"cycles", "time", "clock", "energy"};
+    return names[quantity];
+}
+
+static double error_of(double predicted, double measured)
+{
+    return predicted / measured - 1; /* NaN where either is */
+}
+
+/* A profiler's cycles are those of one cold launch; times, clocks and energies those of many, one after the other. */
+static tw_status predict_row(tw_row_error *e, const tw_machine *machine)
+{
+    const tw_measured *row = e->row;
+    const tw_tiling *t = &row->c.tiling;
+    tw_predict_options cold = TW_PREDICT_DEFAULTS, warm = TW_PREDICT_DEFAULTS;
+    tw_prediction p;
+    tw_build build;
+    cold.cold = true;
+    TW_TRY(tw_build_find(&build, row->kernel, &row->c.problem, machine, t->block_m, t->block_n));
+    TW_TRY(tw_predict(&p, &build, &row->c.problem, machine, &cold));
+    e->error[TW_QUANTITY_CYCLES] = error_of(p.total.cycles, row->sm_cycles);
+    TW_TRY(tw_predict(&p, &build, &row->c.problem, machine, &warm));
+    e->error[TW_QUANTITY_TIME] = error_of(p.power.time_s * 1e6, row->time_us);
+    e->error[TW_QUANTITY_CLOCK] = error_of(p.power.clock_hz / 1e6, row->sm_clock_mhz);
+    e->error[TW_QUANTITY_ENERGY] = error_of(p.power.energy_j * 1e3, row->energy_mj);
+    return TW_OK;
+}
+
+tw_status tw_predict_errors(tw_row_error **errors, const tw_measured_list *list)
+{
+    tw_machine machine = {.name = ""};
+    tw_row_error *all = calloc(list->count + 1, sizeof *all);
+    if (!all)
+        return tw_fail(TW_ENOMEM, "no memory for %zu errors", list->count);
+    for (size_t i = 0; i < list->count; i++) {
+        tw_row_error *e = &all[i];
+        *e = (tw_row_error){.row = &list->rows[i], .error = {NAN, NAN, NAN, NAN}};
+        if (strcmp(machine.name, e->row->machine) != 0 &&
+            tw_machine_find(&machine, e->row->machine) != TW_OK) {
+            free(all);
+            return tw_fail(TW_EFORMAT, "machine '%s' has no machine file", tw_quote(e->row->machine).text);
+        }
+        tw_status status = predict_row(e, &machine);
+        if (status == TW_ENOMEM) {
+            free(all);
+            return status;
+        }
+    }
+    *errors = all;
+    return TW_OK;
+}
+
+tw_error_sum tw_error_sum_of(const tw_row_error *errors, size_t count, const char *kernel,
+                             tw_quantity quantity, int shortest)
+{
+    tw_error_sum sum = {.cases = 0};
+    for (size_t i = 0; i < count; i++) {
+        const tw_measured *row = errors[i].row;
+        double error = errors[i].error[quantity];
+        if (isnan(error) || row->c.problem.seqlen_k < shortest ||
+            (kernel && strcmp(row->kernel, kernel) != 0))
+            continue;
+        sum.cases++;
+        sum.mean += error;
+        sum.mean_abs += fabs(error);
+        if (fabs(error) >= fabs(sum.worst)) {
+            sum.worst = error;
+            sum.worst_at = row;
+        }
+    }
+    if (sum.cases > 0) {
+        sum.mean /= sum.cases;
+        sum.mean_abs /= sum.cases;
+    }
+    return sum;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------ */
+
+static bool named_before(const tw_row_error *errors, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(errors[j].row->kernel, errors[i].row->kernel) == 0)
+            return true;
+    return false;
+}
+
+static void add_line(tw_table *t, const tw_error_sum *s, const char *kernel, tw_quantity quantity)
+{
+    const tw_problem *p = &s->worst_at->c.problem;
+    tw_table_row(t);
+    tw_table_cell(t, 0, "%s", kernel);
+    tw_table_cell(t, 1, "%s", tw_quantity_name(quantity));
+    tw_table_cell(t, 2, "%d", s->cases);
+    tw_table_cell(t, 3, "%.1f %%", 100 * s->mean_abs);
+    tw_table_cell(t, 4, "%+.1f %%", 100 * s->mean);
+    tw_table_cell(t, 5, "%+.1f %%", 100 * s->worst);
+    tw_table_cell(t, 6, "N %d, d %d%s, %d x %d", p->seqlen_k, p->head_dim, p->causal ? ", causal" : "",
+                  s->worst_at->c.tiling.block_m, s->worst_at->c.tiling.block_n);
+}
+
+tw_status tw_predict_errors_print(FILE *out, const tw_row_error *errors, size_t count)
+{
+    tw_table t = {.num_columns = 0};
+    static const char *const titles[] = {"kernel", "quantity", "cases",   "mean of |error|",
+                                         "mean",   "worst",    "worst at"};
+    int lines = 0;
+    for (int i = 0; i < 7; i++)
+        tw_table_column(&t, titles[i], "", i < 2 || i == 6);
+    for (size_t i = 0; i < count; i++) {
+        for (int q = 0; q < TW_NUM_QUANTITIES && !named_before(errors, i); q++) {
+            tw_error_sum s = tw_error_sum_of(errors, count, errors[i].row->kernel, (tw_quantity)q, 0);
+            if (s.cases == 0)
+                continue;
+            add_line(&t, &s, errors[i].row->kernel, (tw_quantity)q);
+            lines++;
+        }
+    }
+    if (lines == 0) {
+        free(t.cells);
+        return tw_fail(TW_EFORMAT,
+                       "no row has cycles, time, clock or energy of a kernel that can be predicted");
+    }
+    fprintf(out, "Errors: predicted / measured - 1\n\n");
+    return tw_table_print(&t, out);
+}
