@@ -53,6 +53,7 @@ typedef struct block {
     const tw_program *program; /* NULL: the place is free */
     moment *over;              /* [step · lanes + lane] */
     double starts, ends;       /* ends: the last of its stores */
+    tw_term ends_by;           /* what that waits for */
     int running;               /* runners that are not done */
     int first_item;
 } block;
@@ -216,8 +217,8 @@ static double read_end(sm *x, const tw_cost *cost, double share, bool *hbm_binds
     return fmax(l2, x->read_free);
 }
 
-/* Written bytes wait in the L2; only what does not fit there holds a store back. */
-static double store_end(sm *x, const tw_cost *cost, double share)
+/* Written bytes wait in the L2; only what does not fit there holds a store back: *by says so. */
+static double store_end(sm *x, const tw_cost *cost, double share, tw_term *by)
 {
     double dirty = x->play->machine->l2_dirty_bytes; /* 0: no limit */
     double room = dirty > 0 ? dirty / x->play->active_sms / x->hbm_rate : INFINITY;
@@ -225,6 +226,7 @@ static double store_end(sm *x, const tw_cost *cost, double share)
     x->store_free = fmax(x->now, x->store_free) + bytes / x->store_rate;
     x->result.busy.l2 += bytes / x->l2_rate;
     hbm_takes(x, share * cost->hbm_bytes);
+    *by = x->hbm_free - room > x->store_free ? TW_TERM_HBM : TW_TERM_L2;
     return fmax(x->store_free, x->hbm_free - room) + cost->latency;
 }
 
@@ -508,6 +510,9 @@ static tw_term term_now(const sm *x)
         if (waits && r->agent != 1 && r->waits_for < best) /* what the producer waits for holds nobody up */
             best = r->waits_for;
     }
+    for (int i = 0; i < x->num_places; i++)
+        if (x->blocks[i].program && x->blocks[i].running == 0 && x->blocks[i].ends_by < best)
+            best = x->blocks[i].ends_by;
     return best;
 }
 
@@ -555,13 +560,16 @@ static void serve(sm *x)
 static void end_work(sm *x, runner *r)
 {
     const tw_sm_step *step = step_of(x, r);
+    tw_term by = TW_TERM_WAITS;
     double over = x->now;
     if (step->cost.pipe == TW_PIPE_STORE) {
-        over = store_end(x, &step->cost, 1.0 / x->blocks[r->place].program->lanes);
-        x->blocks[r->place].ends = fmax(x->blocks[r->place].ends, over);
+        block *b = &x->blocks[r->place];
+        over = store_end(x, &step->cost, 1.0 / b->program->lanes, &by);
+        b->ends_by = over > b->ends ? by : b->ends_by;
+        b->ends = fmax(b->ends, over);
     }
     tell(x, r, step, r->began, x->now);
-    finish_step(x, r, over, step->cost.pipe == TW_PIPE_STORE ? TW_TERM_L2 : TW_TERM_WAITS);
+    finish_step(x, r, over, by);
 }
 
 static void advance(sm *x, double to)

@@ -2,7 +2,7 @@
 #include "predict.h"
 
 #include "schedules/registry.h"
-#include "sm_work.h"
+#include "sm_launch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,132 +47,6 @@ static tw_status check_problem(const tw_problem *p)
     return TW_OK;
 }
 
-/* ---- one launch ----------------------------------------------------------------------------------------- */
-
-/* Programs of a launch: blocks that are alike have one. */
-typedef struct programs {
-    tw_program *all;
-    tw_block_index *of; /* the block that each was recorded from */
-    int count;
-    const tw_program **queue; /* in the order in which the SM takes them */
-    int queued;
-} programs;
-
-static bool is_last_of(int index, int64_t length, int block)
-{
-    return block > 0 && ((int64_t)index + 1) * block >= length;
-}
-
-/* Two blocks take the same steps. */
-static bool alike(const tw_play *play, const tw_sm_work *work, tw_block_index a, tw_block_index b)
-{
-    const tw_problem *p = play->problem;
-    const tw_launch *launch = &play->schedule->launches[play->launch];
-    if (!work->all_alike)
-        return a.i == b.i && a.j == b.j;
-    bool rows = launch->grid_i != TW_AXIS_Q_TILES || is_last_of(a.i, p->seqlen_q, play->tiling->block_m) ==
-                                                         is_last_of(b.i, p->seqlen_q, play->tiling->block_m);
-    bool cols = launch->grid_j != TW_AXIS_K_TILES || is_last_of(a.j, p->seqlen_k, play->tiling->block_n) ==
-                                                         is_last_of(b.j, p->seqlen_k, play->tiling->block_n);
-    return rows && cols;
-}
-
-static tw_status record(programs *list, const tw_play *play, const tw_sm_work *work, tw_block_index b)
-{
-    for (int i = list->count; i-- > 0;) {
-        if (alike(play, work, list->of[i], b)) {
-            list->queue[list->queued++] = &list->all[i];
-            return TW_OK;
-        }
-    }
-    TW_TRY(tw_program_append(&list->all[list->count], play, &b, 1));
-    list->of[list->count] = b;
-    list->queue[list->queued++] = &list->all[list->count++];
-    return TW_OK;
-}
-
-static bool is_persistent(const tw_build *build)
-{
-    return build->deal == TW_DEAL_STRIDE || build->deal == TW_DEAL_SNAKE || build->deal == TW_DEAL_DYNAMIC;
-}
-
-static tw_status record_all(programs *list, const tw_play *play, const tw_sm_work *work, int num_blocks)
-{
-    size_t room = (size_t)num_blocks + 1;
-    list->all = calloc(room, sizeof *list->all);
-    list->of = calloc(room, sizeof *list->of);
-    list->queue = calloc(room, sizeof *list->queue);
-    if (!list->all || !list->of || !list->queue)
-        return tw_fail(TW_ENOMEM, "no memory for the work of an SM, %d blocks", num_blocks);
-    if (is_persistent(play->build)) {
-        list->queue[0] = &list->all[0];
-        list->count = list->queued = 1;
-        return tw_program_append(&list->all[0], play, work->blocks, num_blocks);
-    }
-    for (int i = 0; i < num_blocks; i++)
-        TW_TRY(record(list, play, work, work->blocks[i]));
-    return TW_OK;
-}
-
-static void free_programs(programs *list)
-{
-    for (int i = 0; i < list->count; i++)
-        tw_program_free(&list->all[i]);
-    free(list->all);
-    free(list->of);
-    free(list->queue);
-}
-
-/* The first `num_blocks` of the SM's blocks. */
-static tw_status play_blocks(tw_clock_result *result, const tw_play *play, const tw_sm_work *work,
-                             int num_blocks, const tw_clock_observer *observer)
-{
-    programs list = {.all = NULL};
-    tw_status status = record_all(&list, play, work, num_blocks);
-    if (status == TW_OK)
-        status = tw_clock_play(result, play, list.queue, list.queued, tw_play_blocks(play), observer);
-    free_programs(&list);
-    return status;
-}
-
-/* a + share · (b - a), number by number. */
-static void lengthen(tw_clock_result *result, const tw_clock_result *a, const tw_clock_result *b,
-                     double share)
-{
-    double *to = (double *)result;
-    const double *x = (const double *)a, *y = (const double *)b;
-    for (size_t i = 0; i < sizeof *result / sizeof(double); i++)
-        to[i] = x[i] + share * (y[i] - x[i]);
-}
-
-/* Rounds of blocks after which an SM goes on as it has begun: written bytes that wait in the L2 must have filled it. */
-static int rounds_to_play(const tw_play *play, const tw_sm_work *work, tw_status *status)
-{
-    enum { FEWEST = 3, MOST = 48, STEPS = 6000 };
-    tw_program one = {.steps = NULL};
-    *status = tw_program_append(&one, play, work->blocks, 1);
-    int steps = one.num_steps * one.lanes * tw_play_blocks(play), rounds = steps > 0 ? STEPS / steps : FEWEST;
-    tw_program_free(&one);
-    return rounds < FEWEST ? FEWEST : rounds > MOST ? MOST : rounds;
-}
-
-/* Blocks that are alike go on as they began: some rounds of them are played, and the rest is as long as the last. */
-static tw_status play_launch(tw_clock_result *result, const tw_play *play, const tw_sm_work *work,
-                             const tw_clock_observer *observer)
-{
-    tw_status status;
-    int round = tw_play_blocks(play), all = work->num_blocks, over = all % round;
-    int some = rounds_to_play(play, work, &status) * round;
-    TW_TRY(status);
-    if (!work->all_alike || observer || all <= 2 * some + over)
-        return play_blocks(result, play, work, all, observer);
-    tw_clock_result few, more;
-    TW_TRY(play_blocks(&few, play, work, some + over, NULL));
-    TW_TRY(play_blocks(&more, play, work, 2 * some + over, NULL));
-    lengthen(result, &few, &more, (double)(all - some - over) / some);
-    return TW_OK;
-}
-
 /* ---- all launches --------------------------------------------------------------------------------------- */
 
 static void add_overhead(tw_clock_result *result, double cycles)
@@ -202,7 +76,7 @@ static tw_status predict_launches(tw_prediction *r, tw_play *play, const tw_pred
         tw_sm_work_memory(play, &work, &r->counts.launch[i], options->kv_hit_rate);
         r->active_sms[i] = work.active_sms;
         r->mean_share[i] = work.mean_share;
-        tw_status status = play_launch(&r->launch[i], play, &work, options->observer);
+        tw_status status = tw_launch_play(&r->launch[i], play, &work);
         tw_sm_work_free(&work);
         TW_TRY(status);
         double all_sms = r->mean_share[i] * play->machine->num_sms / r->active_sms[i];
@@ -268,36 +142,55 @@ static int blocks_that_fit(const tw_prediction *r, const tw_machine *machine)
     return blocks < 1 ? 1 : (int)blocks;
 }
 
-static tw_status predict(tw_prediction *r, const tw_problem *problem, const tw_machine *given,
-                         const tw_predict_options *options)
+/* A prediction being made: what tw_play points to. */
+typedef struct making {
+    tw_prediction r;
+    tw_machine machine;
+    tw_tiling tiling;
+    tw_play play;
+} making;
+
+/* Everything up to the first cycle. */
+static tw_status prepare(making *x, const tw_build *build, const tw_problem *problem,
+                         const tw_machine *machine)
 {
-    const tw_machine with_room = room_for_p(given, &r->build), *machine = &with_room;
-    const tw_build *b = &r->build;
-    bool fma = b->multiplier == TW_BY_FMA;
-    tw_tiling tiling = {.block_m = b->block_m,
-                        .block_n = b->block_n,
-                        .fetch = b->copier == TW_COPY_TMA ? TW_FETCH_BOX : TW_FETCH_ROWS,
-                        .unit = fma ? TW_UNIT_FMA : TW_UNIT_TENSOR};
-    tw_play play = {.schedule = r->schedule,
-                    .problem = problem,
-                    .tiling = &tiling,
-                    .machine = machine,
-                    .build = b,
-                    .clock_hz = machine->clock_hz};
-    TW_TRY(tw_count(&r->counts, r->schedule, problem, &tiling, machine));
+    tw_prediction *r = &x->r;
+    TW_TRY(check_problem(problem));
+    TW_TRY(check_machine(machine, build));
+    r->build = *build;
+    TW_TRY(tw_schedule_find(&r->schedule, build->schedule));
+    x->machine = room_for_p(machine, build);
+    x->tiling = (tw_tiling){.block_m = build->block_m,
+                            .block_n = build->block_n,
+                            .fetch = build->copier == TW_COPY_TMA ? TW_FETCH_BOX : TW_FETCH_ROWS,
+                            .unit = build->multiplier == TW_BY_FMA ? TW_UNIT_FMA : TW_UNIT_TENSOR};
+    TW_TRY(tw_count(&r->counts, r->schedule, problem, &x->tiling, &x->machine));
     if (r->build.blocks_per_sm == 0)
         r->build.blocks_per_sm = blocks_that_fit(r, machine);
-    for (int round = 0; round < 2;
-         round++) { /* bytes a cycle depend on the clock, and the clock on the cycles */
-        TW_TRY(predict_launches(r, &play, options));
+    x->play = (tw_play){.schedule = r->schedule,
+                        .problem = problem,
+                        .tiling = &x->tiling,
+                        .machine = &x->machine,
+                        .build = &r->build,
+                        .clock_hz = machine->clock_hz};
+    return TW_OK;
+}
+
+/* Bytes a cycle depend on the clock, and the clock on the cycles: two rounds are enough. */
+static tw_status predict(making *x, const tw_predict_options *options)
+{
+    enum { ROUNDS = 2 };
+    tw_prediction *r = &x->r;
+    for (int round = 0; round < ROUNDS; round++) {
+        TW_TRY(predict_launches(r, &x->play, options));
         tw_energy_work work = work_of(r);
-        TW_TRY(tw_power_of(&r->power, &work, r->total.cycles, machine));
-        if (fabs(r->power.clock_hz / play.clock_hz - 1) < 0.02)
+        TW_TRY(tw_power_of(&r->power, &work, r->total.cycles, &x->machine));
+        if (fabs(r->power.clock_hz / x->play.clock_hz - 1) < 0.02)
             break;
-        play.clock_hz = r->power.clock_hz;
+        x->play.clock_hz = r->power.clock_hz;
     }
     r->limiter = limiter_of(r);
-    tw_predict_outside(r->outside, b, problem, given);
+    tw_predict_outside(r->outside, &r->build, x->play.problem, &x->machine);
     return TW_OK;
 }
 
@@ -333,19 +226,41 @@ void tw_predict_outside(char text[160], const tw_build *b, const tw_problem *p, 
 tw_status tw_predict(tw_prediction *prediction, const tw_build *build, const tw_problem *problem,
                      const tw_machine *machine, const tw_predict_options *options)
 {
-    tw_prediction *r = calloc(1, sizeof *r);
-    if (!r)
+    making *x = calloc(1, sizeof *x);
+    if (!x)
         return tw_fail(TW_ENOMEM, "no memory for a prediction");
-    r->build = *build;
-    tw_status status = check_problem(problem);
+    tw_status status = prepare(x, build, problem, machine);
     if (status == TW_OK)
-        status = check_machine(machine, build);
+        status = predict(x, options);
     if (status == TW_OK)
-        status = tw_schedule_find(&r->schedule, build->schedule);
+        *prediction = x->r;
+    free(x);
+    return status;
+}
+
+static tw_status watch(making *x, int launch, int num_blocks, const tw_clock_observer *observer,
+                       double clock_hz)
+{
+    tw_sm_work work;
+    x->play.clock_hz = clock_hz;
+    x->play.launch = launch;
+    TW_TRY(tw_sm_work_deal(&work, &x->play));
+    tw_sm_work_memory(&x->play, &work, &x->r.counts.launch[launch], -1);
+    tw_status status = tw_launch_watch(&x->play, &work, num_blocks, observer);
+    tw_sm_work_free(&work);
+    return status;
+}
+
+tw_status tw_predict_watch(const tw_prediction *prediction, const tw_problem *problem,
+                           const tw_machine *machine, int launch, int num_blocks,
+                           const tw_clock_observer *observer)
+{
+    making *x = calloc(1, sizeof *x);
+    if (!x)
+        return tw_fail(TW_ENOMEM, "no memory to watch an SM");
+    tw_status status = prepare(x, &prediction->build, problem, machine);
     if (status == TW_OK)
-        status = predict(r, problem, machine, options);
-    if (status == TW_OK)
-        *prediction = *r;
-    free(r);
+        status = watch(x, launch, num_blocks, observer, prediction->power.clock_hz);
+    free(x);
     return status;
 }

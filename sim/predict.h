@@ -16,10 +16,9 @@ extern "C" {
 typedef struct tw_predict_options {
     double kv_hit_rate; /**< of K and V in the L2; < 0: by its capacity */
     bool cold;          /**< nothing is in any cache when it starts, as under a profiler that empties them */
-    const tw_clock_observer *observer; /**< NULL: nobody watches */
 } tw_predict_options;
 
-/** Defaults: hit rate by capacity, warm, nobody watches. */
+/** Defaults: hit rate by capacity, warm. */
 #define TW_PREDICT_DEFAULTS                                                                                  \
     {                                                                                                        \
         .kv_hit_rate = -1                                                                                    \
@@ -50,6 +49,15 @@ typedef struct tw_prediction {
 TW_MUST_CHECK tw_status tw_predict(tw_prediction *prediction, const tw_build *build,
                                    const tw_problem *problem, const tw_machine *machine,
                                    const tw_predict_options *options);
+
+/**
+ * @brief Plays the first blocks of one launch again, at the clock that was predicted, and tells of every span.
+ * @param[in] num_blocks  of the SM with most to do; of a persistent kernel, query tiles
+ * @return as tw_predict()
+ */
+TW_MUST_CHECK tw_status tw_predict_watch(const tw_prediction *prediction, const tw_problem *problem,
+                                         const tw_machine *machine, int launch, int num_blocks,
+                                         const tw_clock_observer *observer);
 
 /** Why a prediction lies outside of what was held against measurements; "" if it does not. */
 void tw_predict_outside(char text[160], const tw_build *build, const tw_problem *problem,
