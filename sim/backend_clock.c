@@ -60,8 +60,8 @@ typedef struct block {
 
 typedef struct piece {
     int runner, step;
-    double left;
-    bool first, last;
+    double left, began;
+    bool last;
 } piece;
 
 typedef struct sm {
@@ -72,9 +72,8 @@ typedef struct sm {
     block blocks[MOST_PLACES];
     runner runners[MOST_RUNNING];
     int num_runners;
-    piece queue[QUEUE]; /* of wgmma; the first is being served */
-    int queued, turn;   /* turn: which runner may put the next piece in */
-    double product_began;
+    piece queue[QUEUE];           /* of wgmma; the first is being served */
+    int queued, turn;             /* turn: which runner may put the next piece in */
     double now, l2_free, l2_rate; /* when the port to the L2 is free; bytes a cycle */
     double store_free, store_rate;
     double read_free, hbm_free, hbm_rate; /* HBM: when all reads are over; when reads and writes are */
@@ -379,7 +378,7 @@ static void fill_queue(sm *x)
             x->queue[x->queued++] = (piece){.runner = i,
                                             .step = r->step,
                                             .left = step->cost.cycles,
-                                            .first = r->left_pieces == step->cost.pieces,
+                                            .began = x->now,
                                             .last = r->left_pieces == 1};
             x->turn = (i + 1) % x->num_runners;
             again = true;
@@ -551,7 +550,8 @@ static void serve(sm *x)
     runner *r = &x->runners[done.runner];
     const tw_sm_step *step = &x->blocks[r->place].program->steps[done.step];
     memmove(x->queue, x->queue + 1, (size_t)--x->queued * sizeof *x->queue);
-    tell(x, r, step, x->now - done.left, x->now);
+    x->queue[0].began = x->now;
+    tell(x, r, step, done.began, x->now);
     if (done.last)
         *over_of(x, r, done.step, r->lane) = (moment){x->now + step->cost.latency, TW_TERM_WAITS};
 }

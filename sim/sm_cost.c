@@ -206,10 +206,17 @@ static double cores_cycles(const tw_play *play, double per_column, double rows, 
     return 2.0 * per_column * elements_a_thread(play, rows, cols);
 }
 
+/* A row that is taken in pieces has its latencies and its fixed costs once for as many keys as there are threads. */
+static double part_of_turn(const tw_play *play, double rows, double cols)
+{
+    return is_row_pass(play) ? fmin(1, elements_a_thread(play, rows, cols)) : 1;
+}
+
 static double softmax_cycles(const tw_play *play, double rows, double cols)
 {
     const tw_machine *machine = play->machine;
-    double fixed = machine->softmax_cycles * (by_groups(play) ? passes(play, (int)rows) : 1);
+    double fixed = machine->softmax_cycles *
+                   (by_groups(play) ? passes(play, (int)rows) : part_of_turn(play, rows, cols));
     return fixed + cores_cycles(play, machine->softmax_cycles_per_key, rows, cols);
 }
 
@@ -258,7 +265,7 @@ static tw_cost load_cost(const tw_play *play, const tw_emitter *e, const tw_op *
                    tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
     bool stream = op->tensor == TW_K || op->tensor == TW_V;
     tw_cost cost = {.pipe = TW_PIPE_COPY,
-                    .latency = load_latency(play, op),
+                    .latency = load_latency(play, op) * part_of_turn(play, rows, cols),
                     .l2_bytes = bytes / (stream && build->multicast > 1 ? build->multicast : 1),
                     .hbm_bytes = bytes * play->hbm_share[op->tensor],
                     .smem = bytes / machine->smem_bytes_per_clock * (build->multiplier == TW_BY_FMA ? 2 : 1)};
@@ -274,7 +281,7 @@ static tw_cost load_cost(const tw_play *play, const tw_emitter *e, const tw_op *
         cost.cycles = elements_a_thread(play, rows, cols) * machine->fma_cycles;
         break;
     case TW_COPY_ONE_BY_ONE: /* the latency is paid for each */
-        cost.cycles = ceil_div(rows * cols, threads) * cost.latency;
+        cost.cycles = fmax(1, rows * cols / threads) * cost.latency;
         cost.latency = 0;
         break;
     }

@@ -195,6 +195,16 @@ static int tile_of(recorder *r, const tw_op *op)
     return r->ended[op->agent] ? -1 : r->tiles[op->agent] - 1;
 }
 
+/* Q comes for all consumers at one barrier: who needs its own part waits for all of it. */
+static void note_whole_q(recorder *r, const tw_emitter *e, tw_sm_step *step, const tw_op *op)
+{
+    bool begins = op->kind == TW_OP_MATMUL_NT && e->slots[op->a].tensor == TW_Q &&
+                  e->slots[op->a].place == TW_PLACE_SMEM;
+    for (int i = 0; i < r->num_places && begins; i++)
+        if (r->places[i].kind == TW_Q && r->places[i].live)
+            add_need(r, step, r->places[i].writer, true);
+}
+
 /* O leaves by way of places that Q or V had: the next to come there has to wait until it is gone. */
 static void note_way_out(recorder *r, const tw_sm_step *step)
 {
@@ -228,6 +238,7 @@ static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
                          .cost = tw_cost_of(r->play, e, op),
                          .first_need = p->num_needs};
     note_needs(r, e, step, op);
+    note_whole_q(r, e, step, op);
     note_way_out(r, step);
     p->num_steps++;
     return r->no_memory ? tw_fail(TW_ENOMEM, "no memory for the steps of %s", e->schedule->name) : TW_OK;
