@@ -49,8 +49,9 @@ tw_status tw_predict_errors(tw_row_error **errors, const tw_measured_list *list)
         *e = (tw_row_error){.row = &list->rows[i], .error = {NAN, NAN, NAN, NAN}};
         if (strcmp(machine.name, e->row->machine) != 0 &&
             tw_machine_find(&machine, e->row->machine) != TW_OK) {
+            const char *name = e->row->machine;
             free(all);
-            return tw_fail(TW_EFORMAT, "machine '%s' has no machine file", tw_quote(e->row->machine).text);
+            return tw_fail(TW_EFORMAT, "machine '%s' has no machine file", tw_quote(name).text);
         }
         tw_status status = predict_row(e, &machine);
         if (status == TW_ENOMEM) {
