@@ -34,3 +34,9 @@ gpu-measurements: bench
 
 report-files: plot-files
 	@$(plots_dir)/report.sh $(measured_dir) $(build)/report
+
+# Predictions that are recorded before anything is measured: a measurement that comes later can prove them wrong.
+.PHONY: predictions
+evidence_cases := notebooks_data/cases/evidence.txt notebooks_data/cases/libraries.txt
+predictions: $(build)/tilewise ## predicts the evidence set anew: notebooks_data/predictions/h100_time.csv
+	notebooks_data/predictions/predict_cases.sh h100 notebooks_data/predictions/h100_time.csv $(evidence_cases)

@@ -87,6 +87,7 @@ static tw_status predict_launches(tw_prediction *r, tw_play *play, const tw_pred
                                         (options->cold && i == 0 ? play->machine->cold_start_cycles : 0));
         add_to(&r->total, &r->launch[i]);
     }
+    r->cold_cycles = r->total.cycles + (options->cold ? 0 : play->machine->cold_start_cycles);
     return TW_OK;
 }
 

@@ -24,14 +24,12 @@ static tw_status predict_row(tw_row_error *e, const tw_machine *machine)
 {
     const tw_measured *row = e->row;
     const tw_tiling *t = &row->c.tiling;
-    tw_predict_options cold = TW_PREDICT_DEFAULTS, warm = TW_PREDICT_DEFAULTS;
+    tw_predict_options warm = TW_PREDICT_DEFAULTS;
     tw_prediction p;
     tw_build build;
-    cold.cold = true;
     TW_TRY(tw_build_find(&build, row->kernel, &row->c.problem, machine, t->block_m, t->block_n));
-    TW_TRY(tw_predict(&p, &build, &row->c.problem, machine, &cold));
-    e->error[TW_QUANTITY_CYCLES] = error_of(p.total.cycles, row->sm_cycles);
     TW_TRY(tw_predict(&p, &build, &row->c.problem, machine, &warm));
+    e->error[TW_QUANTITY_CYCLES] = error_of(p.cold_cycles, row->sm_cycles);
     e->error[TW_QUANTITY_TIME] = error_of(p.power.time_s * 1e6, row->time_us);
     e->error[TW_QUANTITY_CLOCK] = error_of(p.power.clock_hz / 1e6, row->sm_clock_mhz);
     e->error[TW_QUANTITY_ENERGY] = error_of(p.power.energy_j * 1e3, row->energy_mj);
