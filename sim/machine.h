@@ -110,6 +110,8 @@ typedef enum tw_machine_kind {
     X(cp_async_bytes_per_clock, "cp.async of one SM, 128 threads")                                           \
     X(cp_async_8_warps_bytes_per_clock, "the same, 256 threads")                                             \
     X(idle_w, "power with clocks up and nothing running")                                                    \
+    X(burst_limit_w, "power that launches with pauses between may take: the limit is an average")            \
+    X(mixed_clock_hz, "highest clock of launches in which tensor cores and CUDA cores work")                 \
     X(limit_w, "power limit")                                                                                \
     X(tensor_j_per_flop, "energy, at clock_hz, beyond idle_w")                                               \
     X(fma_j, "of a fused multiply-add, or any plain fp32 operation")                                         \

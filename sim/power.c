@@ -27,19 +27,36 @@ static double dynamic_j(const tw_energy_work *w, const tw_machine *m)
            w->hbm_bytes * m->hbm_j_per_byte;
 }
 
-tw_status tw_power_of(tw_power *power, const tw_energy_work *work, double cycles, const tw_machine *m)
+/* What is left of the highest clock where `dynamic_w`, which it would take, must fit into a limit. */
+static double slower(const tw_machine *m, double dynamic_w, double limit_w)
+{
+    double room_w = limit_w - m->idle_w;
+    if (m->power_exponent <= 0 || room_w <= 0 || dynamic_w <= room_w)
+        return 1;
+    return pow(room_w / dynamic_w, 1 / m->power_exponent);
+}
+
+/* At a clock, unless the mix of what works does not allow it. */
+static double time_at(const tw_energy_work *w, const tw_machine *m, double clock_hz)
+{
+    double mixed_hz = m->mixed_clock_hz > 0 ? fmin(clock_hz, m->mixed_clock_hz) : clock_hz;
+    return w->tensor_cycles / mixed_hz + (w->cycles - w->tensor_cycles) / clock_hz;
+}
+
+tw_status tw_power_of(tw_power *power, const tw_energy_work *work, const tw_machine *m)
 {
     if (m->clock_hz <= 0)
         return tw_fail(TW_EUNSUPPORTED, "machine %s has no clock_hz, so cycles have no time", m->name);
-    double fastest_s = cycles / m->clock_hz, dynamic_w = dynamic_j(work, m) / fastest_s;
-    double room_w = m->limit_w - m->idle_w, slower = 1;
-    if (m->power_exponent > 0 && room_w > 0 && dynamic_w > room_w)
-        slower = pow(room_w / dynamic_w, 1 / m->power_exponent);
-    tw_power p = {.clock_hz = m->clock_hz * slower, .energy_j = NAN, .power_w = NAN};
-    p.time_s = cycles / p.clock_hz;
+    double dynamic_w = dynamic_j(work, m) / (work->cycles / m->clock_hz),
+           kept = slower(m, dynamic_w, m->limit_w);
+    double burst_w = m->burst_limit_w > 0 ? m->burst_limit_w : m->limit_w;
+    tw_power p = {.lasting_clock_hz = m->clock_hz * kept, .energy_j = NAN, .power_w = NAN};
+    p.lasting_time_s = time_at(work, m, p.lasting_clock_hz);
+    p.time_s = time_at(work, m, m->clock_hz * slower(m, dynamic_w, burst_w));
+    p.clock_hz = work->cycles / p.time_s;
     if (m->limit_w > 0) {
-        p.power_w = m->idle_w + dynamic_w * pow(slower, m->power_exponent);
-        p.energy_j = p.power_w * p.time_s;
+        p.power_w = m->idle_w + dynamic_w * pow(kept, m->power_exponent);
+        p.energy_j = p.power_w * p.lasting_time_s;
     }
     *power = p;
     return TW_OK;

@@ -99,6 +99,11 @@ static tw_energy_work work_of(const tw_prediction *r)
     tw_energy_work work = tw_energy_work_of(n, r->build.multiplier != TW_BY_FMA, fill / multicast + drain,
                                             r->hbm_bytes);
     work.smem_bytes = r->smem_bytes;
+    work.cycles = r->total.cycles;
+    for (int i = 0; i < r->num_launches; i++)
+        work.tensor_cycles += r->counts.launch[i].flops > 0 && r->build.multiplier != TW_BY_FMA
+                                  ? r->launch[i].cycles
+                                  : 0;
     return work;
 }
 
@@ -185,7 +190,7 @@ static tw_status predict(making *x, const tw_predict_options *options)
     for (int round = 0; round < ROUNDS; round++) {
         TW_TRY(predict_launches(r, &x->play, options));
         tw_energy_work work = work_of(r);
-        TW_TRY(tw_power_of(&r->power, &work, r->total.cycles, &x->machine));
+        TW_TRY(tw_power_of(&r->power, &work, &x->machine));
         if (fabs(r->power.clock_hz / x->play.clock_hz - 1) < 0.02)
             break;
         x->play.clock_hz = r->power.clock_hz;

@@ -34,9 +34,9 @@ typedef struct tw_prediction {
     double mean_share[TW_MAX_LAUNCHES]; /**< work of the average SM over that of the busiest */
     tw_clock_result total;
     double cold_cycles; /**< of the total with nothing in any cache, as under a profiler that empties them */
-    double smem_bytes; /**< that loads took from shared memory, or copies brought there */
-    double hbm_bytes;  /**< what the clock assumed that HBM moves, read and written */
-    tw_power power;    /**< clock, time, energy */
+    double smem_bytes;  /**< that loads took from shared memory, or copies brought there */
+    double hbm_bytes;   /**< what the clock assumed that HBM moves, read and written */
+    tw_power power;     /**< clock, time, energy */
     const char *limiter;
     char outside[160]; /**< why this lies outside of what was validated; "" if it does not */
 } tw_prediction;

@@ -31,7 +31,7 @@ static tw_status predict_row(tw_row_error *e, const tw_machine *machine)
     TW_TRY(tw_predict(&p, &build, &row->c.problem, machine, &warm));
     e->error[TW_QUANTITY_CYCLES] = error_of(p.cold_cycles, row->sm_cycles);
     e->error[TW_QUANTITY_TIME] = error_of(p.power.time_s * 1e6, row->time_us);
-    e->error[TW_QUANTITY_CLOCK] = error_of(p.power.clock_hz / 1e6, row->sm_clock_mhz);
+    e->error[TW_QUANTITY_CLOCK] = error_of(p.power.lasting_clock_hz / 1e6, row->sm_clock_mhz);
     e->error[TW_QUANTITY_ENERGY] = error_of(p.power.energy_j * 1e3, row->energy_mj);
     return TW_OK;
 }

@@ -162,26 +162,46 @@ static tw_cost mma_cost(const tw_play *play, product p)
 }
 
 /*
- * Threads are a grid of 16 columns; each has a × b results. With 16-byte loads, a + b of them feed 4 a b fused
- * multiply-adds, and the thread waits for the a loads of one operand and for each of the b of the other: the other warps
- * of the quarter must fill these pauses. A load takes a turn of issuing, too. Two threads always want the same 16 bytes,
- * so that a load of a warp takes two cycles of shared memory and not four.
+ * Threads are a grid of 16 columns; each has a × b results. Of a turn, 4 of k deep, a loads of 16 bytes feed the a rows,
+ * b the b columns, and 4 a b fused multiply-adds follow. Lanes of a warp are two rows by 16 columns: a load for the rows
+ * brings two different 16 bytes and takes two cycles of shared memory, one for the columns four.
  */
+typedef struct thread_tile {
+    double a, b;
+} thread_tile;
+
+/*
+ * A thread waits for all rows' loads and for each of the columns', unless it has registers for a second of these. It
+ * has 255; S and O stay, rows are there for two turns, and some are for addresses, statistics and the tile in flight.
+ */
+static bool can_ask_ahead(const tw_play *play, thread_tile t)
+{
+    enum { ALL = 255, OTHERS = 72, SECOND = 32 };
+    double rows = t.a, keys = play->tiling->block_n / 16.0, columns = play->problem->head_dim / 16.0;
+    return rows * keys + rows * columns + 8 * rows <= ALL - OTHERS - SECOND;
+}
+
+static double waits_a_turn(const tw_play *play, thread_tile t)
+{
+    double latency = play->machine->smem_latency_cycles;
+    double waits = can_ask_ahead(play, t) ? ceil(t.b / 2) : t.b;
+    return latency + 2 * t.a + waits * (latency + 4);
+}
+
 static tw_cost fma_cost(const tw_play *play, product p)
 {
     const tw_machine *machine = play->machine;
-    const tw_build *build = play->build;
-    double a = p.m / (build->warps * WARP / 16.0), b = p.n / 16.0,
-           fmas = p.m * p.n * p.k / (build->warps * WARP);
-    bool scalar = build->operands == TW_OPERANDS_SCALAR;
+    double threads = play->build->warps * WARP, fmas = p.m * p.n * p.k / threads;
+    thread_tile t = {p.m / (threads / 16), p.n / 16};
+    bool scalar = play->build->operands == TW_OPERANDS_SCALAR; /* one number a load, all at once */
     double turns = scalar ? p.k : p.k / 4;
-    double waits = scalar ? turns : turns * (1 + b);
-    double loads = turns * (a + b);
-    double cycles = fmas * machine->fma_cycles + loads + waits * machine->smem_latency_cycles;
+    double waits = turns * (scalar ? machine->smem_latency_cycles : waits_a_turn(play, t));
+    double loads = turns * (t.a + t.b), smem = turns * (scalar ? t.a + t.b : 2 * t.a + 4 * t.b);
+    double cycles = fmas * machine->fma_cycles + loads + waits;
     return (tw_cost){.pipe = TW_PIPE_FMA,
                      .cycles = cycles,
                      .busy = (fmas * WARP * QUARTERS / machine->fmas_per_clock + loads) / cycles,
-                     .smem = loads * (scalar ? 1 : 2)};
+                     .smem = smem};
 }
 
 static tw_cost product_cost(const tw_play *play, product p)
