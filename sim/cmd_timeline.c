@@ -11,7 +11,7 @@ static const char summary[] = "shows what one SM does in time: agents in lanes, 
 
 typedef struct timeline_options {
     tw_options shared;
-    char *kernels, *json, *svg;
+    char *kernels, *json, *svg, *png;
     int first_tile, num_tiles, launch;
     bool one_block;
 } timeline_options;
@@ -27,6 +27,7 @@ static const tw_option own[] = {
      "of a kernel of several launches, from 1 (default: 1)"},
     {"one-block", NULL, TW_OPTION_FLAG, AT(one_block), 0, "of blocks that share the SM, the first alone"},
     {"svg", "FILE", TW_OPTION_TEXT, AT(svg), 0, "draw a picture, with gnuplot"},
+    {"png", "FILE", TW_OPTION_TEXT, AT(png), 0, "the same as PNG"},
     {"json", "FILE", TW_OPTION_TEXT, AT(json), 0, "write trace events for ui.perfetto.dev"},
 };
 
@@ -78,6 +79,7 @@ static tw_status record_all(tw_timeline *timelines, const tw_contenders *list, c
         TW_TRY(tw_timeline_record(&timelines[i], &list->all[i], machine, &view));
         ++*count;
     }
+    tw_timeline_cut(timelines, *count);
     return TW_OK;
 }
 
@@ -92,8 +94,10 @@ static tw_status show(const tw_contenders *list, const tw_machine *machine, cons
     if (status == TW_OK)
         status = tw_timeline_json(o->json, timelines, count);
     if (status == TW_OK)
-        status = tw_timeline_draw(o->svg, timelines, count);
-    bool quiet = o->shared.csv || o->json || o->svg;
+        status = tw_timeline_draw(o->svg, timelines, count, false);
+    if (status == TW_OK)
+        status = tw_timeline_draw(o->png, timelines, count, true);
+    bool quiet = o->shared.csv || o->json || o->svg || o->png;
     for (int i = 0; i < count; i++) {
         if (status == TW_OK && !quiet)
             print_shares(&timelines[i]);

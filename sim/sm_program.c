@@ -24,7 +24,8 @@ typedef struct recorder {
     place places[MOST_PLACES];
     int num_places;
     int place_of[TW_MAX_SLOTS]; /* −1: the slot is not live */
-    int tiles[TW_MOST_AGENTS];  /* key tiles that each agent has begun */
+    int first_tile;             /* of keys, of this block; −1: none yet */
+    int tile[TW_MOST_AGENTS];   /* key tile, from the first, that each agent is at */
     bool ended[TW_MOST_AGENTS]; /* it is behind its loop */
     int64_t clock;
     bool no_memory;
@@ -185,14 +186,45 @@ static void release_slot(recorder *r, int slot)
     r->place_of[slot] = -1;
 }
 
-/* Which turn of its loop an agent is in. */
-static int tile_of(recorder *r, const tw_op *op)
+/* The keys that an operation is about; NULL where it does not say. */
+static const tw_tile *keys_of(const tw_emitter *e, const tw_op *op)
 {
-    bool begins = op->kind == TW_OP_MATMUL_NT ||
-                  (op->agent == 1 && op->kind == TW_OP_LOAD && op->tensor == TW_K);
-    r->tiles[op->agent] += begins;
+    switch (op->kind) {
+    case TW_OP_LOAD:
+        return op->tensor == TW_K || op->tensor == TW_V ? &op->rows : NULL;
+    case TW_OP_MATMUL_NT:
+    case TW_OP_MATMUL_ADD:
+        return &e->slots[op->b].rows;
+    case TW_OP_MASK:
+    case TW_OP_SOFTMAX:
+    case TW_OP_ONLINE_SOFTMAX:
+    case TW_OP_ROW_STATS:
+    case TW_OP_SOFTMAX_APPLY:
+        return &e->slots[op->dst].cols;
+    default:
+        return NULL;
+    }
+}
+
+/* Which key tile of the block an agent is at, from 0; −1 before and behind its loop. */
+static int tile_of(recorder *r, const tw_emitter *e, const tw_op *op)
+{
+    const tw_tile *keys = keys_of(e, op);
+    if (keys && r->first_tile < 0)
+        r->first_tile = (int)keys->index;
+    if (keys)
+        r->tile[op->agent] = (int)keys->index - r->first_tile;
     r->ended[op->agent] = r->ended[op->agent] || op->kind == TW_OP_NORMALIZE;
-    return r->ended[op->agent] ? -1 : r->tiles[op->agent] - 1;
+    return r->ended[op->agent] ? -1 : r->tile[op->agent];
+}
+
+static void before_first_tile(recorder *r)
+{
+    r->first_tile = -1;
+    for (int agent = 0; agent < TW_MOST_AGENTS; agent++) {
+        r->tile[agent] = -1;
+        r->ended[agent] = false;
+    }
 }
 
 /* Q comes for all consumers at one barrier: who needs its own part waits for all of it. */
@@ -232,7 +264,7 @@ static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
     *step = (tw_sm_step){.kind = op->kind,
                          .tensor = op->tensor,
                          .agent = op->agent,
-                         .tile = tile_of(r, op),
+                         .tile = tile_of(r, e, op),
                          .item = p->num_items,
                          .line = op->line,
                          .cost = tw_cost_of(r->play, e, op),
@@ -248,8 +280,7 @@ static tw_status end_block(void *self, const tw_emitter *e)
 {
     (void)e;
     recorder *r = self;
-    memset(r->tiles, 0, sizeof r->tiles);
-    memset(r->ended, 0, sizeof r->ended);
+    before_first_tile(r);
     r->program->num_items++;
     return TW_OK;
 }
@@ -263,6 +294,7 @@ tw_status tw_program_append(tw_program *program, const tw_play *play, const tw_b
     tw_status status = TW_OK;
     for (int slot = 0; slot < TW_MAX_SLOTS; slot++)
         r.place_of[slot] = -1;
+    before_first_tile(&r);
     bool rows = play->schedule->launches[play->launch].grid_i == TW_AXIS_Q_ROWS;
     bool groups = play->build->multiplier == TW_BY_WGMMA && !rows;
     program->lanes = groups || tw_play_warps(play) < 8 ? 1 : tw_play_warps(play) / 4;

@@ -50,13 +50,15 @@ static int by_lane(const void *x, const void *y)
 
 static void join_pieces(tw_timeline *t)
 {
-    size_t kept = 0;
+    size_t kept = 0, product = 0; /* product: the last span of tensor cores */
     qsort(t->spans, t->count, sizeof *t->spans, by_lane);
     for (size_t i = 0; i < t->count; i++) {
-        if (kept > 0 && continues(&t->spans[kept - 1], &t->spans[i]))
-            t->spans[kept - 1].end = t->spans[i].end;
-        else
-            t->spans[kept++] = t->spans[i];
+        if (kept > 0 && continues(&t->spans[product], &t->spans[i])) {
+            t->spans[product].end = t->spans[i].end;
+            continue;
+        }
+        product = t->spans[i].pipe == TW_PIPE_TENSOR ? kept : product;
+        t->spans[kept++] = t->spans[i];
     }
     t->count = kept;
 }
@@ -68,8 +70,8 @@ static tw_status set_window(tw_timeline *t, const tw_timeline_view *view)
     double begin = INFINITY, end = 0;
     for (size_t i = 0; i < t->count; i++) {
         const tw_span *s = &t->spans[i];
-        bool wanted = s->item == 0 && s->agent != 1 && s->tile >= view->first_tile &&
-                      s->tile < view->first_tile + view->num_tiles;
+        bool wanted = s->item == 0 && s->agent != 1 && s->pipe != TW_PIPE_COPY &&
+                      s->tile >= view->first_tile && s->tile < view->first_tile + view->num_tiles;
         begin = wanted && s->begin < begin ? s->begin : begin;
         end = wanted && s->end > end ? s->end : end;
     }
@@ -81,17 +83,37 @@ static tw_status set_window(tw_timeline *t, const tw_timeline_view *view)
     return TW_OK;
 }
 
-static void cut_to_window(tw_timeline *t, bool one_block)
+static void keep_one_block(tw_timeline *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->spans[i].place == 0)
+            t->spans[kept++] = t->spans[i];
+    t->count = kept;
+}
+
+static void cut_to_window(tw_timeline *t)
 {
     size_t kept = 0;
     for (size_t i = 0; i < t->count; i++) {
         tw_span s = t->spans[i];
-        if (s.end <= t->begin || s.begin >= t->end || (one_block && s.place > 0))
+        if (s.end <= t->begin || s.begin >= t->end)
             continue;
         t->num_places = s.place + 1 > t->num_places ? s.place + 1 : t->num_places;
         t->spans[kept++] = s;
     }
     t->count = kept;
+}
+
+void tw_timeline_cut(tw_timeline *timelines, int count)
+{
+    double width = 0;
+    for (int i = 0; i < count; i++)
+        width = fmax(width, timelines[i].end - timelines[i].begin);
+    for (int i = 0; i < count; i++) {
+        timelines[i].end = timelines[i].begin + width;
+        cut_to_window(&timelines[i]);
+    }
 }
 
 tw_status tw_timeline_record(tw_timeline *timeline, const tw_contender *contender, const tw_machine *machine,
@@ -112,7 +134,8 @@ tw_status tw_timeline_record(tw_timeline *timeline, const tw_contender *contende
         status = set_window(&t, view);
     }
     if (status == TW_OK) {
-        cut_to_window(&t, view->one_block);
+        if (view->one_block)
+            keep_one_block(&t);
         *timeline = t;
     } else {
         free(t.spans);

@@ -21,7 +21,7 @@ typedef struct tw_timeline_view {
     bool one_block; /**< of those that share the SM, the first alone */
 } tw_timeline_view;
 
-/** The spans that touch a window of time. */
+/** Spans, and a window of time. */
 typedef struct tw_timeline {
     const char *name;
     double clock_hz;
@@ -33,12 +33,15 @@ typedef struct tw_timeline {
 } tw_timeline;
 
 /**
- * @brief Plays the first blocks of the SM with most to do, and keeps what falls into the window.
+ * @brief Plays the first blocks of the SM with most to do; the window is the tiles that are to be seen.
  * @param[in] contender  predicted already
  * @return TW_OK; TW_EINVAL (a launch or a tile that there is not); TW_ENOMEM; as tw_predict_watch()
  */
 TW_MUST_CHECK tw_status tw_timeline_record(tw_timeline *timeline, const tw_contender *contender,
                                            const tw_machine *machine, const tw_timeline_view *view);
+
+/** @brief Makes all windows as long as the longest, and leaves out what is not in them. */
+void tw_timeline_cut(tw_timeline *timelines, int count);
 
 void tw_timeline_free(tw_timeline *timeline);
 
@@ -51,14 +54,14 @@ const char *tw_timeline_step_name(const tw_span *span);
 /**
  * @brief Writes a script for gnuplot that draws timelines, one below the other, on one scale: agents in lanes, pipes below.
  *
- * The script holds its data; it draws to stdout.
+ * The script holds its data; it draws to stdout, as SVG or as PNG.
  */
-void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count);
+void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count, bool png);
 
-/** @brief Draws with gnuplot. @return TW_OK; TW_EIO (no gnuplot, or it failed; the file is then not there) */
-TW_MUST_CHECK tw_status tw_timeline_draw(const char *path, const tw_timeline *timelines, int count);
+/** @brief Draws with gnuplot; NULL: nothing. @return TW_OK; TW_EIO (no gnuplot, or it failed; the file is then not there) */
+TW_MUST_CHECK tw_status tw_timeline_draw(const char *path, const tw_timeline *timelines, int count, bool png);
 
-/** @brief Writes trace events for Perfetto (ui.perfetto.dev). @return TW_OK; TW_EIO; TW_ENOMEM */
+/** @brief Writes trace events for Perfetto (ui.perfetto.dev); NULL: none. @return TW_OK; TW_EIO; TW_ENOMEM */
 TW_MUST_CHECK tw_status tw_timeline_json(const char *path, const tw_timeline *timelines, int count);
 
 #ifdef __cplusplus

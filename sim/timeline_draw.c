@@ -20,7 +20,7 @@ static const struct {
     const char *title, *color;
 } inks[] = {{"S = Q Kᵀ", "#0072B2"}, {"O += P V", "#56B4E9"},
             {"softmax", "#E69F00"},  {"mask, rescale, 1 / l", "#F0D9A8"},
-            {"load Q", "#999999"},   {"load K", "#009E73"},
+            {"load Q, others", "#999999"},   {"load K", "#009E73"},
             {"load V", "#7FCDBB"},   {"store", "#CC79A7"}};
 enum { INK_S, INK_PV, INK_SOFTMAX, INK_CORES, INK_Q, INK_K, INK_V, INK_STORE, NUM_INKS };
 
@@ -171,19 +171,17 @@ static void panel(FILE *out, const tw_timeline *t, int index, int top, int heigh
     fprintf(out, "\n");
 }
 
-void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count)
+void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count, bool png)
 {
-    enum { HEAD = 44, FOOT = 48 };
+    enum { HEAD = 58, FOOT = 48 };
     int height = HEAD + FOOT, top = HEAD;
     double width = 0;
     for (int i = 0; i < count; i++) {
         height += TITLE + num_lanes(&timelines[i]) * LANE;
         width = fmax(width, timelines[i].end - timelines[i].begin);
     }
-    fprintf(out,
-            "set terminal svg noenhanced size %d,%d font 'DejaVu Sans,Verdana,sans-serif,11' background "
-            "'white'\n",
-            WIDTH, height);
+    fprintf(out, "set terminal %s noenhanced size %d,%d font 'DejaVu Sans%s,11' background 'white'\n",
+            png ? "pngcairo" : "svg", WIDTH, height, png ? "" : ",Verdana,sans-serif");
     fprintf(out, "set encoding utf8\n");
     for (int i = 0; i < count; i++)
         for (int ink = 0; ink < NUM_INKS; ink++)
@@ -191,8 +189,8 @@ void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count)
     fprintf(out, "set multiplot\nset lmargin at screen %.4f; set rmargin at screen 0.985\n",
             (double)LEFT / WIDTH);
     fprintf(out, "set border 3 linecolor '#888888'; set grid xtics linecolor '#dddddd'\n");
-    fprintf(out, "set key at screen 0.5,screen %.5f center horizontal maxrows 1 samplen 1.2 width -1\n",
-            1 - 16.0 / height);
+    fprintf(out, "set key at screen 0.5,screen %.5f center horizontal maxrows 2 samplen 1.2 width -1\n",
+            1 - 24.0 / height);
     for (int i = 0; i < count; i++) {
         panel(out, &timelines[i], i, top, height, width, i == count - 1);
         fprintf(out, "unset key\n");
@@ -225,7 +223,7 @@ static pid_t start_gnuplot(FILE **script, int to)
     return child;
 }
 
-static tw_status run_gnuplot(FILE *picture, const tw_timeline *timelines, int count)
+static tw_status run_gnuplot(FILE *picture, const tw_timeline *timelines, int count, bool png)
 {
     FILE *script = NULL;
     int code = 0;
@@ -234,7 +232,7 @@ static tw_status run_gnuplot(FILE *picture, const tw_timeline *timelines, int co
     if (child < 0)
         return tw_fail(TW_EIO, "gnuplot cannot be started (%s)", strerror(errno));
     if (script) {
-        tw_timeline_script(script, timelines, count);
+        tw_timeline_script(script, timelines, count, png);
         fclose(script);
     }
     while (waitpid(child, &code, 0) < 0 && errno == EINTR)
@@ -246,13 +244,13 @@ static tw_status run_gnuplot(FILE *picture, const tw_timeline *timelines, int co
     return TW_OK;
 }
 
-tw_status tw_timeline_draw(const char *path, const tw_timeline *timelines, int count)
+tw_status tw_timeline_draw(const char *path, const tw_timeline *timelines, int count, bool png)
 {
     tw_csv picture;
     TW_TRY(tw_csv_open(&picture, path));
     if (!picture.file)
         return TW_OK;
-    tw_status status = run_gnuplot(picture.file, timelines, count);
+    tw_status status = run_gnuplot(picture.file, timelines, count, png);
     if (status == TW_OK)
         status = tw_csv_commit(&picture);
     tw_csv_discard(&picture);
