@@ -44,7 +44,7 @@ static tw_status print_terms(FILE *out, const tw_contender *a, const tw_contende
     for (int term = 0; term < TW_NUM_TERMS; term++)
         put_line(&t, tw_term_name((tw_term)term), term_ms(a->result, term, machine),
                  term_ms(b->result, term, machine));
-    put_line(&t, "clock held down by power", clock_ms(a->result, machine), clock_ms(b->result, machine));
+    put_line(&t, "clock below its highest", clock_ms(a->result, machine), clock_ms(b->result, machine));
     put_line(&t, "all", time_ms(a->result), time_ms(b->result));
     return tw_table_print(&t, out);
 }
@@ -101,11 +101,6 @@ static tw_status time_with(double *ms, const tw_contender *c, const tw_build *bu
     return TW_OK;
 }
 
-static void print_change(FILE *out, const char *what, double ms, double wanted)
-{
-    fprintf(out, "    %-58s %10.4f ms  %s\n", what, ms, ms < wanted ? "wins" : "still loses");
-}
-
 /* The term in which most is lost, and by how much it would have to shrink. */
 static void print_largest(FILE *out, const tw_contender *slow, const tw_contender *fast,
                           const tw_machine *machine)
@@ -126,37 +121,96 @@ static void print_largest(FILE *out, const tw_contender *slow, const tw_contende
                 tw_term_name((tw_term)worst), has);
 }
 
-/* The same stream with other means: what each would bring. */
+/* A thing that could be otherwise. */
+typedef struct change {
+    const char *what;
+    tw_build build;
+    tw_machine machine;
+    double share; /* of the time that is left when work is spread evenly; 1: as it is */
+} change;
+
+static bool with_tensor_cores(change *x)
+{
+    if (x->build.multiplier != TW_BY_FMA || x->machine.mma_fp16_flops_per_clock <= 0)
+        return false;
+    x->what = "products by mma.sync, fragments by ldmatrix:";
+    x->build.multiplier = TW_BY_MMA;
+    x->build.operands = TW_OPERANDS_LDMATRIX;
+    return true;
+}
+
+static bool with_cp_async(change *x)
+{
+    if (x->build.copier == TW_COPY_TMA || x->build.copier == TW_COPY_CP_ASYNC)
+        return false;
+    x->what = "tiles by cp.async:";
+    x->build.copier = TW_COPY_CP_ASYNC;
+    return true;
+}
+
+/* The busiest SM has then as much to do as the average one has now. */
+static bool spread_evenly(change *x, const tw_prediction *p)
+{
+    static const double nearly_even = 0.9;
+    double even = 0;
+    for (int i = 0; i < p->num_launches; i++)
+        even += p->mean_share[i] * p->launch[i].cycles / p->total.cycles;
+    if (even > nearly_even)
+        return false;
+    x->what = "the same work spread evenly over all SMs:";
+    x->share = even;
+    return true;
+}
+
+static bool with_more_hbm(change *x)
+{
+    x->what = "twice the HBM bandwidth:";
+    x->machine.hbm_read_bytes_per_s *= 2;
+    x->machine.hbm_write_bytes_per_s *= 2;
+    x->machine.hbm_copy_bytes_per_s *= 2;
+    return true;
+}
+
+static bool without_power_limit(change *x)
+{
+    x->what = "no power limit:";
+    x->machine.limit_w = x->machine.burst_limit_w = 0;
+    return true;
+}
+
+static tw_status print_change(FILE *out, const tw_contender *slow, const change *x, double wanted)
+{
+    double ms;
+    TW_TRY(time_with(&ms, slow, &x->build, &x->machine));
+    ms *= x->share;
+    fprintf(out, "    %-48s %10.4f ms  %s\n", x->what, ms, ms < wanted ? "wins" : "still loses");
+    return TW_OK;
+}
+
+/* The same stream with other means: what each would bring, and what the kernel's own would bring together. */
 static tw_status print_changes(FILE *out, const tw_contender *slow, const tw_contender *fast,
                                const tw_machine *machine)
 {
-    double wanted = time_ms(fast->result), ms;
-    tw_build build = slow->build;
-    tw_machine other = *machine;
+    const change as_it_is = {.build = slow->build, .machine = *machine, .share = 1};
+    double wanted = time_ms(fast->result);
+    change all = as_it_is;
+    int own = with_tensor_cores(&all) + with_cp_async(&all) + spread_evenly(&all, slow->result);
     fprintf(out, "What would have to change for %s to win\n", slow->name);
     print_largest(out, slow, fast, machine);
-    if (build.multiplier == TW_BY_FMA && machine->mma_fp16_flops_per_clock > 0) {
-        build.multiplier = TW_BY_MMA;
-        build.operands = TW_OPERANDS_LDMATRIX;
-        TW_TRY(time_with(&ms, slow, &build, machine));
-        print_change(out, "products by mma.sync, fragments by ldmatrix:", ms, wanted);
-        build = slow->build;
+    for (int i = 0; i < 5; i++) {
+        change x = as_it_is;
+        bool possible = i == 0   ? with_tensor_cores(&x)
+                        : i == 1 ? with_cp_async(&x)
+                        : i == 2 ? spread_evenly(&x, slow->result)
+                        : i == 3 ? with_more_hbm(&x)
+                                 : without_power_limit(&x);
+        if (i == 3 && own > 1) {
+            all.what = "all of these together:";
+            TW_TRY(print_change(out, slow, &all, wanted));
+        }
+        if (possible)
+            TW_TRY(print_change(out, slow, &x, wanted));
     }
-    if (build.copier != TW_COPY_TMA && build.copier != TW_COPY_CP_ASYNC) {
-        build.copier = TW_COPY_CP_ASYNC;
-        TW_TRY(time_with(&ms, slow, &build, machine));
-        print_change(out, "tiles by cp.async:", ms, wanted);
-        build = slow->build;
-    }
-    other.hbm_read_bytes_per_s *= 2;
-    other.hbm_write_bytes_per_s *= 2;
-    other.hbm_copy_bytes_per_s *= 2;
-    TW_TRY(time_with(&ms, slow, &build, &other));
-    print_change(out, "twice the HBM bandwidth:", ms, wanted);
-    other = *machine;
-    other.limit_w = 0;
-    TW_TRY(time_with(&ms, slow, &build, &other));
-    print_change(out, "no power limit:", ms, wanted);
     return TW_OK;
 }
 
@@ -183,7 +237,7 @@ static tw_status print_lengths(FILE *out, const tw_contender *const both[2], con
     enum { SHORTEST = 256, LONGEST = 64 * 1024 };
     int leads = -1;
     char length[16];
-    fprintf(out, "By length, with as many tokens\n");
+    fprintf(out, "By length, doubling, with as many tokens\n");
     for (int n = SHORTEST; n <= LONGEST; n *= 2) {
         double ms[2];
         TW_TRY(times_at(ms, both, n, machine));
@@ -195,7 +249,7 @@ static tw_status print_lengths(FILE *out, const tw_contender *const both[2], con
         leads = ahead;
     }
     tw_length_name(length, sizeof length, LONGEST);
-    fprintf(out, "    (256 to %s, doubling)\n", length);
+    fprintf(out, "    and so to %s\n", length);
     return TW_OK;
 }
 
