@@ -54,6 +54,8 @@ typedef enum tw_deal {
     TW_DEAL_DYNAMIC     /**< one block an SM, longest tiles first, each to who asks first */
 } tw_deal;
 
+#define TW_MOST_TILES 16
+
 /** A kernel for one head_dim and tile size. */
 typedef struct tw_build {
     const char *kernel;
@@ -69,13 +71,16 @@ typedef struct tw_build {
     int blocks_of_last; /**< the same of the last launch, where it differs; 0: it does not */
     int stages;         /**< places of shared memory for each streamed tensor; 0: as the stream has them */
     tw_deal deal;
-    int multicast;     /**< blocks of a cluster that share each K and V copy; 0 or 1: none */
-    bool rare_rescale; /**< O is rescaled only when a maximum has grown much */
-    bool p_in_smem;    /**< P goes to wgmma through shared memory */
-    bool o_through_v;  /**< O leaves by way of V's places; otherwise by Q's */
-    bool library;      /**< nobody here wrote it: what stands here was inferred */
-    bool supposed;     /**< there is no such kernel: an algorithm, built as one would */
-    bool measured;     /**< its cycles were measured on an H100, over a grid of shapes */
+    struct {
+        int head_dim, block_m, block_n;
+    } tiles[TW_MOST_TILES]; /**< that the row stands for, up to head_dim 0; all 0: those of its own columns */
+    int multicast;          /**< blocks of a cluster that share each K and V copy; 0 or 1: none */
+    bool rare_rescale;      /**< O is rescaled only when a maximum has grown much */
+    bool p_in_smem;         /**< P goes to wgmma through shared memory */
+    bool o_through_v;       /**< O leaves by way of V's places; otherwise by Q's */
+    bool library;           /**< nobody here wrote it: what stands here was inferred */
+    bool supposed;          /**< there is no such kernel: an algorithm, built as one would */
+    bool measured;          /**< its cycles were measured on an H100, over a grid of shapes */
 } tw_build;
 
 /**
@@ -89,8 +94,14 @@ typedef struct tw_build {
 TW_MUST_CHECK tw_status tw_build_find(tw_build *build, const char *name, const tw_problem *problem,
                                       const tw_machine *machine, int block_m, int block_n);
 
-/** The i-th row of the table; NULL if there is none. */
-const tw_build *tw_build_at(int i);
+/** Is this the name of a kernel, ours or a library's? */
+bool tw_build_is_kernel(const char *name);
+
+/**
+ * @brief The i-th tiling that a kernel is built for, for a problem's head_dim and mask.
+ * @return whether there is one
+ */
+bool tw_build_tiling(const char *kernel, const tw_problem *problem, int i, int *block_m, int *block_n);
 
 #ifdef __cplusplus
 }

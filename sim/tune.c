@@ -7,57 +7,9 @@
 /* What one would think of: query rows by warpgroups, key rows by what a product takes at once. */
 static const int rows_to_try[] = {64, 128, 192, 256};
 static const int keys_to_try[] = {16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256};
-/* And what the kernels of this repository are built for. */
-static const struct {
-    const char *kernel;
-    int block_m, block_n;
-} built[] = {
-    {"00_standard", 64, 64},
-    {"01_standard_cublas", 256, 128},
-    {"10_flash1", 128, 128},
-    {"10_flash1", 128, 64},
-    {"10_flash1", 128, 32},
-    {"10_flash1", 64, 256},
-    {"10_flash1", 64, 128},
-    {"10_flash1", 64, 64},
-    {"10_flash1", 64, 32},
-    {"20_flash2", 128, 128},
-    {"20_flash2", 128, 64},
-    {"20_flash2", 128, 32},
-    {"20_flash2", 64, 128},
-    {"20_flash2", 64, 64},
-    {"20_flash2", 64, 32},
-    {"25_mma", 128, 64},
-    {"26_cp_async", 128, 64},
-    {"27_swizzle", 128, 64},
-    {"30_flash2_mma", 128, 128},
-    {"30_flash2_mma", 128, 64},
-    {"30_flash2_mma", 64, 128},
-    {"30_flash2_mma", 64, 64},
-    {"40_wgmma", 64, 64},
-    {"40_wgmma", 64, 128},
-    {"41_warp_specialized", 128, 128},
-    {"41_warp_specialized", 192, 128},
-    {"41_warp_specialized", 128, 176},
-    {"41_warp_specialized", 128, 80},
-    {"42_pingpong", 128, 128},
-    {"42_pingpong", 192, 128},
-    {"42_pingpong", 128, 176},
-    {"42_pingpong", 128, 80},
-    {"43_overlap", 128, 128},
-    {"43_overlap", 192, 128},
-    {"43_overlap", 128, 176},
-    {"43_overlap", 128, 80},
-    {"44_persistent", 128, 128},
-    {"44_persistent", 192, 128},
-    {"44_persistent", 128, 176},
-    {"44_persistent", 128, 80},
-};
-
 enum {
     NUM_ROWS = sizeof rows_to_try / sizeof rows_to_try[0],
     NUM_KEYS = sizeof keys_to_try / sizeof keys_to_try[0],
-    NUM_BUILT = sizeof built / sizeof built[0],
     MOST_TRIALS = NUM_ROWS * NUM_KEYS
 };
 
@@ -88,20 +40,12 @@ static tw_status try(tw_trials *t, const char *name, int block_m, int block_n, c
     return TW_OK;
 }
 
-static bool is_built(const char *name)
-{
-    for (int i = 0; i < NUM_BUILT; i++)
-        if (strcmp(built[i].kernel, name) == 0)
-            return true;
-    return false;
-}
-
 static tw_status try_all(tw_trials *t, const char *name, const tw_problem *problem, const tw_machine *machine)
 {
-    for (int i = 0; i < NUM_BUILT; i++)
-        if (strcmp(built[i].kernel, name) == 0)
-            TW_TRY(try(t, name, built[i].block_m, built[i].block_n, problem, machine));
-    for (int i = 0; i < NUM_ROWS && !is_built(name); i++)
+    int block_m, block_n;
+    for (int i = 0; i < MOST_TRIALS && tw_build_tiling(name, problem, i, &block_m, &block_n); i++)
+        TW_TRY(try(t, name, block_m, block_n, problem, machine));
+    for (int i = 0; i < NUM_ROWS && !tw_build_is_kernel(name); i++)
         for (int j = 0; j < NUM_KEYS; j++)
             TW_TRY(try(t, name, rows_to_try[i], keys_to_try[j], problem, machine));
     return TW_OK;
@@ -125,9 +69,11 @@ tw_status tw_tune(tw_trials *trials, const char *name, const tw_problem *problem
         return tw_fail(TW_ENOMEM, "no memory for %d tilings", (int)MOST_TRIALS);
     tw_status status = try_all(&t, name, problem, machine);
     if (status == TW_OK && t.num_fit == 0)
-        status = tw_fail(TW_ESRAM, "%s has no tiling for head_dim %d that fits %s; the first refusal: %s",
-                         name, problem->head_dim, machine->name,
-                         t.count > 0 ? t.all[0].refusal : "none was tried");
+        status = t.count == 0
+                     ? tw_fail(TW_EUNSUPPORTED, "%s is not built for head_dim %d", name, problem->head_dim)
+                     : tw_fail(TW_ESRAM,
+                               "%s has no tiling for head_dim %d that fits %s; the first refusal: %s", name,
+                               problem->head_dim, machine->name, t.all[0].refusal);
     if (status != TW_OK) {
         tw_trials_free(&t);
         return status;
