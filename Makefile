@@ -42,6 +42,7 @@ missing  := $(deps_env) tests/deps.sh --missing
 submake  := $(MAKE) --no-print-directory
 # Programs started by a recipe find what was built here, whatever $(build) is.
 export TW_BUILD = $(build)
+export MACHINE
 
 include cpu_ref/module.mk sim/module.mk gpu/module.mk tests/module.mk notebooks_data/module.mk docs/module.mk docs/labs/module.mk
 
@@ -81,6 +82,7 @@ help: ## this list
 	@echo '  CC=clang  OPENMP=0  SANITIZE=address,undefined  CFLAGS=…  CUDA_ARCH='80 90'  NVCC=…'
 	@echo '  DEPS=no            install nothing, only say what is missing'
 	@echo '  GPU=1              make report: measure here first instead of reading the recorded CSV files'
+	@echo '  MACHINE=h100       make report: the machine file to predict with, where the GPU has none'
 	@echo '  LAB=1              handout, grade, grade-all, gradescope: which lab'
 	@echo '  FUZZ_SECONDS=20    make fuzz: how long each fuzzer runs'
 
@@ -89,8 +91,8 @@ clean: ## remove build/
 
 # --- quality -------------------------------------------------------------------------------------------------
 
-c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c) $(lab_sources)
-c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h) $(lab_headers)
+c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c tests/cuda_stub/*.c notebooks_data/*/*.c docs/manual/*.c) $(lab_sources)
+c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h notebooks_data/*/*.h) $(lab_headers)
 cuda_sources := $(wildcard gpu/*.cu gpu/*.cuh gpu/kernels/*.cu gpu/kernels/*.cuh gpu/kernels/*.h)
 
 format: ## rewrite all C and CUDA C as .clang-format says
@@ -109,11 +111,11 @@ lint-cppcheck: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step
 	@$(deps) lint-cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
 	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen -I$(build)/labs/lab3 \
-	    -DLAB_SOLUTIONS='""' $(filter-out gpu/%,$(c_sources))
+	    -DLAB_SOLUTIONS='""' $(filter-out gpu/% tests/cuda_stub/%,$(c_sources))
 
 lint-tidy: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
 	@$(deps) lint-tidy
-	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/%,$(c_sources)) -- \
+	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/% tests/cuda_stub/%,$(c_sources)) -- \
 	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -I$(build)/labs/lab3 -DLAB_SOLUTIONS='""' -Wno-unknown-pragmas
 
 coverage: ## lines of cpu_ref and sim that the tests run; at least 90 % of each
@@ -162,7 +164,7 @@ sanitize-compiler: ## the first half of sanitize
 # The suites that start programs are left out: valgrind would not follow; the program is run by itself instead.
 valgrind := valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
     --errors-for-leak-kinds=definite,indirect --error-exitcode=9
-valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|gpu_cli|gpu_counters|readme|house|step|debugger)$$')
+valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|gpu_cli|gpu_counters|manual|pages|house|step|debugger)$$')
 sanitize-valgrind: ## the second half of sanitize, the slow one
 	@$(deps) sanitize-valgrind
 	@+$(submake) build=$(build)/valgrind CFLAGS='-O1 -g' $(build)/valgrind/tests/check_tilewise $(build)/valgrind/tilewise

@@ -32,7 +32,9 @@ extern "C" {
  * @param[out] o    [batch, seqlen_q, num_heads, head_dim]; untouched on error
  * @param[out] lse  [batch, num_heads, seqlen_q], natural logarithm; may be NULL; untouched on error
  * With problem->dropout the probabilities are P ∘ Z (dropout.h); LSE is that of P.
- * @param[in] problem  dtype is not looked at: q, k, v are taken as they are
+ * @param[in]  problem  dtype is not looked at: q, k, v are taken as they are
+ * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]
  * @return TW_OK; as tw_problem_check(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_attention_gold(double *o, double *lse, const tw_problem *problem, const double *q,
@@ -40,9 +42,13 @@ TW_MUST_CHECK tw_status tw_attention_gold(double *o, double *lse, const tw_probl
 
 /**
  * @brief One row of tw_attention_gold(): cost seqlen_k · head_dim, so long sequences can be sampled.
+ *
+ * Nothing is checked: the problem must be one that tw_problem_check() accepts.
  * @param[out] o    head_dim numbers
  * @param[out] lse  one number; may be NULL
- * @param scratch   seqlen_k doubles, overwritten
+ * @param[in]  problem, q, k, v  whole tensors, as for tw_attention_gold()
+ * @param[in]  batch, head, row  which query row; head is a query head
+ * @param      scratch  seqlen_k doubles, overwritten
  */
 void tw_attention_gold_row(double *o, double *lse, const tw_problem *problem, const double *q,
                            const double *k, const double *v, int batch, int head, int row, double *scratch);
@@ -53,7 +59,8 @@ void tw_attention_gold_row(double *o, double *lse, const tw_problem *problem, co
  * The yardstick of FlashAttention's tests: its error is what the number format costs by itself.
  * S = round(scale · Q Kᵀ), P = round(softmax S), O = round(P V) or round(round(P ∘ Z) V), products accumulated in double. A score beyond
  * the format's range is not rounded: infinite, it would make the row NaN and the yardstick useless.
- * One row, like tw_attention_gold_row().
+ * One row, like tw_attention_gold_row(), with the same parameters.
+ * @see Dao-AILab/flash-attention, its tests: error at most twice that of attention in the same number format
  */
 void tw_attention_rounded_row(double *o, const tw_problem *problem, const double *q, const double *k,
                               const double *v, int batch, int head, int row, double *scratch);
@@ -65,10 +72,12 @@ void tw_attention_rounded_row(double *o, const tw_problem *problem, const double
  *
  * dK and dV of a K/V head are the sums over the query heads that read it. A fully masked row adds nothing to any of
  * them, and its dQ is 0. Time O(14 · head_dim · pairs).
- * @param[out] dq      as q; untouched on error, like dk and dv
- * @param[out] dk, dv  as k
- * @param[in]  d_o     [batch, seqlen_q, num_heads, head_dim]
- * @param[in]  problem dtype is not looked at
+ * @param[out] dq       as q; untouched on error, like dk and dv
+ * @param[out] dk, dv   as k and v
+ * @param[in]  problem  dtype is not looked at
+ * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]; V has head_dim_v columns
+ * @param[in]  d_o      as O: [batch, seqlen_q, num_heads, head_dim_v]
  * @return TW_OK; as tw_problem_check(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_attention_backward_gold(double *dq, double *dk, double *dv,
@@ -104,8 +113,11 @@ TW_MUST_CHECK tw_status tw_attention_backward_rounded_group(double *dq, double *
  * what K and V are reused for.
  * @param[out] o    [batch, seqlen_q, num_heads, head_dim]; untouched on error
  * @param[out] lse  [batch, num_heads, seqlen_q]; may be NULL; untouched on error
- * @param block_m   query rows of a tile, >= 1; need not divide seqlen_q
- * @param block_n   key rows of a tile, >= 1; need not divide seqlen_k
+ * @param[in]  problem  dtype is not looked at
+ * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]
+ * @param[in]  block_m  query rows of a tile, >= 1; need not divide seqlen_q
+ * @param[in]  block_n  key rows of a tile, >= 1; need not divide seqlen_k
  * @return TW_OK; as tw_problem_check(); TW_EINVAL (a block size < 1); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_attention_tiled(float *o, float *lse, const tw_problem *problem, const float *q,

@@ -17,7 +17,7 @@ extern "C" {
 
 /** Error of a tensor x against a reference r, accumulated element by element; starts as all zeros. */
 typedef struct tw_error_metrics {
-    size_t n;
+    size_t n;               /**< elements compared */
     size_t num_nan;         /**< elements where exactly one side is NaN, or that differ by being infinite */
     size_t first_nan_index; /**< of the first of those: the index handed to tw_error_add() */
     double max_abs_error;   /**< max |x − r|; 0 if n is 0 */
@@ -25,7 +25,9 @@ typedef struct tw_error_metrics {
     double rms_error;       /**< sqrt(mean (x − r)²) */
     double relative_error;  /**< ‖x − r‖ / ‖r‖; 0 if both are 0, INFINITY if only r is */
     double cosine;          /**< x · r / (‖x‖ ‖r‖); 1 if both are 0, 0 if one is */
-    double sum_sq_error_, sum_sq_x_, sum_sq_r_, dot_; /**< private: running sums */
+    /** @cond private: running sums */
+    double sum_sq_error_, sum_sq_x_, sum_sq_r_, dot_;
+    /** @endcond */
 } tw_error_metrics;
 
 /** Adds one element. Equal infinities (LSE of a fully masked row), and NaN in both, are no error. */

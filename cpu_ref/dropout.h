@@ -25,9 +25,10 @@ extern "C" {
 /** How much is dropped, and by which random numbers; all 0 is no dropout. */
 typedef struct tw_dropout {
     double probability; /**< 0 <= p < 1 */
-    uint64_t seed;
-    /** Where the first batch element, query head and row lie in a larger attention of which this is a part. */
-    int first_batch, first_head, first_row;
+    uint64_t seed;      /**< of the random numbers */
+    int first_batch; /**< where the first batch element lies in a larger attention of which this is a part */
+    int first_head;  /**< likewise the first query head */
+    int first_row;   /**< likewise the first query row */
 } tw_dropout;
 
 /** Is there any dropout? */
@@ -38,7 +39,10 @@ double tw_dropout_scale(const tw_dropout *dropout);
 
 /**
  * @brief Z of a piece of a row: 0 where dropped, 1 / (1 − p) where kept; all 1 without dropout.
- * @param[out] z  n numbers, for columns first_column … first_column + n − 1
+ * @param[out] z        n numbers, for columns first_column … first_column + n − 1
+ * @param[in]  dropout  how much is dropped
+ * @param[in]  batch, head, row  which row of P; head is a query head
+ * @param[in]  first_column, n   which piece of it
  */
 void tw_dropout_row(double *z, const tw_dropout *dropout, int batch, int head, int row, int first_column,
                     int n);

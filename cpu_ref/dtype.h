@@ -41,13 +41,12 @@ TW_MUST_CHECK tw_status tw_dtype_parse(tw_dtype *dtype, const char *name);
 /** @name Conversions of one number
  * Round to nearest even; overflow gives infinity; NaN stays a (quiet) NaN; subnormals are exact.
  * @{ */
-uint16_t tw_fp16_from_float(float x);
-float tw_fp16_to_float(uint16_t bits);
-uint16_t tw_bf16_from_float(float x);
-float tw_bf16_to_float(uint16_t bits);
-/** Directly from double: no double rounding through float. */
-uint16_t tw_fp16_from_double(double x);
-uint16_t tw_bf16_from_double(double x);
+uint16_t tw_fp16_from_float(float x);   /**< x as an fp16 pattern */
+float tw_fp16_to_float(uint16_t bits);  /**< exact */
+uint16_t tw_bf16_from_float(float x);   /**< x as a bf16 pattern */
+float tw_bf16_to_float(uint16_t bits);  /**< exact */
+uint16_t tw_fp16_from_double(double x); /**< directly from double: no double rounding through float */
+uint16_t tw_bf16_from_double(double x); /**< likewise */
 /** x rounded to the format and back; TW_FP64 returns x. */
 double tw_dtype_round(tw_dtype dtype, double x);
 /** @} */
@@ -55,8 +54,8 @@ double tw_dtype_round(tw_dtype dtype, double x);
 /** @name One element of an array of any format
  * A store rounds once, from x to the format.
  * @{ */
-double tw_dtype_load(const void *array, tw_dtype dtype, size_t i);
-void tw_dtype_store(void *array, tw_dtype dtype, size_t i, double x);
+double tw_dtype_load(const void *array, tw_dtype dtype, size_t i);    /**< array[i] */
+void tw_dtype_store(void *array, tw_dtype dtype, size_t i, double x); /**< array[i] = x */
 /** @} */
 
 /**

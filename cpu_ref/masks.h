@@ -39,21 +39,24 @@ typedef bool (*tw_mask_callback)(void *user, int batch, int head, int row, int k
 
 /** Everything that hides keys, besides causal; all zero hides nothing. Nothing that it points to is owned. */
 typedef struct tw_masks {
-    bool window; /**< the next two are meant: from position x, keys x − left … x + right */
-    int window_left, window_right; /**< −1 is unlimited; causal makes right 0 */
-    int prefix; /**< the first so many keys are seen by every row, whatever causal or window say */
-    int sinks;  /**< the first so many keys do not leave the window on its left side */
+    bool window;      /**< the next two are meant: from position x, keys x − left … x + right */
+    int window_left;  /**< −1 is unlimited */
+    int window_right; /**< likewise; causal makes it 0 */
+    int prefix;       /**< the first so many keys are seen by every row, whatever causal or window say */
+    int sinks;        /**< the first so many keys do not leave the window on its left side */
     /** Several documents one behind the other: document n is the keys documents[n] … documents[n + 1] − 1. A row
      *  sees keys of the document of its own position; prefix and sinks are the first keys of each. */
     const int *documents;
     int num_documents; /**< documents[] has one number more: it begins with 0 and ends with seqlen_k */
     /** [heads, if per head][⌈seqlen_q / block_rows⌉][⌈seqlen_k / block_keys⌉]; 0 hides a block */
     const unsigned char *blocks;
-    int block_rows, block_keys;
-    bool blocks_per_head;
-    tw_mask_callback mod;
-    void *mod_user;
-    bool mod_per_batch, mod_per_head; /**< mod looks at these: without, one answer serves all */
+    int block_rows;       /**< query rows of a block */
+    int block_keys;       /**< keys of a block */
+    bool blocks_per_head; /**< without, one block mask serves all heads */
+    tw_mask_callback mod; /**< NULL: none */
+    void *mod_user;       /**< handed to it */
+    bool mod_per_batch;   /**< mod looks at the batch element: without, one answer serves all */
+    bool mod_per_head;    /**< likewise at the query head */
 } tw_masks;
 
 /** What a mask leaves of a tile of scores. */
@@ -65,7 +68,8 @@ typedef enum tw_tile_kind {
 
 /** Two runs of keys, [begin, end) each, ascending; the first is empty unless prefix or sinks stand apart. */
 typedef struct tw_spans {
-    int begin[2], end[2];
+    int begin[2]; /**< first key */
+    int end[2];   /**< one past the last */
 } tw_spans;
 
 /**
@@ -80,8 +84,9 @@ bool tw_mask_is_on(const struct tw_problem *problem);
 /** Is there a block mask or a callback, so that tiles must be listed before they can be walked? */
 bool tw_mask_is_listed(const struct tw_problem *problem);
 
-/** Do two query heads, or two batch elements, see different keys? */
+/** Do two query heads see different keys? */
 bool tw_mask_differs_by_head(const struct tw_problem *problem);
+/** Do two batch elements? */
 bool tw_mask_differs_by_batch(const struct tw_problem *problem);
 
 /** Keys that a row sees as far as runs go: a block mask or a callback may hide some of them. */

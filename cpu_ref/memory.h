@@ -19,7 +19,8 @@ double tw_memory_available_bytes(void);
 
 /**
  * @brief Refuses what cannot fit.
- * @param what  begins the message: the file or the step that wants the memory
+ * @param bytes  how much is wanted
+ * @param what   begins the message: the file or the step that wants the memory
  * @return TW_OK; TW_ENOMEM (bytes is more than tw_memory_available_bytes())
  */
 TW_MUST_CHECK tw_status tw_memory_check(double bytes, const char *what);

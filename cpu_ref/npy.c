@@ -83,7 +83,8 @@ static tw_status read_prefix(int fd, const char *path, int64_t size, size_t *pre
     return TW_OK;
 }
 
-static tw_status read_header(tw_npy_header *header, int fd, const char *path, int64_t size)
+static tw_status read_header(tw_npy_header *header, int fd, const char *path, int64_t size,
+                             tw_npy_elements elements)
 {
     size_t prefix = 0, length = 0;
     TW_TRY(read_prefix(fd, path, size, &prefix, &length));
@@ -98,27 +99,33 @@ static tw_status read_header(tw_npy_header *header, int fd, const char *path, in
         return tw_fail(TW_ENOMEM, "%s: no memory for its header of %zu bytes", path, length);
     tw_status status = read_all(fd, path, text, length);
     if (status == TW_OK)
-        status = tw_npy_header_parse(header, path, text, length);
+        status = tw_npy_header_parse(header, path, text, length, elements);
     free(text);
     if (status != TW_OK)
         return status;
 
-    uint64_t needed = header->num_elements * (uint64_t)tw_dtype_bytes(header->dtype);
+    uint64_t needed = header->num_elements * (uint64_t)header->element_bytes;
     uint64_t found = (uint64_t)size - prefix - length;
     if (needed != found)
         return tw_fail(TW_EFORMAT,
                        "%s: is %s: it has %llu bytes of data, shape %s of %d-byte elements needs %llu", path,
                        found < needed ? "truncated" : "too long", (unsigned long long)found,
-                       header->shape_text, tw_dtype_bytes(header->dtype), (unsigned long long)needed);
+                       header->shape_text, header->element_bytes, (unsigned long long)needed);
     return TW_OK;
 }
 
-/* Bytes of the file, least significant first whatever this machine does, and numbers. */
-static double decode(const unsigned char *bytes, tw_dtype dtype)
+/* Bytes of the file, least significant first whatever this machine does. */
+static uint64_t join(const unsigned char *bytes, int n)
 {
     uint64_t bits = 0;
-    for (int i = 0; i < tw_dtype_bytes(dtype); i++)
+    for (int i = 0; i < n; i++)
         bits |= (uint64_t)bytes[i] << (8 * i);
+    return bits;
+}
+
+static double decode(const unsigned char *bytes, tw_dtype dtype)
+{
+    uint64_t bits = join(bytes, tw_dtype_bytes(dtype));
     if (dtype == TW_FP64) {
         double x;
         memcpy(&x, &bits, sizeof x);
@@ -164,10 +171,61 @@ static tw_status read_values(double *values, int fd, const char *path, const tw_
     return TW_OK;
 }
 
+/* Two's complement of n bytes; what does not fit is the largest there is. */
+static int64_t decode_integer(const unsigned char *bytes, const tw_npy_header *header)
+{
+    int n = header->element_bytes;
+    uint64_t bits = join(bytes, n);
+    bool negative = header->is_signed && (bits >> (8 * n - 1)) & 1;
+    if (negative && n < 8)
+        bits |= ~UINT64_C(0) << (8 * n);
+    if (!negative && bits > INT64_MAX)
+        return INT64_MAX;
+    int64_t value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static tw_status read_integers(tw_integer_data *data, int fd, const char *path, int64_t size)
+{
+    tw_npy_header header = {0};
+    unsigned char chunk[CHUNK_ELEMENTS * sizeof(int64_t)] = {0};
+    TW_TRY(read_header(&header, fd, path, size, TW_NPY_INTEGERS));
+    assert(header.num_elements > 0); /* a dimension of 0 is refused */
+    TW_TRY(tw_memory_check((double)header.num_elements * sizeof(int64_t), path));
+    int64_t *values = malloc(header.num_elements * sizeof *values);
+    tw_status status = values ? TW_OK : tw_fail(TW_ENOMEM, "%s: no memory for its integers", path);
+    for (size_t done = 0; done < header.num_elements && status == TW_OK;) {
+        size_t n = chunk_of(header.num_elements - done), element = (size_t)header.element_bytes;
+        status = read_all(fd, path, chunk, n * element);
+        for (size_t i = 0; i < n && status == TW_OK; i++)
+            values[done + i] = decode_integer(chunk + i * element, &header);
+        done += n;
+    }
+    if (status != TW_OK) {
+        free(values);
+        return status;
+    }
+    *data = (tw_integer_data){
+        .num_dims = header.num_dims, .num_elements = header.num_elements, .values = values};
+    memcpy(data->shape, header.shape, sizeof data->shape);
+    return TW_OK;
+}
+
+tw_status tw_npy_read_integers(tw_integer_data *data, const char *path)
+{
+    int fd = -1;
+    int64_t size = 0;
+    TW_TRY(open_to_read(&fd, &size, path));
+    tw_status status = read_integers(data, fd, path, size);
+    close(fd);
+    return status;
+}
+
 static tw_status read_tensor(tw_tensor_data *tensor, int fd, const char *path, int64_t size)
 {
     tw_npy_header header = {0};
-    TW_TRY(read_header(&header, fd, path, size));
+    TW_TRY(read_header(&header, fd, path, size, TW_NPY_NUMBERS));
     assert(header.num_elements > 0); /* a dimension of 0 is refused */
     TW_TRY(tw_memory_check((double)header.num_elements * sizeof(double), path));
     double *values = malloc(header.num_elements * sizeof *values);

@@ -20,20 +20,38 @@
 extern "C" {
 #endif
 
+/** Most dimensions that a file may have. */
 #define TW_NPY_MAX_DIMS 8
 
 /** A tensor as it was in the file, widened to double. */
 typedef struct tw_tensor_data {
-    tw_dtype dtype; /**< of the file; uint16 counts as TW_BF16 */
-    int num_dims;
-    int64_t shape[TW_NPY_MAX_DIMS];
-    size_t num_elements;
-    double *values; /**< owned; tw_tensor_data_free() */
+    tw_dtype dtype;                 /**< of the file; uint16 counts as TW_BF16 */
+    int num_dims;                   /**< 1 … TW_NPY_MAX_DIMS */
+    int64_t shape[TW_NPY_MAX_DIMS]; /**< num_dims sizes, outermost first */
+    size_t num_elements;            /**< their product */
+    double *values;                 /**< owned; tw_tensor_data_free() */
 } tw_tensor_data;
+
+/** Integers or truth values as they were in the file. */
+typedef struct tw_integer_data {
+    int num_dims;                   /**< 1 … TW_NPY_MAX_DIMS */
+    int64_t shape[TW_NPY_MAX_DIMS]; /**< num_dims sizes, outermost first */
+    size_t num_elements;            /**< their product */
+    int64_t *values;                /**< owned; free() */
+} tw_integer_data;
+
+/**
+ * @brief Reads a .npy file of bool, int8 to int64 or uint8 to uint64; what exceeds an int64_t becomes INT64_MAX.
+ * @param[out] data  untouched on error
+ * @param[in]  path  a regular file
+ * @return as tw_npy_read()
+ */
+TW_MUST_CHECK tw_status tw_npy_read_integers(tw_integer_data *data, const char *path);
 
 /**
  * @brief Reads a .npy file.
- * @param[out] tensor  untouched on error
+ * @param[out] tensor  untouched on error; tw_tensor_data_free() it
+ * @param[in]  path    a regular file
  * @return TW_OK; TW_EIO (cannot be opened or read, a folder, a pipe); TW_EFORMAT (not acceptable, see above);
  *         TW_EOVERFLOW (2^60 elements or more); TW_ENOMEM (as doubles more than memory.h says there is)
  */

@@ -16,6 +16,7 @@ enum { NUM_DTYPES = sizeof descr_of / sizeof descr_of[0] };
 typedef struct cursor {
     const char *path;
     const char *begin, *at, *end;
+    tw_npy_elements elements;
 } cursor;
 
 static void skip_space(cursor *c)
@@ -71,22 +72,44 @@ static tw_status parse_word(cursor *c, char *word, size_t size, const char *what
     return TW_OK;
 }
 
-static tw_status parse_descr(cursor *c, tw_npy_header *header)
+static bool number_descr(tw_npy_header *header, const char *descr)
 {
-    char descr[16];
-    TW_TRY(parse_word(c, descr, sizeof descr, "one element type such as '<f4'"));
     for (int i = 0; i < NUM_DTYPES; i++) {
         if (strcmp(descr, descr_of[i]) == 0) {
             header->dtype = (tw_dtype)i;
-            return TW_OK;
+            header->element_bytes = tw_dtype_bytes(header->dtype);
+            return true;
         }
     }
+    return false;
+}
+
+/* bool, int8 to int64, uint8 to uint64: '|b1', '<i4', … */
+static bool integer_descr(tw_npy_header *header, const char *descr)
+{
+    int bytes = strlen(descr) == 3 ? descr[2] - '0' : 0;
+    bool known = bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
+    bool whole = descr[0] != '\0' && (descr[1] == 'i' || descr[1] == 'u' || (descr[1] == 'b' && bytes == 1));
+    if (!known || !whole || descr[0] != (bytes == 1 ? '|' : '<'))
+        return false;
+    header->element_bytes = bytes;
+    header->is_signed = descr[1] == 'i';
+    return true;
+}
+
+static tw_status parse_descr(cursor *c, tw_npy_header *header)
+{
+    bool integers = c->elements == TW_NPY_INTEGERS;
+    char descr[16];
+    TW_TRY(parse_word(c, descr, sizeof descr, "one element type such as '<f4'"));
+    if (integers ? integer_descr(header, descr) : number_descr(header, descr))
+        return TW_OK;
     if (descr[0] == '>')
         return tw_fail(TW_EFORMAT, "%s: its data are big-endian ('%s'), they must be little-endian ('<%s')",
                        c->path, descr, descr + 1);
-    return tw_fail(TW_EFORMAT,
-                   "%s: its elements are '%s', they must be '<f2', '<f4', '<f8' or '<u2' (bfloat16 patterns)",
-                   c->path, descr);
+    return tw_fail(TW_EFORMAT, "%s: its elements are '%s', they must be %s", c->path, descr,
+                   integers ? "'|b1', '|u1' or integers such as '<i4' and '<i8'"
+                            : "'<f2', '<f4', '<f8' or '<u2' (bfloat16 patterns)");
 }
 
 static bool accept_name(cursor *c, const char *name)
@@ -202,9 +225,10 @@ tw_status tw_npy_shape_check(size_t *num_elements, const char *name, int num_dim
     return TW_OK;
 }
 
-tw_status tw_npy_header_parse(tw_npy_header *header, const char *path, const char *text, size_t length)
+tw_status tw_npy_header_parse(tw_npy_header *header, const char *path, const char *text, size_t length,
+                              tw_npy_elements elements)
 {
-    cursor c = {.path = path, .begin = text, .at = text, .end = text + length};
+    cursor c = {.path = path, .begin = text, .at = text, .end = text + length, .elements = elements};
     int seen = 0;
     *header = (tw_npy_header){0};
     if (!accept(&c, '{'))

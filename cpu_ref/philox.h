@@ -34,6 +34,7 @@
 #include <math.h>
 #include <stdint.h>
 
+/** How the functions below are declared: the same code for the CPU and for a GPU. */
 #ifdef __CUDACC__
 #define TW_PHILOX_INLINE static __host__ __device__ inline
 #else

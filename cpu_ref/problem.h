@@ -28,20 +28,21 @@ extern "C" {
 
 /** One attention: O = (softmax(softmax_scale · Q Kᵀ + mask) ∘ Z) V, where Z is 1 without dropout. */
 typedef struct tw_problem {
-    int batch;
-    int num_heads;    /**< query heads */
-    int num_heads_kv; /**< key/value heads; divides num_heads */
-    int seqlen_q;
-    int seqlen_k;
-    int head_dim;
+    int batch;            /**< sequences */
+    int num_heads;        /**< query heads */
+    int num_heads_kv;     /**< key/value heads; divides num_heads */
+    int seqlen_q;         /**< rows of Q and O */
+    int seqlen_k;         /**< rows of K and V */
+    int head_dim;         /**< columns of a head */
     tw_dtype dtype;       /**< of Q, K, V and O */
     bool causal;          /**< aligned bottom-right: query i sees keys j <= i + seqlen_k - seqlen_q */
     double softmax_scale; /**< 0 means 1 / sqrt(head_dim) */
     int head_dim_v;       /**< columns of V and O; 0 means head_dim */
     bool v_in_k; /**< V is the first head_dim_v columns of K: latent attention (MLA) keeps one tensor */
-    /** Row offsets of packed sequences, batch + 1 numbers each, both or neither; seqlen_q and seqlen_k are then the
-     *  longest lengths. A sequence may have no rows. Not owned. */
-    const int *cu_seqlens_q, *cu_seqlens_k;
+    /** Row offsets of packed sequences in Q and O, batch + 1 numbers; seqlen_q and seqlen_k are then the longest lengths.
+     *  A sequence may have no rows. Not owned. */
+    const int *cu_seqlens_q;
+    const int *cu_seqlens_k; /**< the same in K and V; both or neither */
     /** More than 1 only in what tw_problem_packed() gives: so many query heads are rows of one. */
     int heads_in_rows;
     tw_masks mask;         /**< beside causal */
@@ -75,8 +76,9 @@ int tw_problem_keys_seen(const tw_problem *problem, int row);
 tw_problem tw_problem_sequence(const tw_problem *problem, int batch);
 /** One head for each K/V head: row r is query row r / g of query head g · head_kv + r mod g, g query heads a K/V head. */
 tw_problem tw_problem_packed(const tw_problem *problem);
-/** The query row and the query head that a row of a head is; themselves unless heads are packed into rows. */
+/** The query row that a row is; itself unless heads are packed into rows. */
 int tw_problem_query_row(const tw_problem *problem, int row);
+/** The query head that a row of a head is; the head itself unless heads are packed into rows. */
 int tw_problem_query_head(const tw_problem *problem, int head, int row);
 /** @} */
 
@@ -96,25 +98,32 @@ int64_t tw_problem_all_pairs(const tw_problem *problem);
  *  executes. */
 int64_t tw_problem_flops(const tw_problem *problem);
 
-/** Query rows, and keys, of all sequences. */
+/** Query rows of all sequences. */
 int64_t tw_problem_total_q(const tw_problem *problem);
+/** Keys of all sequences. */
 int64_t tw_problem_total_k(const tw_problem *problem);
 
 /** @name Elements of whole tensors
  * @{ */
-size_t tw_problem_q_elements(const tw_problem *problem);
-size_t tw_problem_k_elements(const tw_problem *problem);
-size_t tw_problem_v_elements(const tw_problem *problem); /**< K's, where V is a part of it */
-size_t tw_problem_o_elements(const tw_problem *problem);
+size_t tw_problem_q_elements(const tw_problem *problem);   /**< of Q */
+size_t tw_problem_k_elements(const tw_problem *problem);   /**< of K */
+size_t tw_problem_v_elements(const tw_problem *problem);   /**< of V: K's, where V is a part of it */
+size_t tw_problem_o_elements(const tw_problem *problem);   /**< of O */
 size_t tw_problem_lse_elements(const tw_problem *problem); /**< one a query row and head */
 /** @} */
 
 /** @name Index of the first element of a row
+ * Rows of Q and K have head_dim elements, rows of V and O have head_dim_v.
  * @{ */
+/** Of a row of Q; `head` is a query head. */
 size_t tw_problem_q_row(const tw_problem *problem, int batch, int head, int row);
+/** Of a row of K; `head_kv` is a K/V head, as tw_problem_kv_head() gives it. */
 size_t tw_problem_k_row(const tw_problem *problem, int batch, int head_kv, int row);
+/** Of a row of V. */
 size_t tw_problem_v_row(const tw_problem *problem, int batch, int head_kv, int row);
+/** Of a row of O. */
 size_t tw_problem_o_row(const tw_problem *problem, int batch, int head, int row);
+/** Of the one number that LSE has for a query row. */
 size_t tw_problem_lse_at(const tw_problem *problem, int batch, int head, int row);
 /** @} */
 

@@ -36,11 +36,12 @@ typedef struct tw_score_mods {
     double softcap;             /**< 0 is none */
     bool alibi;                 /**< with the paper's slopes, unless the next says otherwise */
     const double *alibi_slopes; /**< num_heads numbers, or NULL */
-    const double *bias; /**< [batch, if per batch][num_heads, if per head][seqlen_q][seqlen_k], or NULL */
-    bool bias_per_batch, bias_per_head;
-    tw_score_callback mod;
-    void *mod_user;
-    int mod_flops;             /**< operations of one call, as they are to be counted */
+    const double *bias;    /**< [batch, if per batch][num_heads, if per head][seqlen_q][seqlen_k], or NULL */
+    bool bias_per_batch;   /**< without, one bias serves all batch elements */
+    bool bias_per_head;    /**< without, one bias serves all heads */
+    tw_score_callback mod; /**< NULL: none */
+    void *mod_user;        /**< handed to it */
+    int mod_flops;         /**< operations of one call, as they are to be counted */
     const double *sink_logits; /**< num_heads numbers, or NULL */
 } tw_score_mods;
 

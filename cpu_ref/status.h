@@ -13,6 +13,10 @@
 extern "C" {
 #endif
 
+/** @def TW_MUST_CHECK
+ * Before a function whose status may not be dropped: the compiler warns.
+ * @def TW_PRINTF
+ * Behind a function that takes a format as printf does: the compiler checks it. */
 #if defined(__GNUC__)
 #define TW_MUST_CHECK         __attribute__((warn_unused_result))
 #define TW_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
@@ -23,7 +27,7 @@ extern "C" {
 
 /** Result of every function that can fail. 0 is success, failures are negative. */
 typedef enum tw_status {
-    TW_OK = 0,
+    TW_OK = 0,            /**< done */
     TW_EINVAL = -1,       /**< an argument has no meaning: a size <= 0, heads that do not divide */
     TW_EOVERFLOW = -2,    /**< the sizes are legal, but a product of them does not fit 63 bits */
     TW_ENOMEM = -3,       /**< memory, of the host or of the GPU, is not enough */

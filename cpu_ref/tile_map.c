@@ -52,7 +52,7 @@ tw_status tw_tile_map_build(tw_tile_map *map, const tw_problem *p, int batch, in
                         .cols = ceil_div(p->seqlen_k, block_n),
                         .matrices = tw_mask_differs_by_head(p) ? p->num_heads : 1};
     TW_TRY(allocate(&made));
-#pragma omp parallel for collapse(2) schedule(dynamic, 4)
+#pragma omp parallel for collapse(2) schedule(dynamic, 4) if (made.rows * made.cols > 4096)
     for (int head = 0; head < made.matrices; head++)
         for (int64_t row = 0; row < made.rows; row++)
             for (int64_t col = 0; col < made.cols; col++)

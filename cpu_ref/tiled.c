@@ -185,8 +185,7 @@ static void fold_keys(const tiled_plan *plan, scratch *w, const piece *x, int fi
         if (w->z)
             fill_z(plan, w, x, i, first_key, n);
         int done = (int)(i * lanes);
-        edit_context context = {plan, x, x->row0 + done, min_int((int)lanes, x->rows - done),
-                                hides && plan->masked};
+        edit_context context = {plan, x, x->row0 + done, min_int((int)lanes, x->rows - done), hides};
         tw_panel panel = {.head_dim = plan->problem->head_dim,
                           .padded_dim = plan->padded_dim,
                           .first_key = first_key,
@@ -202,7 +201,7 @@ static void fold_keys(const tiled_plan *plan, scratch *w, const piece *x, int fi
                           .l = w->l + i * lanes,
                           .o = w->o + i * lanes * padded_dim,
                           .z = w->z};
-        panel.edit = context.hides || plan->scaled ? edit_scores : NULL;
+        panel.edit = (hides && plan->masked) || plan->scaled ? edit_scores : NULL;
         panel.context = &context;
         plan->kernel->fold_tile(&panel);
     }

@@ -1,5 +1,6 @@
 /* tilewise-gpu bench: a case is validated, then timed, then run back to back for its energy. */
 #include "commands.h"
+#include "doctor.h"
 #include "reference.h"
 #include "timing.h"
 
@@ -7,6 +8,7 @@
 #include <string.h>
 
 static const int REFERENCE_ROWS = 256; /* all of them up to here, a sample beyond */
+static const double ENERGY_SECONDS = 0.5;
 
 static bool table_wanted(const tw_gpu_program *s)
 {
@@ -59,8 +61,9 @@ static tw_status bench_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_te
         report_disagreement(s, one, &verdict);
         return TW_OK;
     }
-    tw_gpu_args args = tw_gpu_tensors_args(tensors, &one->tiling, s->stream);
-    TW_TRY(tw_gpu_time(&timing, one->kernel, &args, s->options.reps));
+    const tw_gpu_kernel_launch launch = {one->kernel, tw_gpu_tensors_args(tensors, &one->tiling, s->stream)};
+    const tw_gpu_work work = tw_gpu_kernel_work(&launch);
+    TW_TRY(tw_gpu_time(&timing, &work, one->options->reps, one->options->no_energy ? 0.0 : ENERGY_SECONDS));
     report_case(s, one, &verdict, &timing);
     return TW_OK;
 }
@@ -70,6 +73,7 @@ tw_status tw_gpu_bench_command(tw_gpu_program *s)
     tw_gpu_reference reference = {0};
     if (s->csv.file != NULL) {
         tw_gpu_write_header(s->csv.file, &s->device, s->command_line);
+        TW_TRY(tw_gpu_write_examination(s->csv.file, &s->device, s->stream));
         fprintf(s->csv.file, "%s,time_us,time_min_us,time_max_us,reps,energy_mj,sm_clock_mhz,max_abs_error\n",
                 TW_GPU_CSV_COLUMNS);
     }

@@ -13,8 +13,8 @@ static void print_tilings(const tw_gpu_kernel *kernel)
 
 tw_status tw_gpu_list_command(tw_gpu_program *s)
 {
-    for (int i = 0; i < s->selection.num_kernels; i++) {
-        const tw_gpu_kernel *k = s->selection.kernels[i];
+    for (int i = 0; i < s->sets[0].selection.num_kernels; i++) {
+        const tw_gpu_kernel *k = s->sets[0].selection.kernels[i];
         printf("%-20s %-15s sm_%d  %s\n%-20s tilings (block_m x block_n):", k->name, k->schedule, k->min_arch,
                k->idea, "");
         print_tilings(k);

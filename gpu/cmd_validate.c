@@ -1,6 +1,7 @@
-/* tilewise-gpu validate: every kernel, in every tiling it has, on shapes that catch mistakes. */
+/* tilewise-gpu validate: every kernel, in every tiling it has, on shapes that catch mistakes, each twice: the second
+ * run must give the bits of the first. */
 #include "commands.h"
-#include "cuda_try.h"
+#include "fill.h"
 #include "reference.h"
 
 #include <stdlib.h>
@@ -51,6 +52,16 @@ static const shape shapes[] = {
 };
 enum { NUM_SHAPES = sizeof shapes / sizeof shapes[0] };
 
+static int num_kernels(const tw_gpu_program *s)
+{
+    return s->sets[0].selection.num_kernels;
+}
+
+static const tw_gpu_kernel *kernel_at(const tw_gpu_program *s, int i)
+{
+    return s->sets[0].selection.kernels[i];
+}
+
 /* What became of one kernel with one tiling, dtype and head_dim. */
 typedef struct group {
     int passed, failed, skipped;
@@ -76,6 +87,16 @@ static void judge(tw_gpu_program *s, group *g, const tw_gpu_kernel *k, const tw_
            p->seqlen_k, p->head_dim, p->causal ? "causal" : "no mask", why, v->line);
 }
 
+/* A head_dim that no kernel takes need not be computed on the CPU. */
+static bool anyone_supports(const tw_gpu_program *s, const tw_problem *p)
+{
+    for (int i = 0; i < num_kernels(s); i++)
+        for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(kernel_at(s, i), t)) != NULL;)
+            if (kernel_at(s, i)->supports(p, t) == TW_OK)
+                return true;
+    return false;
+}
+
 /* All kernels and tilings on one problem; groups lie in the order of the loops. */
 static tw_status validate_problem(tw_gpu_program *s, group *g, const tw_problem *p, double q_factor,
                                   const char *why)
@@ -83,11 +104,13 @@ static tw_status validate_problem(tw_gpu_program *s, group *g, const tw_problem 
     tw_gpu_tensors tensors = {0};
     tw_gpu_reference reference = {0};
     tw_gpu_verdict verdict;
+    if (!anyone_supports(s, p))
+        return TW_OK;
     tw_status status = tw_gpu_tensors_make(&tensors, p, s->options.shared.seed, q_factor);
     if (status == TW_OK)
         status = tw_gpu_reference_make(&reference, &tensors, REFERENCE_ROWS, s->options.shared.seed);
-    for (int i = 0; status == TW_OK && i < s->selection.num_kernels; i++) {
-        const tw_gpu_kernel *k = s->selection.kernels[i];
+    for (int i = 0; status == TW_OK && i < num_kernels(s); i++) {
+        const tw_gpu_kernel *k = kernel_at(s, i);
         for (const tw_tiling *t = NULL; status == TW_OK && (t = tw_gpu_next_tiling(k, t)) != NULL; g++) {
             if (tw_gpu_can_run(&s->device, k, p, t, tensors.held_bytes) != TW_OK) {
                 g->skipped++;
@@ -103,28 +126,52 @@ static tw_status validate_problem(tw_gpu_program *s, group *g, const tw_problem 
     return status;
 }
 
-static int num_groups(const tw_gpu_program *s)
+static int num_tilings(const tw_gpu_kernel *k)
 {
     int n = 0;
-    for (int i = 0; i < s->selection.num_kernels; i++)
-        for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(s->selection.kernels[i], t)) != NULL;)
-            n++;
+    for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(k, t)) != NULL;)
+        n++;
     return n;
 }
 
+static int num_groups(const tw_gpu_program *s)
+{
+    int n = 0;
+    for (int i = 0; i < num_kernels(s); i++)
+        n += num_tilings(kernel_at(s, i));
+    return n;
+}
+
+static bool any_ran(const group *g, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (g[i].passed + g[i].failed > 0)
+            return true;
+    return false;
+}
+
+static void print_group(const tw_gpu_kernel *k, const tw_tiling *t, const group *g, const char *what)
+{
+    if (g->passed + g->failed == 0)
+        printf("%-20s %3dx%-3d %-14s not supported\n", k->name, t->block_m, t->block_n, what);
+    else
+        printf("%-20s %3dx%-3d %-14s %2d of %2d agree, error at most %3.0f%% of what is allowed, LSE off by "
+               "%.1e\n",
+               k->name, t->block_m, t->block_n, what, g->passed, g->passed + g->failed,
+               100.0 * g->worst_share, g->worst_lse);
+}
+
+/* A line for each tiling, or a single one where a kernel has none for this. */
 static void print_groups(const tw_gpu_program *s, const group *g, const char *what)
 {
-    for (int i = 0; i < s->selection.num_kernels; i++) {
-        const tw_gpu_kernel *k = s->selection.kernels[i];
-        for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(k, t)) != NULL; g++) {
-            if (g->passed + g->failed == 0)
-                printf("%-20s %3dx%-3d %-14s not supported\n", k->name, t->block_m, t->block_n, what);
-            else
-                printf("%-20s %3dx%-3d %-14s %2d of %2d agree, error at most %3.0f%% of what is allowed, LSE "
-                       "off by %.1e\n",
-                       k->name, t->block_m, t->block_n, what, g->passed, g->passed + g->failed,
-                       100.0 * g->worst_share, g->worst_lse);
-        }
+    for (int i = 0; i < num_kernels(s); i++) {
+        const tw_gpu_kernel *k = kernel_at(s, i);
+        const bool ran = any_ran(g, num_tilings(k));
+        if (!ran)
+            printf("%-20s %-7s %-14s not supported\n", k->name, "", what);
+        for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(k, t)) != NULL; g++)
+            if (ran)
+                print_group(k, t, g, what);
     }
     fflush(stdout);
 }
@@ -152,12 +199,13 @@ static tw_status validate_table(tw_gpu_program *s, group *groups, tw_dtype dtype
 static tw_status validate_all(tw_gpu_program *s, group *groups, size_t bytes)
 {
     static const tw_dtype dtypes[] = {TW_FP16, TW_BF16};
-    static const int head_dims[] = {64, 128};
-    for (int i = 0; i < 4; i++) {
+    static const int head_dims[] = {64, 96, 128, 256};
+    TW_TRY(tw_gpu_fill_check(s->options.shared.seed));
+    for (int i = 0; i < 8; i++) {
         char what[32];
         memset(groups, 0, bytes);
-        TW_TRY(validate_table(s, groups, dtypes[i / 2], head_dims[i % 2]));
-        snprintf(what, sizeof what, "%s d=%d", tw_dtype_name(dtypes[i / 2]), head_dims[i % 2]);
+        TW_TRY(validate_table(s, groups, dtypes[i / 4], head_dims[i % 4]));
+        snprintf(what, sizeof what, "%s d=%d", tw_dtype_name(dtypes[i / 4]), head_dims[i % 4]);
         print_groups(s, groups, what);
     }
     return TW_OK;
@@ -167,8 +215,8 @@ static tw_status validate_all(tw_gpu_program *s, group *groups, size_t bytes)
 static tw_status validate_given(tw_gpu_program *s, group *groups, size_t bytes)
 {
     int ran = 0;
-    for (size_t i = 0; i < s->num_problems; i++) {
-        tw_problem p = s->problems[i];
+    for (size_t i = 0; i < s->sets[0].num_problems; i++) {
+        tw_problem p = s->sets[0].problems[i];
         char what[64];
         memset(groups, 0, bytes);
         TW_TRY(validate_problem(s, groups, &p, 1.0, "as given"));

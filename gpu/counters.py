@@ -1,12 +1,18 @@
 #!/usr/bin/env python3
 """Reads the hardware counters of every kernel with Nsight Compute and writes one CSV row per case.
 
-usage: counters.py [--program tilewise-gpu] [--ncu ncu] --csv FILE [options of `tilewise-gpu launch`]
+usage: counters.py [--program tilewise-gpu] [--ncu ncu] [--replay MODE] --csv FILE [options of `tilewise-gpu launch`]
        counters.py --parse NCU_LOG CASES_CSV     what was recorded before, to standard output
+
+Many cases in one go are quickest with --cases FILE, an option of `tilewise-gpu launch`: a line a case, one process.
 
 `tilewise-gpu launch` runs each case once, behind a launch of tw_init_case; all launches up to the next one belong
 to that case and are summed, but for those whose name starts with tw_init_ (they prepare memory, and the counts
-of the simulator leave that out).
+of the simulator leave that out). Filling the tensors is not profiled.
+
+--replay kernel (the default) repeats each launch until all counters are read, and puts memory back in between;
+--replay application runs the whole program again instead, which needs no room to put memory aside: for matrices of
+scores that fill half of the GPU.
 """
 import csv
 import os
@@ -83,10 +89,11 @@ def join(log, cases_text, command):
     return "\n".join(out) + "\n"
 
 
-def profile(ncu, program, options, folder):
+def profile(ncu, replay, program, options, folder):
     """Runs the cases under ncu; returns its log and the cases."""
     log, cases_csv = os.path.join(folder, "ncu.log"), os.path.join(folder, "cases.csv")
     done = subprocess.run([ncu, "--csv", "--page", "raw", "--print-units", "base", "--clock-control", "none",
+                           "--profile-from-start", "off", "--replay-mode", replay,
                            "--metrics", ",".join(METRICS), "--log-file", log,
                            program, "launch", "--csv", cases_csv, *options],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -137,7 +144,10 @@ def main():
             return
         program = take(arguments, "--program", "build/tilewise-gpu")
         ncu = take(arguments, "--ncu", "ncu")
+        replay = take(arguments, "--replay", "kernel")
         path = take(arguments, "--csv", None)
+        if replay not in ("kernel", "application"):
+            fail(f"--replay is '{replay}', it must be kernel or application")
         if path is None:
             fail("--csv FILE is missing: where the counters are to go")
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):
@@ -147,7 +157,7 @@ def main():
         if shutil.which(program) is None:
             fail(f"'{program}' is not there: make gpu builds it")
         with tempfile.TemporaryDirectory() as folder:
-            write_whole(path, join(*profile(ncu, program, arguments, folder), command))
+            write_whole(path, join(*profile(ncu, replay, program, arguments, folder), command))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
     except (ValueError, KeyError) as error:

@@ -26,13 +26,15 @@ struct CUstream_st;
 
 /** Everything that one launch needs. */
 typedef struct tw_gpu_args {
-    tw_problem problem;
-    tw_tiling tiling;      /**< one that supports() accepted for this problem */
-    const void *q, *k, *v; /**< fp16 or bf16, as problem.dtype says */
-    void *o;               /**< out, in problem.dtype */
-    float *lse;            /**< out, never NULL */
-    void *workspace;       /**< workspace_bytes() bytes, aligned to 256, contents undefined */
-    struct CUstream_st *stream;
+    tw_problem problem;         /**< shapes, mask, scale, number format */
+    tw_tiling tiling;           /**< one that supports() accepted for this problem */
+    const void *q;              /**< fp16 or bf16, as problem.dtype says */
+    const void *k;              /**< likewise */
+    const void *v;              /**< likewise */
+    void *o;                    /**< out, in problem.dtype */
+    float *lse;                 /**< out, never NULL */
+    void *workspace;            /**< workspace_bytes() bytes, aligned to 256, contents undefined */
+    struct CUstream_st *stream; /**< a cudaStream_t */
 } tw_gpu_args;
 
 /** A kernel, or a few launches that together are one attention. */

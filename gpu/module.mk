@@ -7,10 +7,10 @@ nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) 
 nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
 
 gpu_c_sources  := $(wildcard gpu/*.c)
-gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/spin.cu
+gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/fill.cu gpu/soak_kernels.cu gpu/spin.cu
 gpu_objects    := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(gpu_cu_sources:%.cu=$(build)/%.o)
 # What needs no CUDA, for tests on machines without it.
-gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,options machine_name)
+gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,help options machine_name checkup soak_case)
 
 $(build)/obj/gpu/%.o: object_cflags = -isystem $(cuda_home)/include
 
@@ -42,7 +42,7 @@ $(build)/plugin_example.so: gpu/plugin_example.cu gpu/kernel.h gpu/cuda_try.h $(
 	$(NVCC) $(nvcc_flags) -cudart static -shared $< -o $@ 2> $(build)/gpu/plugin_example.ptxas.txt || \
 	    { cat $(build)/gpu/plugin_example.ptxas.txt; exit 1; }
 
-.PHONY: has-nvcc bench validate counters sanitize-gpu
+.PHONY: has-nvcc bench validate counters ladder doctor soak sanitize-gpu
 has-nvcc:
 	@$(NVCC) --version >/dev/null 2>&1 || \
 	    { echo 'make gpu needs nvcc, the CUDA compiler: install the CUDA toolkit, or say NVCC=/path/to/nvcc'; exit 1; }
@@ -61,6 +61,20 @@ bench: gpu ## time and energy of every GPU kernel into build/gpu/bench.csv (need
 
 counters: gpu ## hardware counters of every GPU kernel into build/gpu/counters.csv (needs ncu and a GPU)
 	gpu/counters.py --program $(build)/tilewise-gpu --csv $(GPU_CSV)/counters.csv $(GPU_GRID)
+
+# What was measured on an H100 is recorded; of any other GPU it stays in build/.
+ladder: gpu $(build)/tables ## all kernels and PyTorch's in turn, five rounds; writes the README's table (needs a GPU)
+	gpu/ladder.py --program $(build)/tilewise-gpu --csv $(GPU_CSV)/ladder.csv
+	@if grep -q '^1,matrix_product,h100,' $(GPU_CSV)/ladder.csv; then \
+	    cp $(GPU_CSV)/ladder.csv notebooks_data/h100/ladder.csv && $(submake) tables; \
+	    else echo "left out: the README's table is of an H100, this is another GPU; see $(GPU_CSV)/ladder.csv"; fi
+
+doctor: gpu ## is this GPU fit to measure on? (needs a GPU)
+	$(build)/tilewise-gpu doctor
+
+SOAK_SECONDS ?= 60
+soak: gpu ## every GPU kernel on random shapes for SOAK_SECONDS (needs a GPU)
+	$(build)/tilewise-gpu soak --seconds $(SOAK_SECONDS)
 
 sanitize-gpu: gpu ## compute-sanitizer's four tools on every GPU kernel (needs a GPU)
 	gpu/sanitize.sh $(build)/tilewise-gpu

@@ -31,9 +31,10 @@ typedef struct tw_gpu_verdict {
  * @brief Computes the reference: every row if there are at most max_rows, otherwise a sample.
  *
  * A sample takes the first and last rows, rows beside multiples of 64, and random ones, of up to 4 heads.
- * @return TW_OK; TW_ENOMEM
+ * @param[in,out] tensors  get their copies on the host, if they have none yet
+ * @return TW_OK; TW_ENOMEM; TW_EGPU
  */
-TW_MUST_CHECK tw_status tw_gpu_reference_make(tw_gpu_reference *reference, const tw_gpu_tensors *tensors,
+TW_MUST_CHECK tw_status tw_gpu_reference_make(tw_gpu_reference *reference, tw_gpu_tensors *tensors,
                                               int max_rows, uint64_t seed);
 
 /** Compares tensors->h_o and h_lse with it. */
@@ -41,7 +42,7 @@ void tw_gpu_reference_check(tw_gpu_verdict *verdict, const tw_gpu_reference *ref
                             const tw_gpu_tensors *tensors);
 
 /**
- * @brief Poison, launch, wait, fetch and check: one validation.
+ * @brief Poison, launch, wait, fetch and check: one validation. Then all of it once more: the bits must be the same.
  * @return TW_OK (also if it does not agree: see verdict->agrees); TW_EGPU; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_gpu_validate_launch(tw_gpu_verdict *verdict, const tw_gpu_reference *reference,

@@ -9,7 +9,7 @@
 # the poison itself finds what was not written: a NaN.
 set -u
 program=${1:-build/tilewise-gpu}
-shape=(--seqlen-q 150 --seqlen-k 200 --heads 2 --heads-kv 1 --head-dim 64,128 --mask both)
+shape=(--seqlen-q 150 --seqlen-k 200 --heads 2 --heads-kv 1 --head-dim "64,96,128,256" --mask both)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

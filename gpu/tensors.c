@@ -1,9 +1,9 @@
-/* Tensors on both sides. Random numbers are made on the host, in parallel, rounded to the problem's type. */
+/* Tensors on both sides. Random numbers are made on the GPU; the host has copies where something is compared. */
 #include "tensors.h"
 
-#include "../cpu_ref/attention.h"
 #include "../cpu_ref/memory.h"
 #include "cuda_try.h"
+#include "fill.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,46 +26,27 @@ static tw_status host_alloc(void *to, size_t bytes)
     return TW_OK;
 }
 
-/* A chunk at a time, each a random stream of its own, so that doubles need no more than a thread's stack. */
-static void fill_random(uint16_t *to, tw_dtype dtype, size_t n, uint64_t seed, uint64_t stream, double factor)
+static tw_status make_input(tw_gpu_tensors *t, void **d, size_t n, uint64_t seed, uint64_t tensor,
+                            double factor)
 {
-    enum { CHUNK = 4096, TENSORS = 256 };
-#pragma omp parallel for schedule(static)
-    for (size_t first = 0; first < n; first += CHUNK) {
-        double chunk[CHUNK];
-        size_t count = n - first < CHUNK ? n - first : CHUNK;
-        tw_random_normal(chunk, count, seed, first / CHUNK * TENSORS + stream);
-        for (size_t i = 0; i < count; i++)
-            chunk[i] *= factor;
-        tw_dtype_convert(to + first, dtype, chunk, TW_FP64, count);
-    }
-}
-
-static tw_status make_input(tw_gpu_tensors *t, uint16_t **h, void **d, size_t n, uint64_t seed,
-                            uint64_t stream, double factor)
-{
-    TW_TRY(host_alloc(h, n * sizeof **h));
-    TW_TRY(device_alloc(t, d, n * sizeof **h));
-    fill_random(*h, t->problem.dtype, n, seed, stream, factor);
-    TW_CUDA_TRY(cudaMemcpy(*d, *h, n * sizeof **h, cudaMemcpyHostToDevice));
-    return TW_OK;
+    TW_TRY(device_alloc(t, d, n * sizeof *t->h_q));
+    return tw_gpu_fill_normal(*d, t->problem.dtype, n, seed, tensor, factor, NULL);
 }
 
 static tw_status make_all(tw_gpu_tensors *t, uint64_t seed, double q_factor)
 {
     const tw_problem *p = &t->problem;
     size_t nq = tw_problem_q_elements(p), nk = tw_problem_k_elements(p);
-    TW_TRY(tw_memory_check(2.0 * (2.0 * (double)nq + 2.0 * (double)nk), "tensors on the host"));
-    TW_TRY(make_input(t, &t->h_q, &t->d_q, nq, seed, 0, q_factor));
-    TW_TRY(make_input(t, &t->h_k, &t->d_k, nk, seed, 1, 1.0));
-    TW_TRY(make_input(t, &t->h_v, &t->d_v, nk, seed, 2, 1.0));
+    TW_TRY(make_input(t, &t->d_q, nq, seed, 0, q_factor));
+    TW_TRY(make_input(t, &t->d_k, nk, seed, 1, 1.0));
+    TW_TRY(make_input(t, &t->d_v, nk, seed, 2, 1.0));
     t->o_bytes = nq * sizeof *t->h_o;
     t->lse_bytes = tw_problem_lse_elements(p) * sizeof *t->h_lse;
-    TW_TRY(host_alloc(&t->h_o, t->o_bytes));
-    TW_TRY(host_alloc(&t->h_lse, t->lse_bytes));
     TW_TRY(device_alloc(t, &t->d_o, t->o_bytes));
     TW_TRY(device_alloc(t, &t->d_lse, t->lse_bytes));
-    return tw_gpu_tensors_reserve(t, 256);
+    TW_TRY(tw_gpu_tensors_reserve(t, 256));
+    TW_CUDA_TRY(cudaDeviceSynchronize()); /* other streams read them next */
+    return TW_OK;
 }
 
 tw_status tw_gpu_tensors_make(tw_gpu_tensors *tensors, const tw_problem *problem, uint64_t seed,
@@ -78,6 +59,26 @@ tw_status tw_gpu_tensors_make(tw_gpu_tensors *tensors, const tw_problem *problem
     else
         *tensors = t;
     return status;
+}
+
+static tw_status input_to_host(uint16_t **h, const void *d, size_t n)
+{
+    TW_TRY(host_alloc(h, n * sizeof **h));
+    TW_CUDA_TRY(cudaMemcpy(*h, d, n * sizeof **h, cudaMemcpyDeviceToHost));
+    return TW_OK;
+}
+
+tw_status tw_gpu_tensors_to_host(tw_gpu_tensors *t)
+{
+    size_t nq = tw_problem_q_elements(&t->problem), nk = tw_problem_k_elements(&t->problem);
+    if (t->h_lse != NULL)
+        return TW_OK;
+    TW_TRY(tw_memory_check(2.0 * (2.0 * (double)nq + 2.0 * (double)nk), "tensors on the host"));
+    TW_TRY(input_to_host(&t->h_q, t->d_q, nq));
+    TW_TRY(input_to_host(&t->h_k, t->d_k, nk));
+    TW_TRY(input_to_host(&t->h_v, t->d_v, nk));
+    TW_TRY(host_alloc(&t->h_o, t->o_bytes));
+    return host_alloc(&t->h_lse, t->lse_bytes);
 }
 
 tw_status tw_gpu_tensors_reserve(tw_gpu_tensors *t, size_t workspace_bytes)

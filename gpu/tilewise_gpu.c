@@ -1,51 +1,16 @@
 /* tilewise-gpu: validates, times and launches the GPU kernels. This file opens what a subcommand needs. */
 #include "commands.h"
 #include "cuda_try.h"
+#include "help.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct command {
-    const char *name, *full_name;
-    tw_status (*run)(tw_gpu_program *program);
-    bool needs_gpu;
-    const char *what;
-} command;
-
-static const command commands[] = {
-    {"list", "tilewise-gpu list", tw_gpu_list_command, false, "the kernels: schedule, tilings, idea"},
-    {"validate", "tilewise-gpu validate", tw_gpu_validate_command, true,
-     "every kernel against the CPU reference, on a table of awkward shapes or on the shapes given"},
-    {"bench", "tilewise-gpu bench", tw_gpu_bench_command, true,
-     "validates, then measures time and energy of every case"},
-    {"launch", "tilewise-gpu launch", tw_gpu_launch_command, true,
-     "runs every case once, for a profiler; see `make counters`"},
-};
-enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void print_help(void)
-{
-    printf("tilewise-gpu runs attention kernels on a GPU, checks them, and measures time and energy.\n\n"
-           "For example, every kernel on 16 heads of 4096 queries and keys:\n\n"
-           "    tilewise-gpu bench --seqlen 4k --heads 16\n\n"
-           "Commands\n\n");
-    for (int i = 0; i < NUM_COMMANDS; i++)
-        printf("    %-8s  %s\n", commands[i].name, commands[i].what);
-    printf("\nEach has --help. Exit status: 0 done, 1 a kernel disagrees with the reference, 2 could not be "
-           "done.\n");
-}
-
-static tw_status find_command(const command **found, const char *name)
-{
-    for (int i = 0; i < NUM_COMMANDS; i++)
-        if (strcmp(commands[i].name, name) == 0) {
-            *found = &commands[i];
-            return TW_OK;
-        }
-    return tw_fail(TW_EINVAL, "'%s' is not a command, it must be one of list, validate, bench, launch",
-                   tw_quote(name).text);
-}
+/* What the subcommands of help.c run, in the same order. */
+static tw_status (*const runs[])(tw_gpu_program *program) = {
+    tw_gpu_list_command,  tw_gpu_doctor_command, tw_gpu_validate_command, tw_gpu_soak_command,
+    tw_gpu_bench_command, tw_gpu_ladder_command, tw_gpu_launch_command};
 
 /* The command line in one line, shortened if it is very long. */
 static void remember_command_line(tw_gpu_program *s, int argc, char **argv)
@@ -58,38 +23,83 @@ static void remember_command_line(tw_gpu_program *s, int argc, char **argv)
             *c = '?';
 }
 
-static tw_status run(tw_gpu_program *s, const command *c, int argc, char **argv)
+/* ---- sets: the command line, or every line of --cases -------------------------------------------------- */
+
+static tw_status make_set(tw_gpu_set *set, const tw_gpu_options *options)
 {
-    bool help;
-    TW_TRY(tw_gpu_options_read(&s->options, &help, c->full_name, c->what, argc, argv));
-    if (help)
-        return TW_OK;
-    if (s->options.plugin != NULL)
-        TW_TRY(tw_gpu_load_plugin(s->options.plugin));
-    TW_TRY(tw_gpu_select(&s->selection, s->options.kernels));
-    TW_TRY(tw_gpu_problems(&s->problems, &s->num_problems, &s->options));
+    set->options = *options;
+    TW_TRY(tw_gpu_select(&set->selection, options->kernels));
+    return tw_gpu_problems(&set->problems, &set->num_problems, options);
+}
+
+static tw_status make_sets(tw_gpu_program *s, const tw_gpu_command *c, tw_gpu_line **lines, int argc,
+                           char **argv)
+{
+    int count = 1;
+    if (s->options.cases != NULL)
+        TW_TRY(tw_gpu_lines_read(lines, &count, s->options.cases, c->groups, c->full_name, argc, argv));
+    s->sets = calloc((size_t)count, sizeof *s->sets);
+    if (s->sets == NULL)
+        return tw_fail(TW_ENOMEM, "no memory for %d sets of cases", count);
+    s->num_sets = count;
+    for (int i = 0; i < count; i++)
+        TW_TRY(make_set(&s->sets[i], *lines != NULL ? &(*lines)[i].options : &s->options));
+    return TW_OK;
+}
+
+static void free_sets(tw_gpu_program *s)
+{
+    for (int i = 0; i < s->num_sets; i++)
+        free(s->sets[i].problems);
+    free(s->sets);
+    s->sets = NULL;
+}
+
+/* ---- running a subcommand ------------------------------------------------------------------------------- */
+
+static tw_status run(tw_gpu_program *s, int index)
+{
+    const tw_gpu_command *c = tw_gpu_command_at(index);
     if (c->needs_gpu) {
         TW_TRY(tw_gpu_device_open(&s->device));
         TW_CUDA_TRY(cudaStreamCreate(&s->stream));
         TW_TRY(tw_csv_open(&s->csv, s->options.shared.csv));
     }
-    TW_TRY(c->run(s));
+    TW_TRY(runs[index](s));
     return tw_csv_commit(&s->csv);
+}
+
+/* Everything that a line says is looked at before the GPU is. */
+static tw_status read_and_run(tw_gpu_program *s, int index, int argc, char **argv)
+{
+    const tw_gpu_command *c = tw_gpu_command_at(index);
+    bool help;
+    tw_gpu_line *lines = NULL;
+    TW_TRY(tw_gpu_options_read(&s->options, &help, c->groups, c->full_name, c->what, argc, argv));
+    if (help)
+        return TW_OK;
+    if (s->options.plugin != NULL)
+        TW_TRY(tw_gpu_load_plugin(s->options.plugin));
+    tw_status status = make_sets(s, c, &lines, argc, argv);
+    if (status == TW_OK)
+        status = run(s, index);
+    tw_gpu_lines_free(lines, lines != NULL ? s->num_sets : 0);
+    free_sets(s);
+    return status;
 }
 
 static tw_status dispatch(tw_gpu_program *s, int argc, char **argv)
 {
-    const command *c = NULL;
+    int index;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help();
+        tw_gpu_print_help();
         return TW_OK;
     }
-    TW_TRY(find_command(&c, argv[1]));
+    TW_TRY(tw_gpu_command_find(&index, argv[1]));
     remember_command_line(s, argc, argv);
-    tw_status status = run(s, c, argc - 1, argv + 1);
+    tw_status status = read_and_run(s, index, argc - 1, argv + 1);
     tw_csv_discard(&s->csv);
     tw_gpu_options_free(&s->options);
-    free(s->problems);
     return status;
 }
 

@@ -10,6 +10,18 @@ plots_dir := notebooks_data/plots
 $(build)/plot_data: $(build)/obj/notebooks_data/plots/plot_data.o $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
 	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -linih $(tw_ldlibs)
 
+# Tables in Markdown files, from recorded CSV files.
+table_objects := $(patsubst %.c,$(build)/obj/%.o,$(wildcard notebooks_data/tables/*.c))
+$(build)/tables: $(table_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -linih $(tw_ldlibs)
+
+.PHONY: tables
+tables: $(build)/tables ## writes the tables of README.md and docs/theory/ladder.md anew, from notebooks_data/h100/
+	$(build)/tables story docs/theory/ladder.md notebooks_data/h100/bench.csv notebooks_data/h100/counters.csv
+	@if [ -s notebooks_data/h100/ladder.csv ]; then \
+	    $(build)/tables ladder README.md notebooks_data/h100/ladder.csv notebooks_data/h100/counters.csv; \
+	    else echo "left out: the table of README.md, because make ladder was not run"; fi
+
 .PHONY: report plots report-files plot-files plot-csv gpu-measurements
 plot-csv: $(build)/tilewise $(build)/plot_data
 	@$(plots_dir)/make_data.sh $(measured_dir) $(build)/report/data

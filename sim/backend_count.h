@@ -19,9 +19,13 @@ typedef struct tw_counts {
      * On a machine without an L2: fill and drain. On one with an L2: the compulsory traffic, i.e. what a launch
      * reads read once, what it writes written once: the rows touched; of S and P the bounding box.
      */
-    int64_t hbm_read_bytes, hbm_write_bytes;
+    int64_t hbm_read_bytes;
+    int64_t hbm_write_bytes; /**< likewise */
     /** The same traffic in elements, each tensor in its own, as the papers count: a row statistic is one. */
-    int64_t sram_fill_elements, sram_drain_elements, hbm_read_elements, hbm_write_elements;
+    int64_t sram_fill_elements;
+    int64_t sram_drain_elements; /**< likewise */
+    int64_t hbm_read_elements;   /**< likewise */
+    int64_t hbm_write_elements;  /**< likewise */
     int64_t sram_peak_bytes;     /**< most that one block holds in shared memory (or in the one SRAM) */
     int64_t register_peak_bytes; /**< most that one block holds in registers; 0 on machines with one SRAM */
     int64_t flops;               /**< matrix products, unmasked pairs only: 4 · head_dim · pairs in all */
@@ -32,9 +36,9 @@ typedef struct tw_counts {
 
 /** Counts by launch and in all. Peaks in `total` are the largest of any launch. */
 typedef struct tw_count_result {
-    int num_launches;
-    tw_counts launch[TW_MAX_LAUNCHES];
-    tw_counts total;
+    int num_launches;                  /**< of the schedule */
+    tw_counts launch[TW_MAX_LAUNCHES]; /**< each by itself */
+    tw_counts total;                   /**< all together */
 } tw_count_result;
 
 /**
@@ -43,7 +47,11 @@ typedef struct tw_count_result {
  * Exact: every tile operation is counted; blocks and tiles of one class once, times their number. Time O(query tiles)
  * under a mask of runs (masks.h), O(tiles) under one whose tiles must be listed, which is asked of every pair first if
  * it has a callback; O(1) without a mask.
- * @param[out] result  untouched on error
+ * @param[out] result    untouched on error
+ * @param[in]  schedule  what to run
+ * @param[in]  problem   shapes, mask, number format
+ * @param[in]  tiling    block_m, block_n in rows; need not divide the sequence
+ * @param[in]  machine   what a block may hold on chip
  * @return TW_OK; as tw_emit(), where the line for TW_ESRAM also names the largest tiles that would fit;
  *         TW_EOVERFLOW (a count does not fit 63 bits)
  */

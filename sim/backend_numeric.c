@@ -89,10 +89,10 @@ static void round_slot(executor *x, const tw_emitter *e, int id)
 
 /* ---- operations ----------------------------------------------------------------------------------------- */
 
-/* Of a list the slot holds how many indices there are, and the next one. */
+/* Of a list the slot holds how much was read, and where in it the walk is. */
 static void put_list(executor *x, const tw_op *op)
 {
-    x->slots[op->dst][0] = (double)(op->cols.rows - 2);
+    x->slots[op->dst][0] = (double)op->cols.rows;
     x->slots[op->dst][1] = 0.0;
 }
 

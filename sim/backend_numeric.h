@@ -24,18 +24,19 @@ typedef enum tw_rounding {
 typedef struct tw_numeric_stats {
     int64_t sram_fill_bytes;  /**< bytes that loads really copied: real rows, never boxes */
     int64_t sram_drain_bytes; /**< bytes that stores really copied */
-    int64_t num_ops;
+    int64_t num_ops;          /**< operations executed */
 } tw_numeric_stats;
 
 /** Sees every operation after it was executed; for step-through. `slots[id]` is the row-major content. */
 typedef struct tw_numeric_observer {
+    /** Called with `self` below. */
     void (*after)(void *self, const tw_emitter *e, const tw_op *op, double *const *slots);
-    void *self;
+    void *self; /**< the observer's own */
 } tw_numeric_observer;
 
 /** How to run; all zero is a plain exact run. */
 typedef struct tw_numeric_options {
-    tw_rounding rounding;
+    tw_rounding rounding;                /**< exact, or as a GPU would */
     const tw_numeric_observer *observer; /**< may be NULL */
     bool drop_one;                       /**< for tests: leave one operation out of the stream … */
     int64_t drop;                        /**< … this one; 0 is the first of the run */
@@ -49,6 +50,13 @@ typedef struct tw_numeric_options {
  * @param[out] lse    [batch, num_heads, seqlen_q]; derived from m and l where a schedule keeps those; NaN throughout
  *                 if it has neither; may be NULL
  * @param[out] stats  may be NULL
+ * @param[in]  schedule  what to run
+ * @param[in]  problem   shapes, mask, number format
+ * @param[in]  tiling    block_m, block_n in rows; need not divide the sequence
+ * @param[in]  machine   what a block may hold on chip
+ * @param[in]  q         [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v      [batch, seqlen_k, num_heads_kv, head_dim]
+ * @param[in]  options   may be all zero
  * @return TW_OK; as tw_emit(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats,

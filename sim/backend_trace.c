@@ -2,6 +2,7 @@
 #include "backend_trace.h"
 
 #include "backend_numeric.h"
+#include "slots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,6 @@ typedef struct recorder {
     tw_tally tally;
     tw_status status;
     partners of_scores[TW_MAX_SLOTS], of_block;
-    bool is_alpha[TW_MAX_SLOTS];
     int launch, batch, head;
     tw_slot_info slots[TW_MAX_SLOTS]; /* as they were before the releases at the end of a tile or a block */
     int64_t live_bytes[TW_NUM_PLACES];
@@ -68,20 +68,12 @@ static size_t keep_numbers(recorder *r, const double *x, size_t count)
     return r->trace.num_numbers - count;
 }
 
-/* alpha is a tile like l: the one that a softmax has written as alpha, or that waits, unwritten, beside a written l. */
-static const char *name_of(const recorder *r, const tw_slot_info *slots, int id)
+/* As the recurrence calls them: m and l small, where a message of the tile language says M and L. */
+static const char *name_of(const tw_slot_info *slot)
 {
-    if (slots[id].tensor == TW_M)
+    if (slot->tensor == TW_M)
         return "m";
-    if (slots[id].tensor != TW_L)
-        return tw_tensor_name(slots[id].tensor);
-    if (r->is_alpha[id])
-        return "alpha";
-    for (int other = 0; other < TW_MAX_SLOTS && !slots[id].written; other++)
-        if (slots[other].live && slots[other].written && slots[other].tensor == TW_L &&
-            slots[other].rows.row0 == slots[id].rows.row0)
-            return "alpha";
-    return "l";
+    return slot->tensor == TW_L && !slot->is_alpha ? "l" : tw_slot_name(slot);
 }
 
 static tw_trace_chip keep_chip(recorder *r, const tw_slot_info *slots, const int64_t *live_bytes)
@@ -97,7 +89,7 @@ static tw_trace_chip keep_chip(recorder *r, const tw_slot_info *slots, const int
         t->slots = items;
         if (!to)
             break;
-        *to = (tw_trace_slot){.id = id, .name = name_of(r, slots, id), .info = slots[id]};
+        *to = (tw_trace_slot){.id = id, .name = name_of(&slots[id]), .info = slots[id]};
         t->num_slots++;
     }
     chip.num_slots = t->num_slots - chip.first_slot;
@@ -107,9 +99,9 @@ static tw_trace_chip keep_chip(recorder *r, const tw_slot_info *slots, const int
 static void keep_frame(recorder *r, const tw_emitter *e, const tw_op *op, double *const *contents)
 {
     tw_trace *t = &r->trace;
-    int slot = op->kind == TW_OP_STORE ? op->a : op->dst;
+    int slot = op->kind == TW_OP_STORE || op->kind == TW_OP_TAKE_TURN ? op->a : op->dst;
     tw_trace_frame frame = {.kind = op->kind,
-                            .name = name_of(r, e->slots, slot),
+                            .name = name_of(&e->slots[slot]),
                             .slot = slot,
                             .line = op->line,
                             .stop = t->num_stops,
@@ -143,10 +135,6 @@ static void note_partners(recorder *r, const tw_emitter *e, const tw_op *op)
     bool statistics = op->stats.m.id >= 0;
     if (op->kind == TW_OP_MATMUL_NT || (op->kind == TW_OP_LOAD && is_scores(op->tensor)))
         r->of_scores[op->dst] = no_partners;
-    if (op->kind == TW_OP_LOAD || op->kind == TW_OP_FILL)
-        r->is_alpha[op->dst] = false;
-    if (op->kind == TW_OP_ONLINE_SOFTMAX)
-        r->is_alpha[op->stats.alpha.id] = true;
     if (statistics)
         r->of_block.m = op->stats.m.id, r->of_block.l = op->stats.l.id;
     if (statistics && op->dst >= 0 && is_scores(e->slots[op->dst].tensor))
@@ -155,10 +143,7 @@ static void note_partners(recorder *r, const tw_emitter *e, const tw_op *op)
         r->of_block.o = r->of_scores[op->a].o = op->dst;
     if (op->kind == TW_OP_NORMALIZE && e->slots[op->dst].tensor == TW_O)
         r->of_block.o = op->dst;
-    bool of_query = (op->kind == TW_OP_LOAD || op->kind == TW_OP_STORE) && op->tensor != TW_K &&
-                    op->tensor != TW_V;
-    if (of_query)
-        r->batch = op->batch, r->head = op->head;
+    r->batch = e->batch, r->head = e->head;
 }
 
 /* A slot that was live before the releases, and holds one row for each of `rows`. */
@@ -274,7 +259,7 @@ static void settle(recorder *r, const tw_emitter *e)
             continue;
         slot->info.tensor = e->slots[slot->id].tensor;
         slot->info.normalized = e->slots[slot->id].normalized;
-        slot->name = name_of(r, e->slots, slot->id);
+        slot->name = name_of(&e->slots[slot->id]);
     }
 }
 
@@ -303,7 +288,7 @@ static tw_status run(recorder *r, const double *q, const double *k, const double
     const tw_trace *t = &r->trace;
     const tw_numeric_observer observer = {record_op, r};
     const tw_numeric_options options = {.rounding = TW_ROUND_NEVER, .observer = &observer};
-    double *o = malloc(tw_problem_q_elements(&t->problem) * sizeof *o);
+    double *o = malloc(tw_problem_o_elements(&t->problem) * sizeof *o);
     if (!o)
         return tw_fail(TW_ENOMEM, "no memory for O");
     tw_status status = tw_numeric_run(o, NULL, NULL, t->schedule, &t->problem, &t->tiling, &t->machine, q, k,

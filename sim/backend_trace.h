@@ -21,67 +21,79 @@ extern "C" {
 
 /** A slot as it was: its number, what people call it, and what the emitter knew of it. */
 typedef struct tw_trace_slot {
-    int id;
-    const char *name; /**< "Q", "S", "m", "alpha" */
-    tw_slot_info info;
+    int id;            /**< as tw_slot has it */
+    const char *name;  /**< "Q", "S", "m", "alpha" */
+    tw_slot_info info; /**< place, type, size, at that moment */
 } tw_trace_slot;
 
 /** What one operation left in one slot: `count` numbers, row-major, from numbers[first] on. */
 typedef struct tw_trace_write {
-    int slot;
-    size_t first, count;
+    int slot;     /**< id */
+    size_t first; /**< in numbers[] */
+    size_t count; /**< how many */
 } tw_trace_write;
 
 /** What is on chip at some moment. */
 typedef struct tw_trace_chip {
     tw_moved moved;                    /**< since the run began */
     int64_t live_bytes[TW_NUM_PLACES]; /**< held by this block now */
-    size_t first_slot, num_slots;      /**< in slots[] */
+    size_t first_slot;                 /**< in slots[] */
+    size_t num_slots;                  /**< from there on */
 } tw_trace_chip;
 
 /** One operation; recorded in a full trace only. A released slot is in its list for the last time. */
 typedef struct tw_trace_frame {
-    tw_op_kind kind;
-    const char *name; /**< of the slot that it is about, before the operation */
-    int slot, line;
-    size_t stop; /**< to which stop it belongs */
-    tw_trace_chip chip;
-    size_t first_write, num_writes; /**< in writes[] */
+    tw_op_kind kind;    /**< what was done */
+    const char *name;   /**< of the slot that it is about, before the operation */
+    int slot;           /**< its id */
+    int line;           /**< of the schedule's source */
+    size_t stop;        /**< to which stop it belongs */
+    tw_trace_chip chip; /**< after the operation */
+    size_t first_write; /**< in writes[] */
+    size_t num_writes;  /**< from there on */
 } tw_trace_frame;
 
 /** A tile, or the end of a block. Indices are into numbers[], TW_TRACE_NONE where a schedule keeps no such thing. */
 typedef struct tw_trace_stop {
-    int64_t tile; /**< 1, 2, …; 0 for the end of a block */
-    int launch, batch, head;
-    tw_tile rows, cols; /**< of the scores; at the end of a block `cols` has no rows */
-    int first_line, last_line;
-    size_t m, l;   /**< one number a row of `rows` */
-    size_t o;      /**< head_dim numbers: row o_row of O; none if the stop does not hold that row */
-    int64_t o_row; /**< −1 if the stop does not hold the row asked for */
-    bool m_is_lse, o_normalized;
-    tw_trace_chip chip;
-    size_t first_frame, at_frame, last_frame; /**< in a full trace; what the stop shows is after at_frame */
+    int64_t tile;       /**< 1, 2, …; 0 for the end of a block */
+    int launch;         /**< index in the schedule */
+    int batch;          /**< of the block */
+    int head;           /**< query head of the block */
+    tw_tile rows;       /**< query rows of the scores */
+    tw_tile cols;       /**< keys of the scores; at the end of a block it has no rows */
+    int first_line;     /**< of the schedule's source, that ran since the stop before */
+    int last_line;      /**< likewise */
+    size_t m;           /**< one number a row of `rows` */
+    size_t l;           /**< likewise */
+    size_t o;           /**< head_dim numbers: row o_row of O; none if the stop does not hold that row */
+    int64_t o_row;      /**< −1 if the stop does not hold the row asked for */
+    bool m_is_lse;      /**< m has become LSE */
+    bool o_normalized;  /**< O has been divided by l */
+    tw_trace_chip chip; /**< at the stop */
+    size_t first_frame; /**< in a full trace, as the next two */
+    size_t at_frame;    /**< what the stop shows is after this one */
+    size_t last_frame;  /**< of the stop */
 } tw_trace_stop;
 
 /** A recorded run. */
 typedef struct tw_trace {
-    const tw_schedule *schedule;
-    tw_problem problem;
-    tw_tiling tiling;
-    tw_machine machine;
-    int64_t row; /**< as asked for; −1 for the first of each tile */
-    tw_trace_stop *stops;
-    size_t num_stops;
-    int64_t num_tiles;
-    tw_trace_frame *frames;
-    size_t num_frames;
-    tw_trace_slot *slots;
-    size_t num_slots;
-    tw_trace_write *writes;
-    size_t num_writes;
-    double *numbers;
-    size_t num_numbers;
-    size_t capacity[5]; /**< private */
+    const tw_schedule *schedule; /**< what ran … */
+    tw_problem problem;          /**< … on which shape, … */
+    tw_tiling tiling;            /**< … in which tiles, … */
+    tw_machine machine;          /**< … on which machine */
+    int64_t row;                 /**< as asked for; −1 for the first of each tile */
+    tw_trace_stop *stops;        /**< owned, as all arrays below */
+    size_t num_stops;            /**< length of stops[] */
+    int64_t num_tiles;           /**< stops that are tiles */
+    tw_trace_frame *frames;      /**< empty unless the trace is full */
+    size_t num_frames;           /**< length of frames[] */
+    tw_trace_slot *slots;        /**< what was on chip, for stops and frames */
+    size_t num_slots;            /**< length of slots[] */
+    tw_trace_write *writes;      /**< what frames left in slots */
+    size_t num_writes;           /**< length of writes[] */
+    double *numbers;             /**< what stops and writes point to */
+    size_t num_numbers;          /**< length of numbers[] */
+    size_t capacity[5];          /**< private */
 } tw_trace;
 
 /** What to record. */
@@ -104,7 +116,14 @@ TW_MUST_CHECK tw_status tw_trace_check(const tw_schedule *schedule, const tw_pro
  * @brief Runs a schedule on q, k, v in double precision and records it.
  *
  * Memory: bounded by max_tiles and max_numbers; and what tw_numeric_run() takes.
- * @param[out] trace  untouched on error; tw_trace_free() it
+ * @param[out] trace     untouched on error; tw_trace_free() it
+ * @param[in]  schedule  what to run
+ * @param[in]  problem   shapes, mask, number format
+ * @param[in]  tiling    block_m, block_n in rows; need not divide the sequence
+ * @param[in]  machine   what a block may hold on chip
+ * @param[in]  q         [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v      [batch, seqlen_k, num_heads_kv, head_dim]
+ * @param[in]  options   what to record, and how much at most
  * @return TW_OK; as tw_trace_check() and tw_numeric_run()
  */
 TW_MUST_CHECK tw_status tw_trace_record(tw_trace *trace, const tw_schedule *schedule,
@@ -112,6 +131,7 @@ TW_MUST_CHECK tw_status tw_trace_record(tw_trace *trace, const tw_schedule *sche
                                         const tw_machine *machine, const double *q, const double *k,
                                         const double *v, const tw_trace_options *options);
 
+/** Frees the arrays and clears the struct. */
 void tw_trace_free(tw_trace *trace);
 
 /** The slots whose numbers a full trace keeps after an operation: how many, at most four, and their ids. */

@@ -20,57 +20,167 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What a bias and sink logits add to a pass that visits so many scores in so many blocks. */
+static void add_scoring(traffic *one, const tw_problem *p, int64_t scores, int64_t blocks)
+{
+    if (p->scoring.bias)
+        one->fill += scores;
+    if (p->scoring.sink_logits)
+        one->fill_stats += blocks * max64(1, p->heads_in_rows);
+}
+
 /* 4N² + 4Nd: Q, K in, S out; S in, P out; P, V in, O out. */
 static traffic standard(const tw_problem *p)
 {
-    int64_t scores = (int64_t)p->seqlen_q * p->seqlen_k, d = p->head_dim;
-    return (traffic){.fill = p->seqlen_q * d + 2 * p->seqlen_k * d + 2 * scores,
-                     .drain = 2 * scores + p->seqlen_q * d};
+    int64_t scores = (int64_t)p->seqlen_q * p->seqlen_k, d = p->head_dim, d_v = tw_problem_head_dim_v(p);
+    traffic one = {.fill = p->seqlen_q * d + p->seqlen_k * (d + d_v) + 2 * scores,
+                   .drain = 2 * scores + p->seqlen_q * d_v};
+    add_scoring(&one, p, scores, 1);
+    return one;
 }
 
 /* Both products read an operand again for each row or column of tiles; a long row of S is read twice. */
 static traffic standard_tiled(const tw_problem *p, const tw_tiling *t, const tw_machine *machine)
 {
-    int64_t nq = p->seqlen_q, nk = p->seqlen_k, d = p->head_dim;
+    int64_t nq = p->seqlen_q, nk = p->seqlen_k, d = p->head_dim, d_v = tw_problem_head_dim_v(p);
     int64_t tr = ceil_div(nq, t->block_m), tc = ceil_div(nk, t->block_n);
     bool on_chip = nk <= TW_SOFTMAX_ROW_KEYS && (double)nk * tw_dtype_bytes(p->dtype) <= machine->smem_bytes;
     int64_t reads_of_s = on_chip ? 1 : 2;
-    return (traffic){.fill = tc * nq * d + tr * nk * d + reads_of_s * nq * nk + nq * nk + tr * nk * d,
-                     .drain = 2 * nq * nk + nq * d,
-                     .drain_stats = nq};
+    traffic one = {.fill = tc * nq * d + tr * nk * d + reads_of_s * nq * nk + nq * nk + tr * nk * d_v,
+                   .drain = 2 * nq * nk + nq * d_v,
+                   .drain_stats = nq};
+    add_scoring(&one, p, reads_of_s * nq * nk, nq);
+    return one;
 }
 
-/* Query rows whose tile sees anything of the keys from `key` on: whole tiles from the first one that does. */
-static int64_t rows_seeing(const tw_problem *p, const tw_tiling *t, int64_t key)
+/* ---- what tiles see ------------------------------------------------------------------------------------- */
+
+/* Rows of one axis that are loaded for a tile of the other, and in how many tiles. */
+typedef struct loaded {
+    int64_t rows, tiles;
+} loaded;
+
+/* Whole tiles of `block` rows around [begin, end), the last cut at `length`. */
+static loaded tiles_around(int64_t begin, int64_t end, int64_t block, int64_t length)
 {
-    if (!p->causal)
-        return p->seqlen_q;
-    int64_t first = key - p->seqlen_k + p->seqlen_q;
-    return first <= 0 ? p->seqlen_q : p->seqlen_q - first / t->block_m * t->block_m;
+    if (begin >= end)
+        return (loaded){0, 0};
+    int64_t first = begin / block, behind = ceil_div(end, block);
+    return (loaded){min64(behind * block, length) - first * block, behind - first};
 }
 
-/* 2Nd + Σ over key tiles of (3d + 4) rows that see it: Tc (3Nd + 4N) without a mask. */
+/* Blocks of an aligned block mask that are on, in a row of them or in a column. */
+static loaded blocks_on(const tw_problem *p, int64_t index, bool column)
+{
+    const tw_masks *m = &p->mask;
+    int64_t rows = ceil_div(p->seqlen_q, m->block_rows), cols = ceil_div(p->seqlen_k, m->block_keys);
+    int64_t block = column ? m->block_rows : m->block_keys, length = column ? p->seqlen_q : p->seqlen_k;
+    loaded all = {0, 0};
+    for (int64_t i = 0; i < (column ? rows : cols); i++) {
+        if (!m->blocks[column ? i * cols + index : index * cols + i])
+            continue;
+        all.rows += min64(block, length - i * block);
+        all.tiles++;
+    }
+    return all;
+}
+
+/* Keys that query rows [row0, row1) load. Neighbouring rows see neighbouring keys, so the first and the last row say
+ * where the keys of all begin and end: those in front by prefix or sinks, and the others. */
+static loaded keys_loaded(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
+{
+    int64_t n = t->block_n, nk = p->seqlen_k;
+    if (p->mask.blocks)
+        return blocks_on(p, row0 / t->block_m, false);
+    tw_spans first = tw_mask_spans(p, (int)row0), last = tw_mask_spans(p, (int)row1 - 1);
+    bool apart = first.end[0] > first.begin[0];
+    loaded front = tiles_around(0, apart ? last.end[0] : 0, n, nk);
+    int64_t behind_front = front.tiles * n;
+    loaded rest = tiles_around(max64(first.begin[1], behind_front), last.end[1], n, nk);
+    return (loaded){front.rows + rest.rows, front.tiles + rest.tiles};
+}
+
+/* Query rows that load keys [key0, key1): row x sees keys from x + N' − N − left to x + N' − N + right. */
+static loaded rows_loaded(const tw_problem *p, const tw_tiling *t, int64_t key0, int64_t key1)
+{
+    int64_t shift = (int64_t)p->seqlen_k - p->seqlen_q, begin = 0, end = p->seqlen_q;
+    int left = p->mask.window ? p->mask.window_left : -1, right = p->mask.window ? p->mask.window_right : -1;
+    if (p->mask.blocks)
+        return blocks_on(p, key0 / t->block_n, true);
+    if (p->causal)
+        right = 0;
+    if (right >= 0)
+        begin = max64(0, key0 - right - shift);
+    if (left >= 0)
+        end = min64(end, key1 + left - shift);
+    return tiles_around(begin, end, t->block_m, p->seqlen_q);
+}
+
+/* What these formulas know: runs of keys without documents, and block masks of the tiles' own size, by themselves. */
+static bool has_formula(const tw_problem *p, const tw_tiling *t, bool by_columns)
+{
+    const tw_masks *m = &p->mask;
+    bool fronts = m->prefix > 0 || m->sinks > 0;
+    if (m->blocks)
+        return m->block_rows == t->block_m && m->block_keys == t->block_n && !m->blocks_per_head && !m->mod &&
+               !m->window && !p->causal && !m->documents;
+    return !m->mod && !m->documents && !(by_columns && fronts);
+}
+
+/* ---- the tiled algorithms ------------------------------------------------------------------------------- */
+
+/* 2Nd + Σ over key tiles of (3d + 4) rows that see it: Tc (3Nd + 4N) without a mask. A block mask's lists besides. */
 static traffic flash1(const tw_problem *p, const tw_tiling *t)
 {
-    int64_t d = p->head_dim, rows = 0;
-    for (int64_t key = 0; key < p->seqlen_k; key += t->block_n)
-        rows += rows_seeing(p, t, key);
-    return (traffic){.fill = 2 * p->seqlen_k * d + 2 * rows * d,
-                     .drain = rows * d,
-                     .fill_stats = 2 * rows,
-                     .drain_stats = 2 * rows};
+    int64_t d = p->head_dim, d_v = tw_problem_head_dim_v(p), keys = 0, rows = 0, scores = 0, lists = 0;
+    for (int64_t key = 0; key < p->seqlen_k; key += t->block_n) {
+        int64_t end = min64(key + t->block_n, p->seqlen_k);
+        loaded seeing = rows_loaded(p, t, key, end);
+        keys += seeing.rows > 0 ? end - key : 0;
+        rows += seeing.rows;
+        scores += seeing.rows * (end - key);
+        lists += seeing.rows > 0 && p->mask.blocks ? 2 + seeing.tiles : 0;
+    }
+    traffic one = {.fill = (keys + rows) * (d + d_v),
+                   .drain = rows * d_v,
+                   .fill_stats = 2 * rows + lists,
+                   .drain_stats = 2 * rows};
+    add_scoring(&one, p, scores, 0);
+    return one;
 }
 
-/* 2Nd + N + Σ over query tiles of 2d keys in the tiles they see: Tr · 2Nd without a mask. */
-static traffic flash2(const tw_problem *p, const tw_tiling *t)
+/* 2Nd + N + Σ over query tiles of the keys in the tiles they see, `width` numbers each: Tr · 2Nd without a mask. Each
+ * of `agents` of a block that has rows reads what belongs to all of them. */
+static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, bool lists, int64_t agents)
 {
-    int64_t d = p->head_dim, q_rows = 0, keys = 0;
+    int64_t d_v = tw_problem_head_dim_v(p), q_rows = 0, keys = 0, scores = 0, indices = 0,
+            agents_with_rows = 0;
     for (int64_t row = 0; row < p->seqlen_q; row += t->block_m) {
-        int64_t end = min64(row + t->block_m, p->seqlen_q), seen = tw_problem_keys_seen(p, (int)end - 1);
-        keys += min64(ceil_div(seen, t->block_n) * t->block_n, p->seqlen_k);
-        q_rows += seen > 0 ? end - row : 0;
+        int64_t end = min64(row + t->block_m, p->seqlen_q);
+        loaded seen = keys_loaded(p, t, row, end);
+        keys += seen.rows;
+        q_rows += seen.rows > 0 ? end - row : 0;
+        scores += (end - row) * seen.rows;
+        indices += 2 + seen.tiles;
+        agents_with_rows += ceil_div(end - row, ceil_div(end - row, agents));
     }
-    return (traffic){.fill = q_rows * d + 2 * keys * d, .drain = p->seqlen_q * d, .drain_stats = p->seqlen_q};
+    traffic one = {.fill = q_rows * p->head_dim + keys * width,
+                   .fill_stats = lists || p->mask.blocks ? indices : 0,
+                   .drain = p->seqlen_q * d_v,
+                   .drain_stats = p->seqlen_q};
+    add_scoring(&one, p, scores, agents_with_rows);
+    return one;
+}
+
+/* Agents of a block that each want the sink logits. */
+static int64_t consumers_of(const char *schedule, const tw_tiling *t)
+{
+    return strncmp(schedule, "flash3", 6) != 0 ? 1 : t->block_m > 128 ? 3 : 2;
 }
 
 /* The same tiles in another order move the same bytes. */
@@ -84,23 +194,53 @@ static bool moves_as_flash2(const char *schedule)
     return false;
 }
 
+static tw_status one_head(traffic *one, int *heads, const char *schedule, const tw_problem *p,
+                          const tw_tiling *t, const tw_machine *machine)
+{
+    tw_problem packed = tw_problem_packed(p);
+    int64_t k_and_v = (int64_t)p->head_dim + tw_problem_head_dim_v(p);
+    bool by_columns = strcmp(schedule, "flash1") == 0, visits_all = strncmp(schedule, "standard", 8) == 0;
+    bool packs = strcmp(schedule, "gqa_packed") == 0 || strcmp(schedule, "mla") == 0;
+    *heads = packs ? p->num_heads_kv : p->num_heads;
+    if (!visits_all && !has_formula(p, t, by_columns))
+        return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under this mask", schedule);
+    if (packs && p->mask.blocks)
+        return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under a block mask", schedule);
+    if (strcmp(schedule, "standard") == 0)
+        *one = standard(p);
+    else if (strcmp(schedule, "standard_tiled") == 0)
+        *one = standard_tiled(p, t, machine);
+    else if (by_columns)
+        *one = flash1(p, t);
+    else if (moves_as_flash2(schedule))
+        *one = q_outer(p, t, k_and_v, false, consumers_of(schedule, t));
+    else if (strcmp(schedule, "flex") == 0)
+        *one = q_outer(p, t, k_and_v, true, 1);
+    else if (strcmp(schedule, "gqa_packed") == 0)
+        *one = q_outer(&packed, t, k_and_v, false, 1);
+    else if (strcmp(schedule, "mla") == 0)
+        *one = q_outer(&packed, t, p->head_dim, false, 1);
+    else
+        return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form", schedule);
+    return TW_OK;
+}
+
 tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const char *schedule,
                                const tw_problem *p, const tw_tiling *t, const tw_machine *machine)
 {
-    traffic one;
-    if (strcmp(schedule, "standard") == 0)
-        one = standard(p);
-    else if (strcmp(schedule, "standard_tiled") == 0)
-        one = standard_tiled(p, t, machine);
-    else if (strcmp(schedule, "flash1") == 0)
-        one = flash1(p, t);
-    else if (moves_as_flash2(schedule))
-        one = flash2(p, t);
-    else
-        return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form", schedule);
-    int64_t heads = (int64_t)p->num_heads * p->batch, bytes = tw_dtype_bytes(p->dtype);
-    *fill_bytes = heads * (one.fill * bytes + one.fill_stats * 4);
-    *drain_bytes = heads * (one.drain * bytes + one.drain_stats * 4);
+    int64_t fill = 0, drain = 0, bytes = tw_dtype_bytes(p->dtype), alike = p->cu_seqlens_q ? 1 : p->batch;
+    for (int batch = 0; batch < p->batch; batch += (int)alike) {
+        tw_problem sequence = tw_problem_sequence(p, batch);
+        traffic one = {0, 0, 0, 0};
+        int heads = 0;
+        TW_TRY(one_head(&one, &heads, schedule, &sequence, t, machine));
+        if (sequence.seqlen_q == 0)
+            continue; /* no block runs */
+        fill += alike * heads * (one.fill * bytes + one.fill_stats * 4);
+        drain += alike * heads * (one.drain * bytes + one.drain_stats * 4);
+    }
+    *fill_bytes = fill;
+    *drain_bytes = drain;
     return TW_OK;
 }
 

@@ -20,10 +20,14 @@ extern "C" {
 /**
  * @brief Fill and drain of a schedule by its closed form, whole problem, in bytes.
  *
- * All shapes: causal or not, seqlen_q and seqlen_k apart, tiles that do not divide, grouped heads; fetch by rows.
+ * All shapes: seqlen_q and seqlen_k apart, tiles that do not divide, grouped heads, packed sequences, other widths of V,
+ * bias and sink logits; causal, window, prefix, sinks, and block masks of the tiles' own size; fetch by rows.
  * @param[out] fill_bytes, drain_bytes  untouched on error
- * @param[in]  schedule  "standard", "standard_tiled", "flash1" or "flash2"
- * @return TW_OK; TW_EUNSUPPORTED (no closed form for that schedule)
+ * @param[in]  problem   shapes and mask; bytes are those of its number format, 4 for a row statistic
+ * @param[in]  tiling    block_m, block_n in rows
+ * @param[in]  machine   says whether a row of S fits on chip
+ * @param[in]  schedule  "standard", "standard_tiled", "flash1", "flash2", "flex", "gqa_packed" or "mla"
+ * @return TW_OK; TW_EUNSUPPORTED (no closed form for that schedule, or none under that mask)
  */
 TW_MUST_CHECK tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const char *schedule,
                                              const tw_problem *problem, const tw_tiling *tiling,

@@ -37,6 +37,27 @@ static tw_algorithm_list all_algorithms(void)
     return all;
 }
 
+/* The lengths come with the offsets of packed sequences: they must not be said again. */
+static tw_status check_lengths(const tw_options *o)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } lengths[] = {{"--seqlen", o->seqlen.count > 0},
+                   {"--seqlen-q", o->seqlen_q.count > 0},
+                   {"--seqlen-k", o->seqlen_k.count > 0},
+                   {"--batch", o->batch.count > 0},
+                   {"--tokens", o->tokens > 0}};
+    bool packed = o->extras.cu_seqlens || o->extras.cu_seqlens_q || o->extras.cu_seqlens_k;
+    for (size_t i = 0; packed && i < sizeof lengths / sizeof lengths[0]; i++)
+        if (lengths[i].given)
+            return tw_fail(TW_EINVAL,
+                           "%s is given beside --cu-seqlens, which says how long sequences are: leave "
+                           "it out",
+                           lengths[i].name);
+    return TW_OK;
+}
+
 static tw_status axes_of(axes *a, const tw_options *o)
 {
     if (o->seqlen.count > 0 && o->seqlen_q.count > 0 && o->seqlen_k.count > 0)
@@ -55,7 +76,7 @@ static tw_status axes_of(axes *a, const tw_options *o)
                               0); /* one turn, in which seqlen_k follows seqlen_q */
     a->batch = list_or(&o->batch, 1);
     a->heads = list_or(&o->heads, 16);
-    a->heads_kv = list_or(&o->heads_kv, 0); /* 0: as many as query heads */
+    a->heads_kv = list_or(&o->heads_kv, o->extras.latent ? 1 : 0); /* 0: as many as query heads */
     a->head_dim = list_or(&o->head_dim, 128);
     a->block_m = list_or(&o->block_m, 0); /* 0: the schedule's choice */
     a->block_n = list_or(&o->block_n, 0);
@@ -125,6 +146,47 @@ static tw_status share_out(tw_case *c, const tw_options *o)
     return tw_problem_check(p);
 }
 
+/* ---- what is beyond plain attention --------------------------------------------------------------------- */
+
+/* Do two cases differ in algorithm and tiles alone? What one points to then serves the other. */
+static bool same_problem(const tw_problem *a, const tw_problem *b)
+{
+    return a->batch == b->batch && a->num_heads == b->num_heads && a->num_heads_kv == b->num_heads_kv &&
+           a->seqlen_q == b->seqlen_q && a->seqlen_k == b->seqlen_k && a->head_dim == b->head_dim;
+}
+
+/* A problem as the lists say, before anything is attached, is kept in `plain` for the next case. */
+static tw_status attach(tw_case *c, const tw_case *before, const tw_problem *plain_before,
+                        const tw_options *o)
+{
+    if (before && before->attached && same_problem(&c->problem, plain_before)) {
+        c->problem = before->problem;
+        c->attached = before->attached;
+        c->attached->users++;
+        return TW_OK;
+    }
+    c->attached = calloc(1, sizeof *c->attached);
+    if (!c->attached)
+        return tw_fail(TW_ENOMEM, "no memory for a case");
+    c->attached->users = 1;
+    TW_TRY(tw_extras_lengths(c->attached, &c->problem, &o->extras));
+    return tw_extras_attach(c->attached, &c->problem, &o->extras, o->seed, !o->counts_only);
+}
+
+void tw_cases_free(tw_case *cases, size_t count)
+{
+    for (size_t i = 0; cases && i < count; i++)
+        tw_attached_release(cases[i].attached);
+    free(cases);
+}
+
+/* Where no algorithm was named, those are taken that can do the problem and are meant for it. */
+static bool is_offered(const tw_schedule *schedule, const tw_problem *problem, bool named)
+{
+    return named ||
+           (tw_honours_check(schedule, problem) == TW_OK && (!schedule->suits || schedule->suits(problem)));
+}
+
 static size_t number_of_cases(const axes *a)
 {
     double product = (double)a->batch.count * a->heads.count * a->heads_kv.count * a->head_dim.count *
@@ -133,10 +195,24 @@ static size_t number_of_cases(const axes *a)
     return product <= TW_CASES_MAX ? (size_t)product : TW_CASES_MAX + 1;
 }
 
+/* Case `index` of the lists, and its problem before anything is attached. */
+static tw_status make_case(tw_case *c, tw_problem *plain, const tw_case *before,
+                           const tw_problem *plain_before, const axes *a, const tw_options *o, size_t index)
+{
+    case_at(c, a, o, index);
+    TW_TRY(share_out(c, o));
+    *plain = c->problem;
+    return tw_extras_given(&o->extras) ? attach(c, before, plain_before, o) : TW_OK;
+}
+
 tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *options,
                            const tw_machine *machine)
 {
     axes a = {.paired = false};
+    tw_problem plain[2] = {{.batch = 0}, {.batch = 0}}; /* of the case before, and of this one */
+    size_t used = 0;
+    TW_TRY(check_lengths(options));
+    TW_TRY(tw_extras_check(&options->extras, options->causal));
     TW_TRY(axes_of(&a, options));
     size_t n = number_of_cases(&a);
     if (n > TW_CASES_MAX)
@@ -144,16 +220,24 @@ tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *opt
     tw_case *all = calloc(n, sizeof *all);
     if (!all)
         return tw_fail(TW_ENOMEM, "no memory for %zu cases", n);
-    for (size_t i = 0; i < n; i++) {
-        case_at(&all[i], &a, options, i);
-        tw_status status = share_out(&all[i], options);
-        if (status != TW_OK) {
-            free(all);
-            return status;
+    tw_status status = TW_OK;
+    for (size_t i = 0; i < n && status == TW_OK; i++) {
+        status = make_case(&all[used], &plain[1], used > 0 ? &all[used - 1] : NULL, &plain[0], &a, options,
+                           i);
+        if (status == TW_OK &&
+            is_offered(all[used].schedule, &all[used].problem, options->algorithms.count > 0)) {
+            choose_tiles(&all[used++], machine);
+            plain[0] = plain[1];
+        } else {
+            tw_attached_release(all[used].attached);
+            all[used].attached = NULL;
         }
-        choose_tiles(&all[i], machine);
+    }
+    if (status != TW_OK) {
+        tw_cases_free(all, used);
+        return status;
     }
     *cases = all;
-    *count = n;
+    *count = used;
     return TW_OK;
 }

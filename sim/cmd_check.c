@@ -32,16 +32,28 @@ static const tw_option own[] = {
      "factor of Q K^T (default: 1 / sqrt(head_dim))"},
 };
 
+/* The shape comes with the files, which say more than some options. */
+static tw_status check_extras(const check_options *o)
+{
+    const tw_extras *x = &o->shared.extras;
+    if (x->latent && o->v)
+        return tw_fail(TW_EINVAL, "--v is %s, but with --latent V is a part of K: leave it out", o->v);
+    if (!x->latent && x->head_dim_v > 0)
+        return tw_fail(TW_EINVAL, "--head-dim-v is %d, but V has the columns of --v: leave it out",
+                       x->head_dim_v);
+    return tw_extras_check(x, o->shared.causal);
+}
+
 static tw_status require(const check_options *o)
 {
     const struct {
         const char *name, *path;
     } needed[] = {{"q", o->q}, {"k", o->k}, {"v", o->v}, {"o", o->o}};
     for (int i = 0; i < 4; i++)
-        if (!needed[i].path)
+        if (!needed[i].path && !(i == 2 && o->shared.extras.latent))
             return tw_fail(TW_EINVAL, "--%s is missing, check needs --q, --k, --v and --o, each a .npy file",
                            needed[i].name);
-    return TW_OK;
+    return check_extras(o);
 }
 
 /* Exact attention of a number that is not finite says nothing. */
@@ -58,8 +70,9 @@ typedef struct files {
     tw_inputs inputs;
     double *o, *lse;
     tw_dtype lse_dtype;
-    bool o_swapped;    /* O has heads and sequence the other way round than Q, and was read that way */
-    char refusal[400]; /* what is said if it does not agree even so */
+    tw_attached *attached; /* what masks, biases and offsets are */
+    bool o_swapped;        /* O has heads and sequence the other way round than Q, and was read that way */
+    char refusal[400];     /* what is said if it does not agree even so */
 } files;
 
 /* O in Q's layout; failing that, in the other one: whether that explains it is seen later. */
@@ -80,22 +93,41 @@ static tw_status read_output(files *f, tw_dtype *dtype, const char *path, tw_lay
     return TW_OK;
 }
 
-static tw_status read_files(files *f, const check_options *o)
+/* Q, K and V; the lengths of packed sequences must be known before. */
+static tw_status read_inputs(files *f, const check_options *o)
 {
-    tw_layout layout = (tw_layout)o->layout;
-    tw_dtype o_dtype;
-    TW_TRY(tw_inputs_read(&f->inputs, o->q, o->k, o->v, layout));
-    tw_problem *p = &f->inputs.problem;
+    const tw_extras *x = &o->shared.extras;
+    tw_problem packed = {.batch = 0};
+    f->attached = calloc(1, sizeof *f->attached);
+    if (!f->attached)
+        return tw_fail(TW_ENOMEM, "no memory for the lengths of sequences");
+    f->attached->users = 1;
+    TW_TRY(tw_extras_lengths(f->attached, &packed, x));
+    const tw_reading how = {.layout = (tw_layout)o->layout,
+                            .latent = x->latent,
+                            .head_dim_v = x->head_dim_v,
+                            .packed = packed.cu_seqlens_q ? &packed : NULL};
+    TW_TRY(tw_inputs_read(&f->inputs, o->q, o->k, o->v, &how));
+    const tw_problem *p = &f->inputs.problem;
     TW_TRY(check_finite(f->inputs.q, tw_problem_q_elements(p), o->q));
     TW_TRY(check_finite(f->inputs.k, tw_problem_k_elements(p), o->k));
-    TW_TRY(check_finite(f->inputs.v, tw_problem_k_elements(p), o->v));
-    TW_TRY(read_output(f, &o_dtype, o->o, layout));
+    return x->latent ? TW_OK : check_finite(f->inputs.v, tw_problem_v_elements(p), o->v);
+}
+
+static tw_status read_files(files *f, const check_options *o)
+{
+    tw_dtype o_dtype;
+    TW_TRY(read_inputs(f, o));
+    tw_problem *p = &f->inputs.problem;
+    TW_TRY(read_output(f, &o_dtype, o->o, (tw_layout)o->layout));
     if (o->lse)
         TW_TRY(tw_lse_read(&f->lse, &f->lse_dtype, o->lse, p));
     p->dtype = tw_coarser(p->dtype, o_dtype);
     p->causal = o->shared.causal;
     p->softmax_scale = o->softmax_scale;
-    return TW_OK;
+    tw_extras extras = o->shared.extras;
+    extras.head_dim_v = p->head_dim_v; /* the files' */
+    return tw_extras_attach(f->attached, p, &extras, o->shared.seed, true);
 }
 
 static void print_headline(const tw_claim *claim, const tw_verdict *verdict)
@@ -180,6 +212,7 @@ static tw_status check(const check_options *o)
     tw_inputs_free(&f.inputs);
     free(f.o);
     free(f.lse);
+    tw_attached_release(f.attached);
     return status;
 }
 
@@ -187,7 +220,7 @@ int tw_cmd_check(int argc, char **argv)
 {
     check_options o = {.shared = tw_options_default()};
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
-                            tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED)};
+                            tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED | TW_GROUP_EXTRAS)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise check", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)

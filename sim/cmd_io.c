@@ -11,7 +11,7 @@ static const char summary[] = "counts the bytes that algorithms move, and what t
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "sram_fill_bytes,sram_drain_bytes,hbm_read_bytes,hbm_write_bytes,sram_peak_bytes,register_peak_bytes,"
-    "flops,exps";
+    "flops,exps,score_flops,head_dim_v,setting";
 
 static void csv_header(const tw_csv *csv, const tw_options *o, const tw_machine *machine, int argc,
                        char **argv)
@@ -43,11 +43,14 @@ static void csv_row(const tw_csv *csv, const tw_counted *counted, const tw_machi
             p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
             tw_dtype_name(p->dtype), p->causal, counted->c.tiling.block_m, counted->c.tiling.block_n);
     const int64_t values[] = {
-        n->sram_fill_bytes, n->sram_drain_bytes,    n->hbm_read_bytes, n->hbm_write_bytes,
-        n->sram_peak_bytes, n->register_peak_bytes, n->flops,          n->exps};
+        n->sram_fill_bytes, n->sram_drain_bytes,     n->hbm_read_bytes, n->hbm_write_bytes,
+        n->sram_peak_bytes, n->register_peak_bytes,  n->flops,          n->exps,
+        n->score_flops,     tw_problem_head_dim_v(p)};
+    char setting[TW_EXTRAS_NAME];
+    tw_extras_name(setting, p);
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         fprintf(csv->file, ",%lld", (long long)values[i]);
-    fputc('\n', csv->file);
+    fprintf(csv->file, ",\"%s\"\n", setting); /* names of masks have commas */
 }
 
 static tw_status count_all(tw_counted *counted, const tw_case *cases, size_t count, const tw_machine *machine)
@@ -107,13 +110,14 @@ static tw_status io(const tw_options *o, int argc, char **argv)
     TW_TRY(tw_options_machine(&machine, o));
     TW_TRY(tw_options_cases(&cases, &count, o, &machine));
     tw_status status = report(cases, count, o, &machine, argc, argv);
-    free(cases);
+    tw_cases_free(cases, count);
     return status;
 }
 
 int tw_cmd_io(int argc, char **argv)
 {
     tw_options options = tw_options_default();
+    options.counts_only = true;
     tw_option_set set = tw_options_shared(&options, TW_GROUP_ALL & ~(unsigned)TW_GROUP_SEED);
     bool help;
     tw_status status = tw_options_read(&help, "tilewise io", summary, &set, 1, argc, argv);

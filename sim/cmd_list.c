@@ -1,4 +1,4 @@
-/* tilewise list: algorithms, machines, kernels, a line each. */
+/* tilewise list: algorithms, machines, kernels, variants, a line each. */
 #include "commands.h"
 #include "kernels.h"
 
@@ -44,13 +44,48 @@ static tw_status list_kernels(void)
     return TW_OK;
 }
 
+/* What options make of the algorithms: the same loops over other tiles. */
+static const struct {
+    const char *options, *paper;
+    int year;
+    const char *what;
+} variants[] = {
+    {"--window L,R", "Beltagy et al., arXiv:2004.05150", 2020, "sliding window (Longformer)"},
+    {"--window L,0 --sinks N", "Xiao et al., arXiv:2309.17453", 2023,
+     "attention sinks: the first keys stay in the window"},
+    {"--causal --prefix N", "Raffel et al., arXiv:1910.10683", 2019, "prefix language model"},
+    {"--documents", "Krell et al., arXiv:2107.02027", 2021, "several documents in one sequence"},
+    {"--block-mask FILE", "Dao et al., arXiv:2205.14135", 2022,
+     "block-sparse FlashAttention: its Algorithm 5 is flash1 with a block mask"},
+    {"--block-mask butterfly", "Dao et al., arXiv:2112.00029", 2021, "the fixed pattern of that paper"},
+    {"--block-mask local:W,G", "Beltagy et al., arXiv:2004.05150", 2020, "local blocks and global ones"},
+    {"--block-mask random:S", "Zaheer et al., arXiv:2007.14062", 2020, "random blocks, a share of them"},
+    {"--cu-seqlens", "Xu et al., arXiv:2409.15373", 2024,
+     "jagged: sequences of different lengths, packed instead of padded"},
+    {"--softcap", "Gemma Team, arXiv:2408.00118", 2024, "scores between -cap and cap"},
+    {"--alibi", "Press et al., arXiv:2108.12409", 2021, "scores fall with distance"},
+    {"--bias", "Raffel et al., arXiv:1910.10683", 2019, "a relative bias that is read from memory"},
+    {"--sink-logit", "OpenAI, arXiv:2508.10925", 2025, "one more logit under each softmax"},
+    {"--heads-kv 1", "Shazeer, arXiv:1911.02150", 2019, "multi-query attention; gqa_packed packs its heads"},
+    {"--latent", "DeepSeek-AI, arXiv:2405.04434", 2024, "latent attention: V is a part of K; mla"},
+};
+
+static tw_status list_variants(void)
+{
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
+        printf("%-24s %d  %-33s %s\n", variants[i].options, variants[i].year, variants[i].paper,
+               variants[i].what);
+    return TW_OK;
+}
+
 static const struct {
     const char *name;
     tw_status (*list)(void);
     const char *what;
 } lists[] = {{"algorithms", list_algorithms, "schedules that can be counted and run"},
              {"machines", list_machines, "built-in machine files"},
-             {"kernels", list_kernels, "GPU kernels, each with the schedule and tiles that it claims to be"}};
+             {"kernels", list_kernels, "GPU kernels, each with the schedule and tiles that it claims to be"},
+             {"variants", list_variants, "options that make other published algorithms of the schedules"}};
 
 enum { NUM_LISTS = sizeof lists / sizeof lists[0] };
 
@@ -66,8 +101,9 @@ int tw_cmd_list(int argc, char **argv)
         if (strcmp(argv[1], lists[i].name) == 0)
             return tw_exit_code(lists[i].list());
     if (argc < 2)
-        return tw_exit_code(tw_fail(TW_EINVAL, "list needs one of algorithms, machines, kernels behind it"));
-    return tw_exit_code(tw_fail(TW_EINVAL,
-                                "list was given '%s', it must be one of algorithms, machines, kernels",
-                                tw_quote(argv[argc - 1]).text));
+        return tw_exit_code(
+            tw_fail(TW_EINVAL, "list needs one of algorithms, machines, kernels, variants behind it"));
+    return tw_exit_code(
+        tw_fail(TW_EINVAL, "list was given '%s', it must be one of algorithms, machines, kernels, variants",
+                tw_quote(argv[argc - 1]).text));
 }

@@ -50,8 +50,9 @@ typedef struct execution {
 static tw_status check_memory(const tw_case *c, bool inputs_there)
 {
     const tw_problem *p = &c->problem;
-    double inputs = (double)tw_problem_q_elements(p) + 2.0 * (double)tw_problem_k_elements(p);
-    double outputs = (double)tw_problem_q_elements(p) + (double)tw_problem_lse_elements(p);
+    double inputs = (double)tw_problem_q_elements(p) + (double)tw_problem_k_elements(p) +
+                    (double)tw_problem_v_elements(p);
+    double outputs = (double)tw_problem_o_elements(p) + (double)tw_problem_lse_elements(p);
     double bytes = ((inputs_there ? 0.0 : inputs) + outputs) * sizeof(double) +
                    tw_numeric_bytes(c->schedule, p, &c->tiling);
     char what[96];
@@ -63,7 +64,7 @@ static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, co
                          const run_options *o)
 {
     tw_problem judged = c->problem;
-    x->o = malloc(tw_problem_q_elements(&c->problem) * sizeof *x->o);
+    x->o = malloc(tw_problem_o_elements(&c->problem) * sizeof *x->o);
     x->lse = malloc(tw_problem_lse_elements(&c->problem) * sizeof *x->lse);
     if (!x->o || !x->lse)
         return tw_fail(TW_ENOMEM, "no memory for O and LSE");
@@ -216,10 +217,11 @@ static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *gi
         return status;
     }
     const tw_problem *p = &cases[0].problem;
+    char setting[TW_EXTRAS_NAME];
+    tw_extras_name(setting, p);
     printf("Executed tile by tile on %s%s: %s, batch %d, %d heads on %d, head_dim %d, %s, %s\n\n",
            machine->name, tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->batch, p->num_heads,
-           p->num_heads_kv, p->head_dim, p->causal ? "causal" : "no mask",
-           o->exact ? "nothing rounded" : "rounded as a GPU would");
+           p->num_heads_kv, p->head_dim, setting, o->exact ? "nothing rounded" : "rounded as a GPU would");
     TW_TRY(tw_table_print(&table, stdout));
     print_notes(&cases[count - 1], &last, o);
     return all_agree ? TW_OK : TW_EMISMATCH;
@@ -259,7 +261,10 @@ static tw_status check_results(const tw_case *cases, size_t count, const run_opt
 /* The shape comes with the files: it must not be said again. */
 static tw_status check_given(const run_options *o)
 {
-    if (!o->q || !o->k || !o->v)
+    bool v_wanted = !o->shared.extras.latent;
+    if (!v_wanted && o->v)
+        return tw_fail(TW_EINVAL, "--v is %s, but with --latent V is a part of K: leave it out", o->v);
+    if (!o->q || !o->k || (v_wanted && !o->v))
         return tw_fail(TW_EINVAL, "--%s is missing, --q, --k and --v belong together",
                        !o->q   ? "q"
                        : !o->k ? "k"
@@ -267,26 +272,53 @@ static tw_status check_given(const run_options *o)
     if (tw_options_shape_given(&o->shared))
         return tw_fail(TW_EINVAL,
                        "the shape is that of --q, --k and --v, leave --seqlen, --heads and their like out");
+    if (v_wanted && o->shared.extras.head_dim_v > 0)
+        return tw_fail(TW_EINVAL, "--head-dim-v is %d, but V has the columns of --v: leave it out",
+                       o->shared.extras.head_dim_v);
     if (o->shared.dtype_given)
         return tw_fail(TW_EINVAL, "--dtype is %s, but the type is that of --q, --k and --v: leave it out",
                        tw_dtype_name(o->shared.dtype));
     return TW_OK;
 }
 
+/* The lengths of packed sequences must be known before their files can be read. */
+static tw_status read_files(tw_inputs *given, const run_options *o)
+{
+    tw_attached *lengths = calloc(1, sizeof *lengths);
+    tw_problem packed = {.batch = 0};
+    if (!lengths)
+        return tw_fail(TW_ENOMEM, "no memory for the lengths of sequences");
+    lengths->users = 1;
+    tw_status status = tw_extras_lengths(lengths, &packed, &o->shared.extras);
+    const tw_reading how = {.layout = (tw_layout)o->layout,
+                            .latent = o->shared.extras.latent,
+                            .head_dim_v = o->shared.extras.head_dim_v,
+                            .packed = packed.cu_seqlens_q ? &packed : NULL};
+    if (status == TW_OK)
+        status = tw_inputs_read(given, o->q, o->k, o->v, &how);
+    given->problem.cu_seqlens_q = given->problem.cu_seqlens_k = NULL; /* the cases read them anew */
+    tw_attached_release(lengths);
+    return status;
+}
+
 /* Puts the files' shape where the options' lists would have been. */
 static tw_status read_given(tw_inputs *given, tw_options *shape, const run_options *o)
 {
     TW_TRY(check_given(o));
-    TW_TRY(tw_inputs_read(given, o->q, o->k, o->v, (tw_layout)o->layout));
+    TW_TRY(read_files(given, o));
     const tw_problem *p = &given->problem;
     if (p->dtype == TW_FP64 && !o->exact)
         return tw_fail(TW_EUNSUPPORTED,
                        "%s: is float64, which no GPU kernel reads; add --exact, or convert it", o->q);
-    shape->batch = (tw_int_list){1, {p->batch}};
+    bool packed = shape->extras.cu_seqlens || shape->extras.cu_seqlens_q || shape->extras.cu_seqlens_k;
+    if (!packed) {
+        shape->batch = (tw_int_list){1, {p->batch}};
+        shape->seqlen_q = (tw_int_list){1, {p->seqlen_q}};
+        shape->seqlen_k = (tw_int_list){1, {p->seqlen_k}};
+    }
+    shape->extras.head_dim_v = p->head_dim_v;
     shape->heads = (tw_int_list){1, {p->num_heads}};
     shape->heads_kv = (tw_int_list){1, {p->num_heads_kv}};
-    shape->seqlen_q = (tw_int_list){1, {p->seqlen_q}};
-    shape->seqlen_k = (tw_int_list){1, {p->seqlen_k}};
     shape->head_dim = (tw_int_list){1, {p->head_dim}};
     shape->dtype = p->dtype;
     return TW_OK;
@@ -304,7 +336,7 @@ static tw_status run_cases_of(const tw_options *shape, const tw_inputs *given, c
     tw_status status = check_results(cases, count, o);
     if (status == TW_OK)
         status = run_all(cases, count, given, &machine, o);
-    free(cases);
+    tw_cases_free(cases, count);
     return status;
 }
 

@@ -88,10 +88,17 @@ static tw_status check_example(const tw_options *o)
     const struct {
         const char *name;
         bool given;
-    } own[] = {{"--seqlen", o->seqlen.count > 0},     {"--seqlen-q", o->seqlen_q.count > 0},
-               {"--seqlen-k", o->seqlen_k.count > 0}, {"--head-dim", o->head_dim.count > 0},
-               {"--heads", o->heads.count > 0},       {"--heads-kv", o->heads_kv.count > 0},
-               {"--batch", o->batch.count > 0},       {"--dtype", o->dtype != TW_FP16}};
+    } own[] = {{"--seqlen", o->seqlen.count > 0},
+               {"--seqlen-q", o->seqlen_q.count > 0},
+               {"--seqlen-k", o->seqlen_k.count > 0},
+               {"--head-dim", o->head_dim.count > 0},
+               {"--heads", o->heads.count > 0},
+               {"--heads-kv", o->heads_kv.count > 0},
+               {"--batch", o->batch.count > 0},
+               {"--dtype", o->dtype != TW_FP16},
+               {"--cu-seqlens", o->extras.cu_seqlens || o->extras.cu_seqlens_q || o->extras.cu_seqlens_k},
+               {"--head-dim-v", o->extras.head_dim_v > 0},
+               {"--latent", o->extras.latent}};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         if (own[i].given)
             return tw_fail(TW_EINVAL,
@@ -108,7 +115,8 @@ static tw_status the_case(tw_case *c, tw_options *o, bool example, const tw_mach
         TW_TRY(check_example(o));
     if (o->algorithms.count == 0)
         o->algorithms = (tw_algorithm_list){.count = 1, .values = {&tw_schedule_flash2}};
-    if (o->seqlen_q.count == 0 || o->seqlen_k.count == 0)
+    bool packed = o->extras.cu_seqlens || o->extras.cu_seqlens_q || o->extras.cu_seqlens_k;
+    if (!packed && (o->seqlen_q.count == 0 || o->seqlen_k.count == 0))
         default_to(&o->seqlen, example ? EXAMPLE_SEQLEN : 8);
     default_to(&o->head_dim, example ? EXAMPLE_HEAD_DIM : 4);
     default_to(&o->heads, 1);
@@ -116,7 +124,9 @@ static tw_status the_case(tw_case *c, tw_options *o, bool example, const tw_mach
     default_to(&o->block_n, example ? EXAMPLE_BLOCK : 4);
     TW_TRY(tw_options_cases(&cases, &count, o, machine));
     *c = cases[0];
-    free(cases);
+    if (c->attached)
+        c->attached->users++;
+    tw_cases_free(cases, count);
     if (count > 1)
         return tw_fail(TW_EINVAL,
                        "the options name %zu cases, step walks through one: give one value of each", count);
@@ -138,24 +148,24 @@ static tw_status record_random(tw_trace *trace, const tw_case *c, const tw_machi
 }
 
 /* A page holds every number, so its walk is shorter. */
-static tw_status record(tw_trace *trace, tw_options *o, const step_options *s)
+static tw_status record(tw_trace *trace, tw_case *c, tw_options *o, const step_options *s)
 {
     tw_machine machine;
-    tw_case c = {.schedule = NULL};
     bool full = s->html != NULL;
     tw_trace_options options = {.full = full,
                                 .row = s->row == UINT64_MAX ? -1 : (int64_t)s->row,
                                 .max_tiles = full ? 2000 : 50000,
                                 .max_numbers = full ? 300000 : 20000000};
     TW_TRY(tw_options_machine(&machine, o));
-    TW_TRY(the_case(&c, o, s->example, &machine));
-    if (options.row >= c.problem.seqlen_q)
+    TW_TRY(the_case(c, o, s->example, &machine));
+    int num_rows = c->schedule->packs_heads ? tw_problem_packed(&c->problem).seqlen_q : c->problem.seqlen_q;
+    if (options.row >= num_rows)
         return tw_fail(TW_EINVAL, "--row is %lld, it must be from 0 to %d: there are %d query rows",
-                       (long long)options.row, c.problem.seqlen_q - 1, c.problem.seqlen_q);
+                       (long long)options.row, num_rows - 1, num_rows);
     if (s->example)
-        return tw_trace_record(trace, c.schedule, &c.problem, &c.tiling, &machine, example_q, example_k,
+        return tw_trace_record(trace, c->schedule, &c->problem, &c->tiling, &machine, example_q, example_k,
                                example_v, &options);
-    return record_random(trace, &c, &machine, o->seed, &options);
+    return record_random(trace, c, &machine, o->seed, &options);
 }
 
 /* ---- the walk as text ----------------------------------------------------------------------------------- */
@@ -228,9 +238,12 @@ static tw_status step(tw_options *o, const step_options *s)
     tw_trace trace = {.schedule = NULL};
     if (s->html && strcmp(s->html, "-") == 0 && s->plain)
         return tw_fail(TW_EINVAL, "--html - and --plain both write to stdout: give --html a file");
-    TW_TRY(record(&trace, o, s));
-    tw_status status = show(&trace, s);
+    tw_case c = {.schedule = NULL};
+    tw_status status = record(&trace, &c, o, s);
+    if (status == TW_OK)
+        status = show(&trace, s);
     tw_trace_free(&trace);
+    tw_attached_release(c.attached);
     return status;
 }
 
@@ -239,7 +252,7 @@ int tw_cmd_step(int argc, char **argv)
     tw_options options = tw_options_default();
     step_options own = {.row = UINT64_MAX, .to = UINT64_MAX};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_SEED;
+                      TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS;
     tw_option shared[48];
     tw_option_set sets[2] = {{.rows = rows, .count = (int)(sizeof rows / sizeof rows[0]), .into = &own},
                              shared_here(shared, (int)(sizeof shared / sizeof shared[0]), &options, groups)};

@@ -1,6 +1,4 @@
 /* Launches, blocks and walks: which tiles a schedule visits, and how often each stands for its equals. */
-#include "tile_ops.h"
-
 #include "slots.h"
 
 #include <string.h>
@@ -88,30 +86,13 @@ static tw_tile_kind kind_at(const tw_walk *walk, int64_t index)
                               : tw_emitter_kind(walk->e, walk->across, tile);
 }
 
-/* The first tile from `index` on that is not empty; the end if there is none. */
-static int64_t next_visited(const tw_walk *walk, int64_t index)
-{
-    const tw_problem *p = walk->e->problem;
-    int64_t begin = walk->across.row0, end = begin + walk->across.rows;
-    while (index < walk->end && kind_at(walk, index) == TW_TILE_EMPTY) {
-        int64_t from = (index + 1) * walk->block;
-        if (from >= walk->length)
-            return walk->end;
-        index = (walk->over_queries ? tw_mask_next_row(p, begin, end, from)
-                                    : tw_mask_next_key(p, begin, end, from)) /
-                walk->block;
-        index = from < walk->length && index * walk->block < walk->length ? index : walk->end;
-    }
-    return min64(index, walk->end);
-}
-
 /* How many whole, full tiles lie one behind the other from `index` on; 0 if that is none. */
 static int64_t run_length(const tw_walk *walk, int64_t index)
 {
     const tw_problem *p = walk->e->problem;
     int64_t begin = walk->across.row0, end = begin + walk->across.rows, whole = walk->length / walk->block;
     int64_t from = index, reach = min64(walk->length, walk->end * walk->block);
-    if (tw_mask_is_listed(p) && !walk->everything) {
+    if (walk->e->map.kind && !walk->everything) {
         while (index < whole && kind_at(walk, index) == TW_TILE_FULL)
             index++;
         return index - from;
@@ -122,9 +103,45 @@ static int64_t run_length(const tw_walk *walk, int64_t index)
     return max64(0, min64(reach / walk->block, whole) - from);
 }
 
-static int64_t visited_by(const tw_walk *walk)
+/* Does the walk visit tiles of this kind? */
+static bool wanted(const tw_walk *walk, tw_tile_kind kind)
 {
-    return tw_tile_map_visited(&walk->e->map, walk->e->head, walk->across.index, walk->over_queries);
+    return walk->only == TW_TILE_EMPTY ? kind != TW_TILE_EMPTY : kind == walk->only;
+}
+
+/* The first tile behind an empty one that may not be empty; the end if there is none. */
+static int64_t behind_empty(const tw_walk *walk, int64_t index)
+{
+    const tw_problem *p = walk->e->problem;
+    int64_t begin = walk->across.row0, end = begin + walk->across.rows, from = (index + 1) * walk->block;
+    if (from >= walk->length)
+        return walk->end;
+    int64_t next = walk->over_queries ? tw_mask_next_row(p, begin, end, from)
+                                      : tw_mask_next_key(p, begin, end, from);
+    return next < walk->length ? next / walk->block : walk->end;
+}
+
+/* The first tile from `index` on that is visited; the end if there is none. */
+static int64_t next_visited(const tw_walk *walk, int64_t index)
+{
+    while (index < walk->end) {
+        tw_tile_kind kind = kind_at(walk, index);
+        if (wanted(walk, kind))
+            return index;
+        index = kind == TW_TILE_EMPTY  ? behind_empty(walk, index)
+                : kind == TW_TILE_FULL ? index + max64(1, run_length(walk, index))
+                                       : index + 1;
+    }
+    return walk->end;
+}
+
+/* Tiles that the walk finds in its row, or column, of the list. */
+static int64_t number_listed(const tw_walk *walk)
+{
+    int64_t listed = 0;
+    for (int64_t i = 0; i < walk->end; i++)
+        listed += wanted(walk, kind_at(walk, i));
+    return listed;
 }
 
 /* A walk whose tiles must be listed reads its row, or column, of the list; a walk along the whole of the other axis
@@ -137,10 +154,11 @@ static void load_list(tw_walk *walk)
                                        : is_tile_of(walk->across, e->map.block_m, p->seqlen_q);
     bool single = (walk->over_queries ? e->map.cols : e->map.rows) == 1;
     if (one_tile || single)
-        walk->list = tw_load_list(e, walk->across.index, visited_by(walk), walk->over_queries);
+        walk->list = tw_load_list(e, walk->across.index, number_listed(walk), walk->only, walk->over_queries);
 }
 
-static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool everything)
+static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool everything,
+                          tw_tile_kind only)
 {
     int block = over_queries ? e->tiling->block_m : e->tiling->block_n;
     int64_t length = over_queries ? e->problem->seqlen_q : e->problem->seqlen_k;
@@ -148,6 +166,7 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
                     .across = across,
                     .over_queries = over_queries,
                     .everything = everything,
+                    .only = only,
                     .end = ceil_div(length, block),
                     .length = length,
                     .block = block,
@@ -161,29 +180,37 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
 
 tw_walk tw_walk_all_keys(tw_emitter *e)
 {
-    return begin_walk(e, tw_all_queries(e), false, true);
+    return begin_walk(e, tw_all_queries(e), false, true, TW_TILE_EMPTY);
 }
 
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows)
 {
-    return begin_walk(e, rows, false, false);
+    return begin_walk(e, rows, false, false, TW_TILE_EMPTY);
+}
+
+tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind)
+{
+    return begin_walk(e, rows, false, false, kind);
 }
 
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols)
 {
-    return begin_walk(e, cols, true, false);
+    return begin_walk(e, cols, true, false, TW_TILE_EMPTY);
 }
 
 bool tw_step(tw_walk *walk)
 {
     tw_emitter *e = walk->e;
+    bool more = walk->next < walk->end && e->status == TW_OK;
     e->times = walk->outer_times;
     bool listed = walk->list.id >= 0;
     if (listed)
         tw_slot_read(e, walk->list);
     if (walk->next >= walk->end && listed)
         tw_release(e, walk->list);
-    if (walk->next >= walk->end || e->status != TW_OK)
+    e->open_walks += more - walk->open;
+    walk->open = more;
+    if (!more || e->status != TW_OK)
         return false;
     walk->tile = tile_at(walk->next, walk->block, walk->length);
     walk->is_first = !walk->begun;
@@ -252,7 +279,16 @@ static tw_status check_released(const tw_emitter *e)
         if (e->slots[id].live)
             return tw_fail(TW_ESCHEDULE,
                            "schedule %s, launch %s: a slot (%s) is not released at the block's end",
-                           e->schedule->name, e->launch->name, tw_tensor_name(e->slots[id].tensor));
+                           e->schedule->name, e->launch->name, tw_slot_name(&e->slots[id]));
+    return TW_OK;
+}
+
+static tw_status check_walks(const tw_emitter *e)
+{
+    if (e->open_walks > 0)
+        return tw_fail(TW_ESCHEDULE,
+                       "schedule %s, launch %s: a walk is left before its end (by break or return?)",
+                       e->schedule->name, e->launch->name);
     return TW_OK;
 }
 
@@ -287,8 +323,10 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     e->head = b.head;
     e->agent = 0;
     e->multicast = 1;
+    e->open_walks = 0;
     e->launch->block(e, e->problem, e->tiling, b);
     TW_TRY(e->status);
+    TW_TRY(check_walks(e));
     TW_TRY(check_released(e));
     TW_TRY(check_fits(e));
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
@@ -336,7 +374,7 @@ static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
     if (e->schedule->packs_heads)
         view = tw_problem_packed(&view);
     e->problem = &view;
-    if (tw_mask_is_listed(&view))
+    if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
         TW_TRY(tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n));
     tw_status status = run_sequence_heads(e, batch, batches);
     tw_tile_map_free(&e->map);

@@ -1,6 +1,7 @@
 /* What `tilewise io` shows to people. */
 #include "io_table.h"
 
+#include "io_masks.h"
 #include "saving.h"
 #include "table.h"
 
@@ -31,8 +32,12 @@ static void print_setting(FILE *out, const tw_counted *cases, size_t count, cons
     fprintf(out, "%d heads", p->num_heads);
     if (p->num_heads_kv != p->num_heads)
         fprintf(out, " on %d key/value heads", p->num_heads_kv);
-    fprintf(out, ", head_dim %d, %s; %.0f bytes of SRAM a block\n\n", p->head_dim,
-            p->causal ? "causal" : "no mask", machine->smem_bytes);
+    char name[TW_EXTRAS_NAME];
+    tw_extras_name(name, p);
+    fprintf(out, ", head_dim %d", p->head_dim);
+    if (tw_problem_head_dim_v(p) != p->head_dim)
+        fprintf(out, " (V %d)", tw_problem_head_dim_v(p));
+    fprintf(out, ", %s; %.0f bytes of SRAM a block\n\n", name, machine->smem_bytes);
 }
 
 /* "1k" where that is exact, as it was typed; digits otherwise. */
@@ -51,7 +56,9 @@ static void put_lengths(tw_table *table, int column, const tw_problem *p)
     char q[16], k[16];
     length_name(q, sizeof q, p->seqlen_q);
     length_name(k, sizeof k, p->seqlen_k);
-    if (p->seqlen_q == p->seqlen_k)
+    if (p->cu_seqlens_q)
+        tw_table_cell(table, column, "to %s x %s", q, k);
+    else if (p->seqlen_q == p->seqlen_k)
         tw_table_cell(table, column, "%s", q);
     else
         tw_table_cell(table, column, "%s x %s", q, k);
@@ -81,7 +88,7 @@ static traffic traffic_of(const tw_counts *t, bool elements)
                      (double)t->hbm_write_bytes};
 }
 
-/* How each kind of number is scaled, chosen by the largest of its kind. */
+/* How each kind of number is scaled, chosen by the largest of its kind. Elements are counted on paper: they stay exact. */
 typedef struct scales {
     tw_scale traffic, flops, exps;
     char traffic_unit[16], flops_unit[16], exps_unit[16];
@@ -96,12 +103,11 @@ static scales scales_for(const tw_counted *cases, size_t count, bool elements)
         most_flops = fmax(most_flops, (double)cases[i].result.total.flops);
         most_exps = fmax(most_exps, (double)cases[i].result.total.exps);
     }
-    scales s = {.traffic = tw_scale_for(most_traffic),
+    scales s = {.traffic = elements ? (tw_scale){.divisor = 1.0, .prefix = ""} : tw_scale_for(most_traffic),
                 .flops = tw_scale_for(most_flops),
                 .exps = tw_scale_for(most_exps)};
     if (elements)
-        snprintf(s.traffic_unit, sizeof s.traffic_unit, "%s%selements", s.traffic.prefix,
-                 *s.traffic.prefix ? " " : "");
+        snprintf(s.traffic_unit, sizeof s.traffic_unit, "elements");
     else
         snprintf(s.traffic_unit, sizeof s.traffic_unit, *s.traffic.prefix ? "%sB" : "bytes",
                  s.traffic.prefix);
@@ -375,5 +381,7 @@ tw_status tw_io_table_print(FILE *out, const tw_counted *cases, size_t count, co
     print_setting(out, cases, count, machine);
     TW_TRY(print_counts(out, cases, count, machine, elements));
     print_ledgers(out, cases, count, machine, elements);
+    TW_TRY(tw_io_masks_print(out, cases, count));
+    TW_TRY(tw_io_packing_print(out, cases, count, machine));
     return print_savings(out, cases, count, machine);
 }

@@ -162,16 +162,19 @@ typedef struct tw_machine_source {
     char source[160]; /**< measured how, or which document */
 } tw_machine_source;
 
+/** @cond */
 #define TW_MACHINE_FIELD_(field, what)  double field;
 #define TW_MACHINE_SOURCE_(field, what) tw_machine_source field;
+/** @endcond */
 /** A machine. Byte counts and num_sms are whole numbers. */
 typedef struct tw_machine {
-    char name[64];
-    char description[160];
-    tw_machine_kind kind;
+    char name[64];         /**< of the file, without its ending */
+    char description[160]; /**< one line */
+    tw_machine_kind kind;  /**< how its on-chip memory is organised */
     bool
-        uncalibrated; /**< "calibrated = no": nothing, or not everything that matters, was measured on such a machine */
+        uncalibrated; /**< "calibrated = no": nothing, or not all that matters, was measured on such a machine */
     TW_MACHINE_NUMBERS(TW_MACHINE_FIELD_)
+    /** Where each of these numbers comes from. */
     struct {
         TW_MACHINE_NUMBERS(TW_MACHINE_SOURCE_)
     } sources;
@@ -181,7 +184,8 @@ typedef struct tw_machine {
 
 /**
  * @brief Finds a machine by the name of a built-in file, or reads one if the name has a '/' or ends in ".ini".
- * @param[out] machine  untouched on error
+ * @param[out] machine       untouched on error
+ * @param[in]  name_or_path  "h100", or the path of a file
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are; a file name that would break a CSV file); TW_EIO; TW_EFORMAT (an unknown
  *         key, a value that is not a number, negative or without source and date; smem_bytes missing; the
  *         line gives the file's line number)

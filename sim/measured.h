@@ -31,26 +31,31 @@ extern "C" {
     X(energy_mj)                                                                                             \
     X(sm_clock_mhz)
 
+/** @cond */
 #define TW_MEASURED_FIELD_(column) double column;
+/** @endcond */
 /** One kernel on one shape. Values are NaN where nobody measured them. */
 typedef struct tw_measured {
     tw_case c; /**< schedule, shape and tiling; fetch and unit as gpu/kernels.def says, or by the dtype */
-    char machine[64], kernel[64];
+    char machine[64]; /**< as the file names it */
+    char kernel[64];  /**< likewise */
     TW_MEASURED_VALUES(TW_MEASURED_FIELD_)
-    char file[128]; /**< where it was first named, and on which line */
-    int line;
+    char file[128]; /**< where it was first named */
+    int line;       /**< and on which line */
 } tw_measured;
 #undef TW_MEASURED_FIELD_
 
 /** All of them; {0} is an empty list. */
 typedef struct tw_measured_list {
     tw_measured *rows; /**< owned */
-    size_t count, capacity;
+    size_t count;      /**< rows in use */
+    size_t capacity;   /**< rows allocated */
 } tw_measured_list;
 
 /**
  * @brief Adds a file to a list. Rows of the same kernel, shape, tiles and machine become one.
  * @param[in,out] list  may hold some of the file's rows on error
+ * @param[in]     path  a CSV file
  * @return TW_OK; TW_EIO (not there, a folder, a device or a pipe, unreadable); TW_EFORMAT (a missing column, a row with too few or too
  *         many fields, not a number, an unknown algorithm or dtype, a shape without meaning, a value given twice, a
  *         kernel under another algorithm than its own, no rows at all); TW_ENOMEM

@@ -10,6 +10,7 @@
 
 #include "../cpu_ref/problem.h"
 #include "../cpu_ref/status.h"
+#include "extras.h"
 #include "machine.h"
 #include "parse.h"
 #include "schedules/registry.h"
@@ -39,7 +40,7 @@ typedef enum tw_option_kind {
 } tw_option_kind;
 
 #define TW_TEXTS_MAX      16
-#define TW_ALGORITHMS_MAX 16
+#define TW_ALGORITHMS_MAX 64
 
 typedef struct tw_text_list {
     int count;
@@ -61,7 +62,8 @@ enum {
     TW_GROUP_UNIT = 32,
     TW_GROUP_CSV = 64,
     TW_GROUP_SEED = 128,
-    TW_GROUP_ALL = 255
+    TW_GROUP_EXTRAS = 256, /**< what is beyond plain attention: extras.h */
+    TW_GROUP_ALL = 511
 };
 
 /** One option. */
@@ -96,6 +98,9 @@ typedef struct tw_options {
     int unit;           /**< 0 bytes, 1 elements */
     char *csv;
     uint64_t seed;
+    tw_extras extras;
+    bool
+        counts_only; /**< set by a command that computes with no numbers: none are read or made for its cases */
 } tw_options;
 
 /** All shared options that have a default have it: fp16, seed 1. */
@@ -136,7 +141,8 @@ typedef struct tw_case {
     const tw_schedule *schedule;
     tw_problem problem;
     tw_tiling tiling;
-    tw_tiling wanted; /**< as the user gave it: block sizes 0 where not given */
+    tw_tiling wanted;      /**< as the user gave it: block sizes 0 where not given */
+    tw_attached *attached; /**< what the problem points to; NULL for plain attention */
 } tw_case;
 
 #define TW_CASES_MAX 65536
@@ -149,11 +155,15 @@ typedef struct tw_case {
  * were not given are the schedule's own choice. 16-bit inputs are multiplied by tensor cores.
  * @param[out] cases   owned by the caller: free()
  * @param[out] count
- * @return TW_OK; TW_EINVAL (all three lengths given; tokens or hidden beside batch or heads, or not divisible; more than TW_CASES_MAX cases; as tw_problem_check());
+ * @return TW_OK; TW_EINVAL (all three lengths given; tokens or hidden beside batch or heads, or not divisible; more than TW_CASES_MAX cases; as tw_problem_check(),
+ *         tw_extras_check() and tw_extras_attach());
  *         TW_EOVERFLOW; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *options,
                                          const tw_machine *machine);
+
+/** Frees cases and what their problems point to; NULL is fine. */
+void tw_cases_free(tw_case *cases, size_t count);
 
 #ifdef __cplusplus
 }

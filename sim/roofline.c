@@ -27,14 +27,19 @@ static tw_roofline_launch time_launch(const tw_counts *n, tw_dtype dtype, tw_uni
         .hbm_s = seconds((double)n->hbm_read_bytes, m->hbm_read_bytes_per_s) +
                  seconds((double)n->hbm_write_bytes, m->hbm_write_bytes_per_s),
         .flops_s = seconds((double)n->flops_executed, rate),
-        .exps_s = seconds((double)n->exps, m->exps_per_s)};
+        .exps_s = seconds((double)n->exps, m->exps_per_s),
+        .scores_s = seconds((double)n->score_flops, m->fma_flops_per_s)};
     const struct {
         double time_s;
         const char *name;
-    } limits[] = {{t.l2_s, "L2"}, {t.hbm_s, "HBM"}, {t.flops_s, multiplier}, {t.exps_s, "exponentials"}};
+    } limits[] = {{t.l2_s, "L2"},
+                  {t.hbm_s, "HBM"},
+                  {t.flops_s, multiplier},
+                  {t.exps_s, "exponentials"},
+                  {t.scores_s, "score modifications"}};
     t.limit = limits[0].name;
     t.time_s = limits[0].time_s;
-    for (int i = 1; i < 4; i++) {
+    for (int i = 1; i < 5; i++) {
         if (limits[i].time_s > t.time_s) {
             t.time_s = limits[i].time_s;
             t.limit = limits[i].name;

@@ -11,7 +11,9 @@ bool tw_is_baseline(const tw_schedule *schedule)
 /* Q, K, V read once, O and LSE written once. */
 static double compulsory_bytes(const tw_problem *p)
 {
-    double tensors = 2.0 * (double)tw_problem_q_elements(p) + 2.0 * (double)tw_problem_k_elements(p);
+    double v = p->v_in_k ? 0.0 : (double)tw_problem_v_elements(p);
+    double tensors = (double)tw_problem_q_elements(p) + (double)tw_problem_k_elements(p) + v +
+                     (double)tw_problem_o_elements(p);
     return tensors * tw_dtype_bytes(p->dtype) + (double)tw_problem_lse_elements(p) * tw_dtype_bytes(TW_FP32);
 }
 
@@ -42,6 +44,7 @@ static tw_status count_baseline(tw_count_result *result, const tw_problem *probl
     tw_tiling tiling = *wanted;
     tw_problem unmasked = *problem;
     unmasked.causal = false;
+    unmasked.mask = (tw_masks){.window = false};
     tw_schedule_default_tiling(baseline, &tiling, &unmasked, machine);
     return tw_count(result, baseline, &unmasked, &tiling, machine);
 }
@@ -66,10 +69,13 @@ double tw_saving_limit(const tw_case *c, const tw_machine *machine, const tw_sch
 {
     enum { LONG = 128 * 1024 };
     tw_problem problem = c->problem;
-    if (problem.seqlen_q != problem.seqlen_k)
+    bool sized = problem.cu_seqlens_q || problem.scoring.bias; /* as long as it is */
+    if (problem.seqlen_q != problem.seqlen_k || sized || tw_mask_is_listed(&problem))
         return NAN;
-    problem.batch = problem.num_heads = problem.num_heads_kv = 1;
+    problem.num_heads /= problem.num_heads_kv; /* query heads that share K and V are packed by some */
+    problem.batch = problem.num_heads_kv = 1;
     problem.causal = false;
+    problem.mask = (tw_masks){.window = false};
     if (problem.seqlen_q < LONG)
         problem.seqlen_q = problem.seqlen_k = LONG;
     tw_count_result base, own;

@@ -1,6 +1,13 @@
 /* Slots: what is on chip, what it costs, and the rules that keep a schedule honest. */
 #include "slots.h"
 
+#include <stdio.h>
+
+const char *tw_slot_name(const tw_slot_info *slot)
+{
+    return slot->is_alpha ? "alpha" : tw_tensor_name(slot->tensor);
+}
+
 bool tw_emitter_ok(const tw_emitter *e)
 {
     return e->status == TW_OK;
@@ -89,8 +96,9 @@ tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot)
 {
     if (!tw_emitter_ok(e))
         return NULL;
-    if (slot.id < 0 || slot.id >= TW_MAX_SLOTS || !e->slots[slot.id].live) {
-        tw_rule_broken(e, "a slot is used that is not live", "released before?");
+    bool made = slot.id >= 0 && slot.id < TW_MAX_SLOTS;
+    if (!made || !e->slots[slot.id].live) {
+        tw_rule_broken(e, "a slot is used that is not live", made ? "released before" : "never made");
         return NULL;
     }
     return &e->slots[slot.id];
@@ -104,7 +112,7 @@ void tw_slot_read(tw_emitter *e, tw_slot slot)
     if (!info)
         return;
     if (!info->written)
-        tw_rule_broken(e, "a slot is read before it is written", tw_tensor_name(info->tensor));
+        tw_rule_broken(e, "a slot is read before it is written", tw_slot_name(info));
     info->unread = false;
 }
 
@@ -114,7 +122,7 @@ void tw_slot_written(tw_emitter *e, tw_slot slot)
     if (!info)
         return;
     if (info->unread)
-        tw_rule_broken(e, "a slot is overwritten although nobody has read it", tw_tensor_name(info->tensor));
+        tw_rule_broken(e, "a slot is overwritten although nobody has read it", tw_slot_name(info));
     info->written = info->unread = true;
 }
 
@@ -128,8 +136,11 @@ void tw_slot_updated(tw_emitter *e, tw_slot slot)
 void tw_slot_must_be(tw_emitter *e, tw_slot slot, tw_tensor tensor)
 {
     tw_slot_info *info = tw_slot_find(e, slot);
-    if (info && info->tensor != tensor)
-        tw_rule_broken(e, "a slot is used as what it is not", tw_tensor_name(info->tensor));
+    char what[64];
+    if (!info || (info->tensor == tensor && !info->is_alpha))
+        return;
+    snprintf(what, sizeof what, "it is %s, needed is %s", tw_slot_name(info), tw_tensor_name(tensor));
+    tw_rule_broken(e, "a slot is used as what it is not", what);
 }
 
 void tw_slot_becomes(tw_emitter *e, tw_slot slot, tw_tensor tensor, bool normalized)

@@ -9,6 +9,9 @@
 
 #include "tile_ops.h"
 
+/** What a message calls a slot: "alpha", or its tensor's name. */
+const char *tw_slot_name(const tw_slot_info *slot);
+
 /** No rule is broken so far. */
 bool tw_emitter_ok(const tw_emitter *e);
 
@@ -23,11 +26,12 @@ tw_slot tw_slot_allocate(tw_emitter *e, tw_tensor tensor, tw_place place, tw_dty
 tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);
 
 /**
- * @brief Loads what a list says of tile `index` of one axis: two numbers, and the indices of `visited` tiles of the other.
+ * @brief Loads what the list of one kind (empty: of both) has for tile `index` of one axis: for each kind how many tiles
+ *        of the other axis, and their indices.
  *
  * Read an index at a time, so the slot holds no more than where it is.
  */
-tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys);
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys);
 
 /** Changes what a slot's elements are, and so what it takes up. */
 void tw_slot_retype(tw_emitter *e, tw_slot slot, tw_dtype dtype);

@@ -41,7 +41,7 @@ static tw_status measure_op(void *self, const tw_emitter *e, const tw_op *op)
         size->numbers += tw_slot_elements(&e->slots[ids[i]]);
     if (op->kind == TW_OP_RELEASE && is_scores(e->slots[op->dst].tensor)) {
         size->tiles++;
-        size->numbers += 2 * e->slots[op->dst].rows.rows + e->problem->head_dim;
+        size->numbers += 2 * e->slots[op->dst].rows.rows + tw_problem_head_dim_v(e->problem);
     }
     const char *advice = "take a shorter --seqlen, fewer heads, or a larger --block-m and --block-n";
     if (size->tiles > o->max_tiles)

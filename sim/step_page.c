@@ -43,18 +43,43 @@ static json_t *numbers_json(const double *x, size_t count)
     return json;
 }
 
-static json_t *slots_json(const tw_trace *t, const tw_trace_chip *chip)
+static json_t *slot_json(const tw_trace_slot *slot)
+{
+    const tw_slot_info *info = &slot->info;
+    return json_pack("{s:i, s:s, s:i, s:s, s:I, s:i, s:I, s:i, s:I, s:b}", "id", slot->id, "name", slot->name,
+                     "place", (int)info->place, "dtype", tw_dtype_name(info->dtype), "row0",
+                     (json_int_t)info->rows.row0, "rows", info->rows.rows, "col0",
+                     (json_int_t)info->cols.row0, "cols", info->cols.rows, "bytes", (json_int_t)info->bytes,
+                     "normalized", (int)info->normalized);
+}
+
+static bool same_slot(const tw_trace_slot *a, const tw_trace_slot *b)
+{
+    const tw_slot_info *x = &a->info, *y = &b->info;
+    return a->id == b->id && strcmp(a->name, b->name) == 0 && x->place == y->place && x->dtype == y->dtype &&
+           x->rows.row0 == y->rows.row0 && x->rows.rows == y->rows.rows && x->cols.row0 == y->cols.row0 &&
+           x->cols.rows == y->cols.rows && x->bytes == y->bytes && x->normalized == y->normalized;
+}
+
+static bool was_there(const tw_trace *t, const tw_trace_frame *before, const tw_trace_slot *slot)
+{
+    if (!before || (before->kind == TW_OP_RELEASE && before->slot == slot->id))
+        return false;
+    for (size_t i = 0; i < before->chip.num_slots; i++)
+        if (same_slot(&t->slots[before->chip.first_slot + i], slot))
+            return true;
+    return false;
+}
+
+/* The slots that are new, or are not what they were. Those that go, go by a release: the page knows that. */
+static json_t *changed_slots_json(const tw_trace *t, const tw_trace_frame *frame,
+                                  const tw_trace_frame *before)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < chip->num_slots; i++) {
-        const tw_trace_slot *slot = &t->slots[chip->first_slot + i];
-        const tw_slot_info *info = &slot->info;
-        json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:s, s:I, s:i, s:I, s:i, s:I, s:b}", "id",
-                                              slot->id, "name", slot->name, "place", (int)info->place,
-                                              "dtype", tw_dtype_name(info->dtype), "row0",
-                                              (json_int_t)info->rows.row0, "rows", info->rows.rows, "col0",
-                                              (json_int_t)info->cols.row0, "cols", info->cols.rows, "bytes",
-                                              (json_int_t)info->bytes, "normalized", (int)info->normalized));
+    for (size_t i = 0; i < frame->chip.num_slots; i++) {
+        const tw_trace_slot *slot = &t->slots[frame->chip.first_slot + i];
+        if (!was_there(t, before, slot))
+            json_array_append_new(list, slot_json(slot));
     }
     return list;
 }
@@ -65,9 +90,8 @@ static json_t *moved_json(const tw_moved *m)
                      (json_int_t)m->hbm_read_bytes, (json_int_t)m->hbm_write_bytes);
 }
 
-/* One operation; its list of slots only where it is not that of the operation before. */
-static json_t *frame_json(const tw_trace *t, const tw_trace_frame *frame, const json_t *slots_before,
-                          json_t **slots)
+/* One operation, with what it changed. */
+static json_t *frame_json(const tw_trace *t, const tw_trace_frame *frame, const tw_trace_frame *before)
 {
     json_t *writes = json_array();
     for (size_t i = 0; i < frame->num_writes; i++) {
@@ -75,26 +99,17 @@ static json_t *frame_json(const tw_trace *t, const tw_trace_frame *frame, const 
         json_array_append_new(
             writes, json_pack("[i, o]", write->slot, numbers_json(t->numbers + write->first, write->count)));
     }
-    json_t *json = json_pack("{s:s, s:s, s:i, s:i, s:I, s:o, s:o}", "op", tw_op_name(frame->kind), "name",
-                             frame->name, "slot", frame->slot, "line", frame->line, "stop",
-                             (json_int_t)frame->stop, "moved", moved_json(&frame->chip.moved), "writes",
-                             writes);
-    *slots = slots_json(t, &frame->chip);
-    if (!slots_before || !json_equal(slots_before, *slots))
-        json_object_set(json, "slots", *slots);
-    return json;
+    return json_pack("{s:s, s:s, s:i, s:i, s:I, s:o, s:o, s:o}", "op", tw_op_name(frame->kind), "name",
+                     frame->name, "slot", frame->slot, "line", frame->line, "stop", (json_int_t)frame->stop,
+                     "moved", moved_json(&frame->chip.moved), "slots", changed_slots_json(t, frame, before),
+                     "writes", writes);
 }
 
 static json_t *frames_json(const tw_trace *t)
 {
-    json_t *list = json_array(), *before = NULL;
-    for (size_t i = 0; i < t->num_frames; i++) {
-        json_t *slots = NULL;
-        json_array_append_new(list, frame_json(t, &t->frames[i], before, &slots));
-        json_decref(before);
-        before = slots;
-    }
-    json_decref(before);
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->num_frames; i++)
+        json_array_append_new(list, frame_json(t, &t->frames[i], i > 0 ? &t->frames[i - 1] : NULL));
     return list;
 }
 
@@ -142,20 +157,18 @@ static json_t *launches_json(const tw_schedule *schedule)
     return list;
 }
 
-/* The first line of the text, which is the setting. */
 static json_t *setting_json(const tw_trace *t)
 {
-    const tw_problem *p = &t->problem;
-    return json_sprintf(
-        "seqlen %d x %d, head_dim %d, heads %d, batch %d, %s%s, softmax_scale %s, tiles of %d x %d, on %s%s",
-        p->seqlen_q, p->seqlen_k, p->head_dim, p->num_heads, p->batch, tw_dtype_name(p->dtype),
-        p->causal ? ", causal" : "", tw_step_format(tw_problem_scale(p)).text, t->tiling.block_m,
-        t->tiling.block_n, t->machine.name, tw_machine_caveat(&t->machine));
+    char setting[TW_STEP_SETTING_BYTES];
+    tw_step_setting(setting, &t->problem);
+    return json_sprintf("%s, tiles of %d x %d, on %s%s", setting, t->tiling.block_m, t->tiling.block_n,
+                        t->machine.name, tw_machine_caveat(&t->machine));
 }
 
 static json_t *walk_json(const tw_trace *t, size_t start)
 {
-    const tw_problem *p = &t->problem;
+    tw_problem packed = tw_problem_packed(&t->problem);
+    const tw_problem *p = t->schedule->packs_heads ? &packed : &t->problem; /* as the schedule sees it */
     json_int_t at = start > 0 && start < t->num_stops ? (json_int_t)t->stops[start].at_frame : 0;
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "algorithm",
                              t->schedule->name, "file", t->schedule->file, "ledger", t->schedule->ledger,
@@ -164,6 +177,7 @@ static json_t *walk_json(const tw_trace *t, size_t start)
                              "tiles", (json_int_t)t->num_tiles, "start", at, "row", (json_int_t)t->row);
     json_object_set_new(json, "levels",
                         json_pack("[s, s, s, s]", "SRAM fill", "SRAM drain", "HBM read", "HBM write"));
+    json_object_set_new(json, "charge", json_string(tw_step_charge(&t->machine)));
     json_object_set_new(json, "launches", launches_json(t->schedule));
     json_object_set_new(json, "places", places_json(&t->machine));
     json_object_set_new(json, "baselines", baselines_json(t));

@@ -1,6 +1,7 @@
 /* A recorded walk as text. What the debugger prints (tests/gdb) has the same form, so that the two can be compared. */
 #include "step_text.h"
 
+#include "extras.h"
 #include "schedules/registry.h"
 #include "table.h"
 
@@ -28,13 +29,34 @@ tw_step_baselines tw_step_baselines_of(const tw_trace *t)
     return baselines;
 }
 
+void tw_step_setting(char text[TW_STEP_SETTING_BYTES], const tw_problem *p)
+{
+    char shared[64] = "";
+    if (p->num_heads_kv != p->num_heads)
+        snprintf(shared, sizeof shared, " on %d of K and V", p->num_heads_kv);
+    char extras[TW_EXTRAS_NAME];
+    tw_extras_name(extras, p);
+    bool plain = strcmp(extras, "no mask") == 0;
+    snprintf(text, TW_STEP_SETTING_BYTES,
+             "seqlen %d x %d, head_dim %d, %d head%s%s, batch %d, %s, %s%ssoftmax_scale %s", p->seqlen_q,
+             p->seqlen_k, p->head_dim, p->num_heads, p->num_heads == 1 ? "" : "s", shared, p->batch,
+             tw_dtype_name(p->dtype), plain ? "" : extras, plain ? "" : ", ",
+             tw_step_format(tw_problem_scale(p)).text);
+}
+
+const char *tw_step_charge(const tw_machine *machine)
+{
+    return machine->kind == TW_MACHINE_PAPER
+               ? "only Q, K, V and O take up SRAM, in the input's type, as in the papers"
+               : "";
+}
+
 void tw_step_print_head(FILE *out, const tw_trace *t)
 {
-    const tw_problem *p = &t->problem;
-    fprintf(out, "%s on %s%s: seqlen %d x %d, head_dim %d, %d head%s, batch %d, %s, %ssoftmax_scale %s\n",
-            t->schedule->name, t->machine.name, tw_machine_caveat(&t->machine), p->seqlen_q, p->seqlen_k,
-            p->head_dim, p->num_heads, p->num_heads == 1 ? "" : "s", p->batch, tw_dtype_name(p->dtype),
-            p->causal ? "causal, " : "", tw_step_format(tw_problem_scale(p)).text);
+    char setting[TW_STEP_SETTING_BYTES];
+    tw_step_setting(setting, &t->problem);
+    fprintf(out, "%s on %s%s: %s\n", t->schedule->name, t->machine.name, tw_machine_caveat(&t->machine),
+            setting);
     fprintf(out, "%lld tile%s of %d x %d; scores: @ now, # done, . to come, - masked\n",
             (long long)t->num_tiles, t->num_tiles == 1 ? "" : "s", t->tiling.block_m, t->tiling.block_n);
 }
@@ -59,11 +81,18 @@ static int64_t begin_of_window(int64_t at, int64_t count, int shown)
     return first > 0 ? first : 0;
 }
 
-static window window_around(const tw_trace *t, const tw_trace_stop *stop)
+/* What the schedule sees: one sequence, with heads packed into rows if it does so. */
+static tw_problem seen_at(const tw_trace *t, const tw_trace_stop *stop)
+{
+    tw_problem one = tw_problem_sequence(&t->problem, stop->batch);
+    return t->schedule->packs_heads ? tw_problem_packed(&one) : one;
+}
+
+static window window_around(const tw_problem *p, const tw_trace_stop *stop)
 {
     int bm = stop->rows.box_rows, bn = stop->cols.box_rows;
-    window w = {.rows = (t->problem.seqlen_q + bm - 1) / bm,
-                .cols = (t->problem.seqlen_k + bn - 1) / bn,
+    window w = {.rows = (p->seqlen_q + bm - 1) / bm,
+                .cols = (p->seqlen_k + bn - 1) / bn,
                 .block_m = bm,
                 .block_n = bn};
     w.shown_rows = w.rows < GRID_ROWS ? (int)w.rows : GRID_ROWS;
@@ -85,31 +114,45 @@ static void put_tile(char grid[GRID_ROWS][GRID_COLS], const window *w, const tw_
         grid[i][j] = sign;
 }
 
-static void put_unvisited(char grid[GRID_ROWS][GRID_COLS], const window *w, const tw_problem *p)
+static void put_unvisited(char grid[GRID_ROWS][GRID_COLS], const window *w, const tw_problem *p,
+                          const tw_trace_stop *stop)
 {
     for (int i = 0; i < w->shown_rows; i++)
         for (int j = 0; j < w->shown_cols; j++) {
             int64_t row0 = (w->row0 + i) * w->block_m, col0 = (w->col0 + j) * w->block_n;
             int64_t row1 = row0 + w->block_m < p->seqlen_q ? row0 + w->block_m : p->seqlen_q;
             int64_t col1 = col0 + w->block_n < p->seqlen_k ? col0 + w->block_n : p->seqlen_k;
-            grid[i][j] = tw_problem_pairs_in(p, row0, row1, col0, col1) > 0 ? '.' : '-';
+            int64_t pairs = tw_mask_pairs(p, stop->batch, stop->head, row0, row1, col0, col1);
+            grid[i][j] = pairs > 0 ? '.' : '-';
         }
+}
+
+/* The end of a block has no tile of its own: its grid is that of the last tile before it, or of the first behind. */
+static size_t tile_beside(const tw_trace *t, size_t at)
+{
+    for (size_t i = at + 1; i-- > 0 && same_grid(&t->stops[i], &t->stops[at]);)
+        if (t->stops[i].tile > 0)
+            return i;
+    for (size_t i = at; i < t->num_stops && same_grid(&t->stops[i], &t->stops[at]); i++)
+        if (t->stops[i].tile > 0)
+            return i;
+    return at;
 }
 
 static void print_grid(FILE *out, const tw_trace *t, size_t at)
 {
     char grid[GRID_ROWS][GRID_COLS];
-    size_t shape = at; /* the end of a block has no tile of its own: the grid is that of its last tile */
-    while (t->stops[shape].tile == 0 && shape > 0)
-        shape--;
+    size_t shape = tile_beside(t, at);
     const tw_trace_stop *stop = &t->stops[shape];
-    if (stop->tile == 0 || !same_grid(stop, &t->stops[at]))
+    if (stop->tile == 0)
         return;
-    window w = window_around(t, stop);
-    put_unvisited(grid, &w, &t->problem);
+    tw_problem seen = seen_at(t, stop);
+    window w = window_around(&seen, stop);
+    put_unvisited(grid, &w, &seen, stop);
     for (size_t i = shape; i-- > 0 && same_grid(&t->stops[i], stop);)
         put_tile(grid, &w, &t->stops[i], '#');
-    put_tile(grid, &w, stop, shape == at ? '@' : '#');
+    if (shape <= at)
+        put_tile(grid, &w, stop, shape == at ? '@' : '#');
     for (int i = 0; i < w.shown_rows; i++) {
         fprintf(out, "  %-8s", i == 0 ? "scores" : "");
         for (int j = 0; j < w.shown_cols; j++)
@@ -150,6 +193,8 @@ static void print_chip(FILE *out, const tw_trace *t, const tw_trace_chip *chip)
             room, place == TW_PLACE_SMEM ? t->machine.smem_bytes : t->machine.register_bytes_per_sm, 0);
         fprintf(out, "  %-9s%s: %s of %s bytes\n", "", place_name(t, (tw_place)place), held, room);
     }
+    if (tw_step_charge(&t->machine)[0] != '\0')
+        fprintf(out, "  %-9s%s\n", "", tw_step_charge(&t->machine));
 }
 
 /* ---- the row state -------------------------------------------------------------------------------------- */
@@ -191,7 +236,7 @@ static void print_row(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
         fprintf(out, "%s l %s", comma, tw_step_format(t->numbers[stop->l + r]).text), comma = ",";
     if (stop->o != TW_TRACE_NONE) {
         fprintf(out, "%s O", comma);
-        for (int c = 0; c < t->problem.head_dim; c++)
+        for (int c = 0; c < tw_problem_head_dim_v(&t->problem); c++)
             fprintf(out, " %s", tw_step_format(t->numbers[stop->o + (size_t)c]).text);
         fprintf(out, ", %s", stop->o_normalized ? "divided by l" : "still to be divided by l");
     }

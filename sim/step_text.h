@@ -32,6 +32,13 @@ extern const char *const tw_step_baseline_names[2];
 /** Counts both with the walk's own tiles. */
 tw_step_baselines tw_step_baselines_of(const tw_trace *trace);
 
+/** The shape of a walk in one line. */
+#define TW_STEP_SETTING_BYTES 512
+void tw_step_setting(char text[TW_STEP_SETTING_BYTES], const tw_problem *problem);
+
+/** What a machine leaves out when it says how much is on chip; "" where it leaves out nothing. */
+const char *tw_step_charge(const tw_machine *machine);
+
 /** What is walked, and what the signs mean: the lines above the first stop. */
 void tw_step_print_head(FILE *out, const tw_trace *trace);
 

@@ -51,15 +51,17 @@ static shape_text shape_of(const tw_tensor_data *t)
     return s;
 }
 
-static tw_status check_rank(const tw_tensor_data *t, const char *path)
+static tw_status check_rank(const tw_tensor_data *t, const char *path, const tw_reading *how)
 {
-    bool fits = t->num_dims == 4;
-    for (int i = 0; i < 4 && fits; i++)
+    int rank = how->packed ? 3 : 4;
+    bool fits = t->num_dims == rank;
+    for (int i = 0; i < rank && fits; i++)
         fits = t->shape[i] >= 1 && t->shape[i] <= INT_MAX;
     if (fits)
         return TW_OK;
-    return tw_fail(TW_EFORMAT, "%s: has shape %s, it must have four axes: batch, seqlen and heads, head_dim",
-                   path, shape_of(t).text);
+    return tw_fail(TW_EFORMAT, "%s: has shape %s, it must have %s", path, shape_of(t).text,
+                   how->packed ? "three axes: tokens of all sequences, heads, head_dim"
+                               : "four axes: batch, seqlen and heads, head_dim");
 }
 
 /* The problem that Q, K and V of these shapes are, read in a layout. */
@@ -74,30 +76,62 @@ static tw_problem problem_in(const tw_tensor_data *q, const tw_tensor_data *k, t
                         .head_dim = (int)q->shape[3]};
 }
 
-static tw_status check_shapes(const tw_tensor_data *q, const tw_tensor_data *k, const tw_tensor_data *v,
-                              const char *k_path, const char *v_path)
+/* The same of packed sequences, whose lengths are said elsewhere. */
+static tw_problem packed_problem_in(const tw_tensor_data *q, const tw_tensor_data *k,
+                                    const tw_problem *packed)
 {
-    if (k->shape[0] != q->shape[0] || k->shape[3] != q->shape[3])
+    return (tw_problem){.batch = packed->batch,
+                        .num_heads = (int)q->shape[1],
+                        .num_heads_kv = (int)k->shape[1],
+                        .seqlen_q = packed->seqlen_q,
+                        .seqlen_k = packed->seqlen_k,
+                        .head_dim = (int)q->shape[2],
+                        .cu_seqlens_q = packed->cu_seqlens_q,
+                        .cu_seqlens_k = packed->cu_seqlens_k};
+}
+
+/* Offsets and files must speak of as many tokens. */
+static tw_status check_tokens(const tw_tensor_data *t, const char *path, int64_t tokens)
+{
+    if (t->shape[0] == tokens)
+        return TW_OK;
+    return tw_fail(TW_EFORMAT, "%s: has %lld tokens, the offsets of its sequences end at %lld", path,
+                   (long long)t->shape[0], (long long)tokens);
+}
+
+/* V is like K but for its columns. */
+static tw_status check_shapes(const tw_tensor_data t[3], const char *const paths[3], const tw_reading *how)
+{
+    const tw_tensor_data *q = &t[0], *k = &t[1], *v = &t[2];
+    int last = how->packed ? 2 : 3;
+    if (how->packed) {
+        TW_TRY(check_tokens(q, paths[0], tw_problem_total_q(how->packed)));
+        TW_TRY(check_tokens(k, paths[1], tw_problem_total_k(how->packed)));
+    } else if (k->shape[0] != q->shape[0]) {
         return tw_fail(TW_EFORMAT, "%s: has shape %s beside Q's %s, batch and head_dim must be the same",
-                       k_path, shape_of(k).text, shape_of(q).text);
-    if (memcmp(v->shape, k->shape, 4 * sizeof v->shape[0]) != 0)
-        return tw_fail(TW_EFORMAT, "%s: has shape %s, it must be K's, %s", v_path, shape_of(v).text,
-                       shape_of(k).text);
+                       paths[1], shape_of(k).text, shape_of(q).text);
+    }
+    if (k->shape[last] != q->shape[last])
+        return tw_fail(TW_EFORMAT, "%s: has shape %s beside Q's %s, batch and head_dim must be the same",
+                       paths[1], shape_of(k).text, shape_of(q).text);
+    if (!how->latent && memcmp(v->shape, k->shape, (size_t)last * sizeof v->shape[0]) != 0)
+        return tw_fail(TW_EFORMAT, "%s: has shape %s, it must be K's, %s, but for the columns", paths[2],
+                       shape_of(v).text, shape_of(k).text);
     return TW_OK;
 }
 
 /* Adds to a refusal that the other layout would have been accepted. */
 static tw_status check_problem(const tw_problem *problem, const tw_tensor_data *q, const tw_tensor_data *k,
-                               tw_layout layout)
+                               const tw_reading *how)
 {
     tw_status status = tw_problem_check(problem);
     if (status == TW_OK)
         return TW_OK;
     char line[400];
     snprintf(line, sizeof line, "%.399s", tw_error_message());
-    tw_layout other = layout == TW_LAYOUT_BSHD ? TW_LAYOUT_BHSD : TW_LAYOUT_BSHD;
+    tw_layout other = how->layout == TW_LAYOUT_BSHD ? TW_LAYOUT_BHSD : TW_LAYOUT_BSHD;
     tw_problem swapped = problem_in(q, k, other);
-    if (tw_problem_check(&swapped) == TW_OK)
+    if (!how->packed && tw_problem_check(&swapped) == TW_OK)
         return tw_fail(status, "%s; --layout %s would fit", line, tw_layout_name(other));
     return tw_fail(status, "%s", line);
 }
@@ -105,7 +139,7 @@ static tw_status check_problem(const tw_problem *problem, const tw_tensor_data *
 /* Brings a tensor that was read in `layout` into the house's. */
 static tw_status to_bshd(tw_tensor_data *t, const char *path, tw_layout layout)
 {
-    if (layout == TW_LAYOUT_BSHD)
+    if (layout == TW_LAYOUT_BSHD || t->num_dims != 4)
         return TW_OK;
     TW_TRY(tw_memory_check((double)t->num_elements * sizeof(double), path));
     double *swapped = tw_swap_axes(t->values, (int)t->shape[0], (int)t->shape[1], (int)t->shape[2],
@@ -120,27 +154,35 @@ static tw_status to_bshd(tw_tensor_data *t, const char *path, tw_layout layout)
 /* ---- inputs --------------------------------------------------------------------------------------------- */
 
 static tw_status read_three(tw_inputs *inputs, tw_tensor_data t[3], const char *const paths[3],
-                            tw_layout layout)
+                            const tw_reading *how)
 {
-    for (int i = 0; i < 3; i++) {
+    int files = how->latent ? 2 : 3, last = how->packed ? 2 : 3;
+    for (int i = 0; i < files; i++) {
         TW_TRY(tw_npy_read(&t[i], paths[i]));
-        TW_TRY(check_rank(&t[i], paths[i]));
+        TW_TRY(check_rank(&t[i], paths[i], how));
     }
-    TW_TRY(check_shapes(&t[0], &t[1], &t[2], paths[1], paths[2]));
-    tw_problem problem = problem_in(&t[0], &t[1], layout);
-    problem.dtype = tw_coarser(t[0].dtype, tw_coarser(t[1].dtype, t[2].dtype));
-    TW_TRY(check_problem(&problem, &t[0], &t[1], layout));
-    for (int i = 0; i < 3; i++)
-        TW_TRY(to_bshd(&t[i], paths[i], layout));
-    *inputs = (tw_inputs){.problem = problem, .q = t[0].values, .k = t[1].values, .v = t[2].values};
+    TW_TRY(check_shapes(t, paths, how));
+    tw_problem problem = how->packed ? packed_problem_in(&t[0], &t[1], how->packed)
+                                     : problem_in(&t[0], &t[1], how->layout);
+    int width = how->latent ? how->head_dim_v : (int)t[2].shape[last];
+    problem.head_dim_v = width == problem.head_dim ? 0 : width;
+    problem.v_in_k = how->latent;
+    problem.dtype = tw_coarser(t[0].dtype, t[1].dtype);
+    if (!how->latent)
+        problem.dtype = tw_coarser(problem.dtype, t[2].dtype);
+    TW_TRY(check_problem(&problem, &t[0], &t[1], how));
+    for (int i = 0; i < files; i++)
+        TW_TRY(to_bshd(&t[i], paths[i], how->layout));
+    *inputs = (tw_inputs){
+        .problem = problem, .q = t[0].values, .k = t[1].values, .v = how->latent ? t[1].values : t[2].values};
     return TW_OK;
 }
 
 tw_status tw_inputs_read(tw_inputs *inputs, const char *q_path, const char *k_path, const char *v_path,
-                         tw_layout layout)
+                         const tw_reading *how)
 {
     tw_tensor_data t[3] = {{.values = NULL}, {.values = NULL}, {.values = NULL}};
-    tw_status status = read_three(inputs, t, (const char *const[3]){q_path, k_path, v_path}, layout);
+    tw_status status = read_three(inputs, t, (const char *const[3]){q_path, k_path, v_path}, how);
     for (int i = 0; i < 3 && status != TW_OK; i++)
         tw_tensor_data_free(&t[i]);
     return status;
@@ -162,8 +204,9 @@ tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_
     size_t nq = tw_problem_q_elements(problem), nk = tw_problem_k_elements(problem);
     tw_inputs made = {.problem = *problem,
                       .q = random_tensor(nq, problem->dtype, seed, 0),
-                      .k = random_tensor(nk, problem->dtype, seed, 1),
-                      .v = random_tensor(nk, problem->dtype, seed, 2)};
+                      .k = random_tensor(nk, problem->dtype, seed, 1)};
+    made.v = problem->v_in_k ? made.k
+                             : random_tensor(tw_problem_v_elements(problem), problem->dtype, seed, 2);
     if (!made.q || !made.k || !made.v) {
         tw_inputs_free(&made);
         return tw_fail(TW_ENOMEM, "no memory for Q, K and V of %zu and %zu elements", nq, nk);
@@ -174,22 +217,44 @@ tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_
 
 void tw_inputs_free(tw_inputs *inputs)
 {
+    if (inputs->v != inputs->k)
+        free(inputs->v);
     free(inputs->q);
     free(inputs->k);
-    free(inputs->v);
     *inputs = (tw_inputs){.q = NULL};
 }
 
 /* ---- outputs -------------------------------------------------------------------------------------------- */
 
-/* Q's shape in a layout. */
-static void q_shape(int64_t shape[4], const tw_problem *p, tw_layout layout)
+/* O's shape in a layout; returns the number of its axes. */
+static int o_shape(int64_t shape[4], const tw_problem *p, tw_layout layout)
 {
     bool bshd = layout == TW_LAYOUT_BSHD;
+    if (p->cu_seqlens_q) {
+        shape[0] = tw_problem_total_q(p);
+        shape[1] = p->num_heads;
+        shape[2] = tw_problem_head_dim_v(p);
+        return 3;
+    }
     shape[0] = p->batch;
     shape[1] = bshd ? p->seqlen_q : p->num_heads;
     shape[2] = bshd ? p->num_heads : p->seqlen_q;
-    shape[3] = p->head_dim;
+    shape[3] = tw_problem_head_dim_v(p);
+    return 4;
+}
+
+/* LSE's shape; returns the number of its axes. */
+static int lse_shape(int64_t shape[3], const tw_problem *p)
+{
+    if (p->cu_seqlens_q) {
+        shape[0] = p->num_heads;
+        shape[1] = tw_problem_total_q(p);
+        return 2;
+    }
+    shape[0] = p->batch;
+    shape[1] = p->num_heads;
+    shape[2] = p->seqlen_q;
+    return 3;
 }
 
 static tw_status expect_shape(const tw_tensor_data *t, const char *path, int num_dims, const int64_t *shape,
@@ -208,10 +273,11 @@ tw_status tw_output_read(double **o, tw_dtype *dtype, const char *path, const tw
 {
     tw_tensor_data t = {.values = NULL};
     int64_t shape[4];
-    q_shape(shape, problem, layout);
+    int axes = o_shape(shape, problem, layout);
+    bool as_q = tw_problem_head_dim_v(problem) == problem->head_dim;
     tw_status status = tw_npy_read(&t, path);
     if (status == TW_OK)
-        status = expect_shape(&t, path, 4, shape, "Q's");
+        status = expect_shape(&t, path, axes, shape, as_q ? "Q's" : "Q's with V's columns");
     if (status == TW_OK)
         status = to_bshd(&t, path, layout);
     if (status != TW_OK) {
@@ -226,10 +292,12 @@ tw_status tw_output_read(double **o, tw_dtype *dtype, const char *path, const tw
 tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path, const tw_problem *problem)
 {
     tw_tensor_data t = {.values = NULL};
-    const int64_t shape[3] = {problem->batch, problem->num_heads, problem->seqlen_q};
+    int64_t shape[3];
+    int axes = lse_shape(shape, problem);
     tw_status status = tw_npy_read(&t, path);
     if (status == TW_OK)
-        status = expect_shape(&t, path, 3, shape, "batch, heads, seqlen_q");
+        status = expect_shape(&t, path, axes, shape,
+                              axes == 2 ? "heads, tokens of all sequences" : "batch, heads, seqlen_q");
     if (status != TW_OK) {
         tw_tensor_data_free(&t);
         return status;
@@ -242,11 +310,11 @@ tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path, const tw_
 tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem, tw_layout layout)
 {
     int64_t shape[4];
-    q_shape(shape, problem, layout);
-    if (layout == TW_LAYOUT_BSHD)
-        return tw_npy_write(path, o, problem->dtype, 4, shape);
+    int axes = o_shape(shape, problem, layout);
+    if (layout == TW_LAYOUT_BSHD || axes == 3)
+        return tw_npy_write(path, o, problem->dtype, axes, shape);
     double *swapped = tw_swap_axes(o, problem->batch, problem->seqlen_q, problem->num_heads,
-                                   problem->head_dim);
+                                   tw_problem_head_dim_v(problem));
     if (!swapped)
         return tw_fail(TW_ENOMEM, "%s: no memory to change its layout", path);
     tw_status status = tw_npy_write(path, swapped, problem->dtype, 4, shape);
@@ -256,6 +324,7 @@ tw_status tw_output_write(const char *path, const double *o, const tw_problem *p
 
 tw_status tw_lse_write(const char *path, const double *lse, const tw_problem *problem)
 {
-    const int64_t shape[3] = {problem->batch, problem->num_heads, problem->seqlen_q};
-    return tw_npy_write(path, lse, TW_FP32, 3, shape);
+    int64_t shape[3];
+    int axes = lse_shape(shape, problem);
+    return tw_npy_write(path, lse, TW_FP32, axes, shape);
 }

@@ -26,20 +26,33 @@ const char *tw_layout_name(tw_layout layout);
 /** The inputs of an attention; tensors are owned, in the layouts of problem.h. */
 typedef struct tw_inputs {
     tw_problem problem; /**< dtype is the coarsest of the three */
-    double *q, *k, *v;
+    double *q, *k;
+    double *v; /**< k where V is a part of it */
 } tw_inputs;
 
-/**
- * @brief Reads Q, K and V; the shape is theirs, grouped heads included. causal and softmax_scale stay 0.
- * @param[out] inputs  untouched on error
- * @return TW_OK; TW_EFORMAT (not four axes; shapes that do not belong together; the line says if the other layout
- *         would fit); TW_EINVAL, TW_EOVERFLOW as tw_problem_check(); as tw_npy_read()
- */
-TW_MUST_CHECK tw_status tw_inputs_read(tw_inputs *inputs, const char *q_path, const char *k_path,
-                                       const char *v_path, tw_layout layout);
+/** How Q, K and V lie in their files. */
+typedef struct tw_reading {
+    tw_layout layout;
+    bool latent;    /**< V is the first columns of K and has no file; or, with head_dim_v, so many */
+    int head_dim_v; /**< of a latent V; 0 for all of K's columns */
+    /** Packed sequences, whose tensors have three axes: batch, seqlen_q, seqlen_k and offsets of the problem; NULL
+     *  without */
+    const tw_problem *packed;
+} tw_reading;
 
 /**
- * @brief Standard-normal Q, K and V, rounded to problem->dtype; streams 0, 1, 2 of the seed.
+ * @brief Reads Q, K and V; the shape is theirs, grouped heads and the width of V included. What files do not say
+ *        (causal, masks, softmax_scale) stays 0.
+ * @param[out] inputs  untouched on error
+ * @param[in]  v_path  NULL where V is a part of K
+ * @return TW_OK; TW_EFORMAT (not four axes, or three where sequences are packed; shapes that do not belong together;
+ *         the line says if the other layout would fit); TW_EINVAL, TW_EOVERFLOW as tw_problem_check(); as tw_npy_read()
+ */
+TW_MUST_CHECK tw_status tw_inputs_read(tw_inputs *inputs, const char *q_path, const char *k_path,
+                                       const char *v_path, const tw_reading *how);
+
+/**
+ * @brief Standard-normal Q, K and V, rounded to problem->dtype; streams 0, 1, 2 of the seed. V may be K.
  * @return TW_OK; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_t seed);
@@ -48,7 +61,7 @@ TW_MUST_CHECK tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *pr
 void tw_inputs_free(tw_inputs *inputs);
 
 /**
- * @brief Reads a tensor of Q's shape, such as O.
+ * @brief Reads O: Q's shape with V's columns.
  * @param[out] o      owned by the caller: free(); untouched on error
  * @param[out] dtype  of the file
  * @return TW_OK; TW_EFORMAT (another shape); as tw_npy_read()
@@ -56,11 +69,11 @@ void tw_inputs_free(tw_inputs *inputs);
 TW_MUST_CHECK tw_status tw_output_read(double **o, tw_dtype *dtype, const char *path,
                                        const tw_problem *problem, tw_layout layout);
 
-/** Reads LSE [batch, num_heads, seqlen_q]; as tw_output_read(). */
+/** Reads LSE [batch, num_heads, seqlen_q], packed [num_heads, total_q]; as tw_output_read(). */
 TW_MUST_CHECK tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path,
                                     const tw_problem *problem);
 
-/** Writes a tensor of Q's shape in a layout, rounded to problem->dtype; as tw_npy_write(), or TW_ENOMEM. */
+/** Writes O in a layout, rounded to problem->dtype; as tw_npy_write(), or TW_ENOMEM. */
 TW_MUST_CHECK tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem,
                                         tw_layout layout);
 

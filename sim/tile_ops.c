@@ -3,6 +3,7 @@
 #include "slots.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V",    "O",    "S",    "P",   "LSE",
@@ -45,8 +46,8 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     case TW_SINK:
         return (tw_tensor_shape){p->heads_in_rows > 1 ? p->heads_in_rows : 1, 1, p->num_heads, TW_FP32};
     case TW_TILE_LIST: /* no more tiles than rows or keys; integers are as wide as fp32 */
-        return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k, (int64_t)p->seqlen_q + p->seqlen_k + 2,
-                                 p->num_heads, TW_FP32};
+        return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k,
+                                 2 * ((int64_t)p->seqlen_q + p->seqlen_k + 2), p->num_heads, TW_FP32};
     default:
         return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, p->dtype};
     }
@@ -122,7 +123,7 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
     return slot;
 }
 
-tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys)
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys)
 {
     const tw_problem *p = e->problem;
     tw_slot slot = tw_slot_allocate(e, TW_TILE_LIST, TW_PLACE_REGISTERS, TW_FP32, whole(1), whole(2));
@@ -133,7 +134,9 @@ tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys
     op.head = tw_mask_differs_by_head(p) ? e->head : 0;
     op.rows = whole(1);
     op.rows.row0 = of_keys ? p->seqlen_q + index : index; /* lists of both axes, one behind the other */
-    op.cols = whole(2 + visited);
+    op.cols = whole((kind == TW_TILE_EMPTY ? 2 : 1) + listed);
+    op.cols.row0 = kind == TW_TILE_FULL ? (int64_t)p->seqlen_q + p->seqlen_k + 2
+                                        : 0; /* likewise both kinds */
     op.multicast = 1;
     if (kept(e, &op)) {
         tw_slot_written(e, slot);
@@ -227,6 +230,8 @@ tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l)
     tw_slot_info *info = tw_slot_find(e, m);
     if (info)
         st.alpha = statistic(e, TW_L, info->rows);
+    if (info && st.alpha.id >= 0)
+        e->slots[st.alpha.id].is_alpha = true;
     return st;
 }
 
@@ -254,16 +259,31 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k)
     return s;
 }
 
+/* The first columns of K are V. */
+static bool is_latent(const tw_emitter *e, const tw_slot_info *v)
+{
+    return e->problem->v_in_k && v->tensor == TW_K;
+}
+
+/* O += P V: P has O's rows and as many columns as V has rows; O is as wide as V, or narrower where K is V. */
+static void check_product(tw_emitter *e, const tw_slot_info *o, const tw_slot_info *p, const tw_slot_info *v)
+{
+    char sizes[160];
+    bool as_wide = is_latent(e, v) ? o->cols.rows <= v->cols.rows : o->cols.rows == v->cols.rows;
+    if (p->cols.rows == v->rows.rows && as_wide && o->rows.rows == p->rows.rows)
+        return;
+    snprintf(sizes, sizeof sizes, "O is %d x %d, P %d x %d, V %d x %d", o->rows.rows, o->cols.rows,
+             p->rows.rows, p->cols.rows, v->rows.rows, v->cols.rows);
+    tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V", sizes);
+}
+
 void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
 {
     tw_slot_info *oi = tw_slot_find(e, o), *pi = tw_slot_find(e, p), *vi = tw_slot_find(e, v);
     if (!oi || !pi || !vi)
         return;
-    bool latent = e->problem->v_in_k && vi->tensor == TW_K; /* the first columns of K are V */
-    bool as_wide = latent ? oi->cols.rows <= vi->cols.rows : oi->cols.rows == vi->cols.rows;
-    if (pi->cols.rows != vi->rows.rows || !as_wide || oi->rows.rows != pi->rows.rows)
-        tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V",
-                       "tile sizes differ");
+    check_product(e, oi, pi, vi);
+    bool latent = is_latent(e, vi);
     tw_op op = new_op(TW_OP_MATMUL_ADD);
     op.dst = o.id;
     op.a = p.id;
@@ -446,7 +466,7 @@ void tw_release(tw_emitter *e, tw_slot slot)
     if (!kept(e, &op))
         return;
     if (info->unread)
-        tw_rule_broken(e, "a slot is released although nobody has read it", tw_tensor_name(info->tensor));
+        tw_rule_broken(e, "a slot is released although nobody has read it", tw_slot_name(info));
     deliver(e, &op);
     e->live_bytes[info->place] -= info->bytes;
     info->live = false;

@@ -14,8 +14,9 @@
  *
  * Rules, checked by the emitter: a slot is written before it is read; what is written is read before it is
  * overwritten or released; every slot is released by the end of its block; a slot is what it is used as
- * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch touches only the tensors that it declares; what is
- * live at one time fits on chip. The first broken rule is remembered
+ * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch
+ * touches only the tensors that it declares; a walk is left by its end alone; what is live at one time fits on
+ * chip. The first broken rule is remembered
  * (tw_emitter_status()) and everything after it is ignored, so a schedule needs no error handling.
  */
 #ifndef TW_TILE_OPS_H
@@ -54,14 +55,16 @@ typedef enum tw_tensor {
 
 /** Shape of a tensor, for one head of one batch element. */
 typedef struct tw_tensor_shape {
-    int64_t rows, cols;
-    int heads; /**< num_heads or num_heads_kv */
-    tw_dtype dtype;
+    int64_t rows;   /**< seqlen_q or seqlen_k */
+    int64_t cols;   /**< head_dim, seqlen_k, or 1 */
+    int heads;      /**< num_heads or num_heads_kv */
+    tw_dtype dtype; /**< the input's, or fp32 for row statistics */
 } tw_tensor_shape;
 
 /** "Q", "K", …, "LSE". */
 const char *tw_tensor_name(tw_tensor tensor);
 
+/** The shape that a tensor has in a problem. */
 tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *problem);
 
 /**
@@ -72,19 +75,22 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *problem);
  */
 typedef struct tw_tile {
     int64_t index; /**< 0 … number of tiles − 1 */
-    int64_t row0;
-    int rows;     /**< real rows; the last tile may be shorter */
-    int box_rows; /**< rows of a whole tile */
-    int64_t run;  /**< 1, unless equal tiles are taken together */
-    int stride;   /**< rows from one tile of a run to the next; 0: they lie one behind the other */
+    int64_t row0;  /**< its first row */
+    int rows;      /**< real rows; the last tile may be shorter */
+    int box_rows;  /**< rows of a whole tile */
+    int64_t run;   /**< 1, unless equal tiles are taken together */
+    int stride;    /**< rows from one tile of a run to the next; 0: they lie one behind the other */
 } tw_tile;
 
 /** What one thread block works on. */
 typedef struct tw_block {
-    int batch, head; /**< query head */
-    tw_tile i, j;    /**< tiles of the launch's two grid axes; the whole axis where the grid has none */
+    int batch; /**< sequence */
+    int head;  /**< query head */
+    tw_tile i; /**< tile of the launch's first grid axis; the whole axis where the grid has none */
+    tw_tile j; /**< of the second */
 } tw_block;
 
+/** What a schedule talks to. */
 typedef struct tw_emitter tw_emitter;
 
 /** A tile on chip; handle into the emitter's slot table. */
@@ -127,15 +133,18 @@ const char *tw_op_name(tw_op_kind kind);
 
 /** One tile operation, as a back end sees it. */
 typedef struct tw_op {
-    tw_op_kind kind;
-    int dst, a, b;      /**< slot ids, −1 if none */
+    tw_op_kind kind;    /**< what is done */
+    int dst;            /**< id of the slot that is written, −1 if none */
+    int a;              /**< read, −1 if none */
+    int b;              /**< likewise */
     tw_row_stats stats; /**< softmax operations, rescale, normalize, lse */
     double value;       /**< fill: the value; matmul_nt: the scale */
     tw_dtype dtype;     /**< convert: the new type */
     bool normalized;    /**< online_softmax: O is kept divided by l, so alpha carries the old l */
 
     tw_tensor tensor; /**< load, store */
-    int batch, head;  /**< of the tensor (a K/V head for K and V) */
+    int batch;        /**< of the tensor */
+    int head;         /**< likewise: a K/V head for K and V */
     tw_tile rows;     /**< of the tensor; whose run says how many equal tiles are meant */
     tw_tile cols;     /**< likewise; the whole width for Q, K, V, O */
     int multicast;    /**< load: number of blocks that one fetch serves */
@@ -146,19 +155,29 @@ typedef struct tw_op {
 } tw_op;
 
 /** Which memory a slot is in. */
-typedef enum tw_place { TW_PLACE_SMEM, TW_PLACE_REGISTERS, TW_NUM_PLACES } tw_place;
+typedef enum tw_place {
+    TW_PLACE_SMEM,      /**< shared memory, or the one SRAM of the machine `paper` */
+    TW_PLACE_REGISTERS, /**< of all threads of a block together */
+    TW_NUM_PLACES
+} tw_place;
 
 /** A slot as the emitter keeps it. */
 typedef struct tw_slot_info {
-    bool live, written, unread;
-    bool normalized;  /**< P and O: divided by the row sums; a launch may store nothing less */
+    bool live;       /**< made and not yet released */
+    bool written;    /**< has numbers in it */
+    bool unread;     /**< what was written last has not been read */
+    bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
+    bool
+        is_alpha; /**< what a step of online softmax leaves to rescale by; `tensor` is then TW_L, of its shape */
     tw_tensor tensor; /**< what this is a tile of; S becomes P, and M becomes LSE, by an operation */
-    tw_place place;
-    tw_dtype dtype;
-    tw_tile rows, cols;
-    int64_t bytes; /**< charged while live */
+    tw_place place;   /**< which memory it is in */
+    tw_dtype dtype;   /**< of its numbers */
+    tw_tile rows;     /**< of the tensor */
+    tw_tile cols;     /**< likewise */
+    int64_t bytes;    /**< charged while live */
 } tw_slot_info;
 
+/** Most slots that a block may have at one time. */
 #define TW_MAX_SLOTS 40
 
 /** A grid axis of a launch: one block per tile of it. */
@@ -176,15 +195,19 @@ typedef enum tw_order {
 
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
-    const char *name;
+    const char *name; /**< "scores" */
+    /** What one block does. */
     void (*block)(tw_emitter *e, const tw_problem *problem, const tw_tiling *tiling, tw_block b);
-    tw_axis grid_i, grid_j;
-    bool
-        blocks_differ; /**< a block's work depends on where its tile lies under a mask, not on its size alone */
-    unsigned reads, writes; /**< TW_SET()s of tensors */
-    tw_order order;
+    tw_axis grid_i; /**< first axis of the grid, besides heads and batch */
+    tw_axis grid_j; /**< second */
+    /** A block's work depends on where its tile lies under a mask, not on its size alone. */
+    bool blocks_differ;
+    unsigned reads;  /**< TW_SET() of tensors */
+    unsigned writes; /**< likewise */
+    tw_order order;  /**< of the blocks */
 } tw_launch;
 
+/** Most launches of a schedule. */
 #define TW_MAX_LAUNCHES 4
 
 /** What a schedule honours beside causal; a problem that has more is refused. */
@@ -199,42 +222,49 @@ enum {
 
 /** An algorithm: its launches, in order. One file in schedules/ each; the registry lists them. */
 typedef struct tw_schedule {
-    const char *name;
+    const char *name;    /**< as users write it */
     const char *file;    /**< source file, below sim/schedules/ */
     const char *summary; /**< one line */
     const char *ledger;  /**< what its counts charge, for the line under every table */
-    const char
-        *paper; /**< who published it, and where: "Dao, arXiv:2307.08691"; NULL: nobody in particular */
-    int year;   /**< of that; 0: none */
+    const char *paper;   /**< who published it, and where; NULL: nobody in particular */
+    int year;            /**< of that; 0: none */
     const char
         *variant_of; /**< the same tiles and counts in another order; shown only when asked for; NULL: none */
-    int num_launches;
-    tw_launch launches[TW_MAX_LAUNCHES];
+    int num_launches;                    /**< 1 … TW_MAX_LAUNCHES */
+    tw_launch launches[TW_MAX_LAUNCHES]; /**< in order */
     bool ignores_sram; /**< the textbook's ledger: tiles are whole matrices, and nothing is checked */
-    bool writes_lse;
-    unsigned
-        initialized; /**< tensors that must hold their starting values before the first launch; not counted */
+    bool writes_lse;   /**< LSE is among its results */
+    /** TW_SET() of tensors that must hold their starting values before the first launch; not counted. */
+    unsigned initialized;
     unsigned honours;  /**< TW_HONOURS_* */
+    bool lists_tiles;  /**< the tiles of every mask are listed, of those that could do without too */
     bool needs_v_in_k; /**< for latent attention alone */
-    bool
-        packs_heads; /**< query heads that share a K/V head are rows of one tile: it sees tw_problem_packed() */
+    /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
+    bool packs_heads;
+    bool (*suits)(const tw_problem *problem); /**< offered where nobody names it; NULL: always */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
 } tw_schedule;
 
+/** Rows of a tile where neither the user nor the schedule says. */
 #define TW_DEFAULT_BLOCK 128
-#define TW_MAX_BLOCK     (1 << 24)
+/** Most rows of a tile. */
+#define TW_MAX_BLOCK (1 << 24)
 
 /** What reads the stream. */
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
     bool
         one_head; /**< visits the blocks of head 0 of batch element 0 alone, tiles ascending; the others are alike */
+    /** Before the first block of a launch. `self` is what was handed to tw_emit(), here and below. */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
     /** The blocks of e->head of e->batch are done; they stood for so many heads of so many batch elements. */
     tw_status (*end_head)(void *self, const tw_emitter *e, int64_t heads, int64_t batches);
+    /** For each operation. An error ends the run. */
     tw_status (*op)(void *self, const tw_emitter *e, const tw_op *op);
-    tw_status (*end_block)(void *self, const tw_emitter *e); /**< its slots are released, its peaks known */
+    /** After a block: its slots are released, its peaks known. */
+    tw_status (*end_block)(void *self, const tw_emitter *e);
+    /** After the last block of a launch. */
     tw_status (*end_launch)(void *self, const tw_emitter *e);
     /** Is this block wanted? The others are passed over. NULL wants all. */
     bool (*wants)(void *self, const tw_emitter *e, tw_tile i, tw_tile j);
@@ -245,22 +275,26 @@ typedef struct tw_backend {
 /** The emitter: slots, rules, and the first error. Back ends may read it. */
 struct tw_emitter {
     const tw_problem *problem; /**< one sequence of the whole problem, heads packed if the schedule does so */
-    const tw_problem *whole;
-    const tw_tiling *tiling;
-    const tw_machine *machine;
-    const tw_schedule *schedule;
-    const tw_launch *launch;
-    const tw_backend *backend;
-    void *self; /**< the back end's */
+    const tw_problem *whole;   /**< as handed to tw_emit(), and so are the next three */
+    const tw_tiling *tiling;   /**< tile sizes */
+    const tw_machine *machine; /**< what fits on chip */
+    const tw_schedule *schedule; /**< what runs */
+    const tw_launch *launch;     /**< of it */
+    const tw_backend *backend;   /**< who is called */
+    void *self;                  /**< the back end's */
 
-    tw_slot_info slots[TW_MAX_SLOTS];
-    int64_t live_bytes[TW_NUM_PLACES], peak_bytes[TW_NUM_PLACES]; /**< of the block that runs */
-    int batch, head;                                              /**< of the block that runs */
-    tw_tile_map map; /**< the tiles of a listed mask; without, kind is NULL */
-    int64_t times;   /**< multiplicity of what is emitted now */
-    int agent, line;
-    int multicast;
-    tw_status status;
+    tw_slot_info slots[TW_MAX_SLOTS];  /**< by id */
+    int64_t live_bytes[TW_NUM_PLACES]; /**< of the block that runs */
+    int64_t peak_bytes[TW_NUM_PLACES]; /**< likewise */
+    int batch;                         /**< of the block that runs */
+    int head;                          /**< likewise */
+    tw_tile_map map;                   /**< the tiles of a listed mask; without, kind is NULL */
+    int64_t times;                     /**< multiplicity of what is emitted now */
+    int agent;                         /**< who issues the next operation */
+    int line;                          /**< of the schedule's source */
+    int multicast;                     /**< blocks that the next loads serve */
+    int open_walks;                    /**< begun, and not at their end; none when a block ends */
+    tw_status status;                  /**< the first error */
 };
 
 /** TW_OK; TW_EUNSUPPORTED (the problem has something that the schedule does not honour; the line says what). */
@@ -268,37 +302,54 @@ TW_MUST_CHECK tw_status tw_honours_check(const tw_schedule *schedule, const tw_p
 
 /**
  * @brief Runs all blocks of all launches of a schedule through a back end.
- * @return TW_OK; as tw_problem_check() and tw_honours_check(); TW_EINVAL (block sizes); TW_ESRAM (tiles do not fit; the line says by
+ * @param[in] schedule, problem, tiling, machine  what runs, on what, in which tiles, in how much memory
+ * @param[in] backend  whose functions are called
+ * @param     self     handed to each of them
+ * @return TW_OK; as tw_problem_check() and tw_honours_check(); TW_EINVAL (block sizes); TW_ESRAM (tiles do not fit;
+ *         the line says by
  *         how much); TW_ESCHEDULE (a rule of the tile language is broken); what the back end returns
  */
 TW_MUST_CHECK tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem,
                                 const tw_tiling *tiling, const tw_machine *machine, const tw_backend *backend,
                                 void *self);
 
-/** @name Walks: the loops of a schedule
- *     for (tw_walk kv = tw_walk_keys(e, b.i); tw_step(&kv);) … kv.tile …
- * Tiles that the mask leaves empty are passed over. The first and the last tile are always visited by themselves;
- * between them, a counting back end takes tiles whose body is the same (whole, and not cut by the mask) together.
- * Where the mask is listed, a walk loads the list of its tiles when it begins. Leave a walk only by its end.
+/** @name Walks
+ * The loops of a schedule. Tiles that the mask leaves empty are passed over. Where the mask is listed, a walk loads
+ * the list of its tiles when it begins.
  * @{ */
+
+/**
+ * @brief A loop over tiles.
+ *
+ *     for (tw_walk kv = tw_walk_keys(e, b.i); tw_step(&kv);) … kv.tile …
+ *
+ * The first and the last tile are always visited by themselves; between them, a counting back end takes tiles whose
+ * body is the same (whole, and not cut by the mask) together. Leave a walk only by its end.
+ */
 typedef struct tw_walk {
-    tw_tile tile;
-    bool is_first, is_last;
-    /* private */
+    tw_tile tile;  /**< now */
+    bool is_first; /**< there was none before */
+    bool is_last;  /**< there will be none after */
+    /** @cond private */
     tw_emitter *e;
     tw_tile across;    /* the tile of the other axis that sees, or is seen */
     bool over_queries; /* the walk's tiles are query rows */
     bool everything;   /* whatever the mask says */
+    tw_tile_kind only; /* tiles of this kind alone; empty: all that are not */
     bool begun;
     int64_t next, end; /* tile indices */
     int64_t length;    /* of the axis, in rows */
     int block;         /* rows of a tile */
     int64_t outer_times;
     tw_slot list; /* where the mask is listed */
+    bool open;    /* begun, and not at its end */
+    /** @endcond */
 } tw_walk;
 
 /** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
+/** Of those the partial or the full ones alone. */
+tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind);
 /** All key tiles, whatever the mask says: equal tiles are taken together although it may cut one and not another. */
 tw_walk tw_walk_all_keys(tw_emitter *e);
 /** Query tiles that see something of the keys `cols`, ascending. */
@@ -307,8 +358,9 @@ tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);
 bool tw_step(tw_walk *walk);
 /** What follows is about a tile that an earlier step of the walk visited, and counts as often as that did. */
 void tw_at_tile(tw_walk *walk, tw_tile tile);
-/** The whole axis as one tile: all query rows, all key rows. */
+/** The whole axis as one tile: all query rows. */
 tw_tile tw_all_queries(const tw_emitter *e);
+/** All key rows. */
 tw_tile tw_all_keys(const tw_emitter *e);
 /** @} */
 
@@ -353,7 +405,9 @@ void tw_convert_for_unit(tw_emitter *e, tw_slot p);
 void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st);
 /** m becomes LSE = m + ln l. */
 void tw_lse(tw_emitter *e, tw_row_stats st);
+/** The slot's place is free again. */
 void tw_release(tw_emitter *e, tw_slot slot);
+/** The same for m, l and alpha. */
 void tw_release_stats(tw_emitter *e, tw_row_stats st);
 /**
  * A turn: one agent gives it, another waits for it, so that what they do next has an order, as named barriers do it.

@@ -29,16 +29,17 @@ typedef enum tw_unit {
 
 /** Tile sizes in rows; they need not divide the sequence. */
 typedef struct tw_tiling {
-    int block_m; /**< query rows of a tile: Br in the FlashAttention papers */
-    int block_n; /**< key rows of a tile: Bc */
-    tw_fetch fetch;
-    tw_unit unit;
+    int block_m;    /**< query rows of a tile: Br in the FlashAttention papers */
+    int block_n;    /**< key rows of a tile: Bc */
+    tw_fetch fetch; /**< how tiles get on chip */
+    tw_unit unit;   /**< what multiplies them */
 } tw_tiling;
 
 /** Tiles of a kernel for one head_dim that does better with others than the rest. */
 typedef struct tw_tile_exception {
     int head_dim; /**< 0: there is none */
-    int block_m, block_n;
+    int block_m;  /**< as in tw_tiling */
+    int block_n;  /**< likewise */
 } tw_tile_exception;
 
 /** So many head_dims may have tiles of their own. */

@@ -18,10 +18,10 @@
 /* What is drawn in one colour: Okabe and Ito's palette, lighter for what goes with it. */
 static const struct {
     const char *title, *color;
-} inks[] = {{"S = Q Kᵀ", "#0072B2"}, {"O += P V", "#56B4E9"},
-            {"softmax", "#E69F00"},  {"mask, rescale, 1 / l", "#F0D9A8"},
-            {"load Q, others", "#999999"},   {"load K", "#009E73"},
-            {"load V", "#7FCDBB"},   {"store", "#CC79A7"}};
+} inks[] = {{"S = Q Kᵀ", "#0072B2"},       {"O += P V", "#56B4E9"},
+            {"softmax", "#E69F00"},        {"mask, rescale, 1 / l", "#F0D9A8"},
+            {"load Q, others", "#999999"}, {"load K", "#009E73"},
+            {"load V", "#7FCDBB"},         {"store", "#CC79A7"}};
 enum { INK_S, INK_PV, INK_SOFTMAX, INK_CORES, INK_Q, INK_K, INK_V, INK_STORE, NUM_INKS };
 
 enum { LANE = 18, TITLE = 26, PIPES = 3, MOST_LANES = 64, WIDTH = 1240, LEFT = 150 };

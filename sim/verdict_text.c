@@ -1,6 +1,7 @@
 /* A verdict in words. */
 #include "verdict_text.h"
 
+#include "extras.h"
 #include "table.h"
 
 void tw_problem_print(FILE *out, const tw_problem *p)
@@ -8,13 +9,21 @@ void tw_problem_print(FILE *out, const tw_problem *p)
     fprintf(out, "%s, batch %d, %d heads", tw_dtype_name(p->dtype), p->batch, p->num_heads);
     if (p->num_heads_kv != p->num_heads)
         fprintf(out, " on %d", p->num_heads_kv);
-    fprintf(out, ", %d queries x %d keys, head_dim %d, %s, scale %.6g\n", p->seqlen_q, p->seqlen_k,
-            p->head_dim, p->causal ? "causal" : "no mask", tw_problem_scale(p));
+    char setting[TW_EXTRAS_NAME];
+    tw_extras_name(setting, p);
+    fprintf(out, ", %d queries x %d keys, head_dim %d", p->seqlen_q, p->seqlen_k, p->head_dim);
+    if (tw_problem_head_dim_v(p) != p->head_dim)
+        fprintf(out, " (V %d)", tw_problem_head_dim_v(p));
+    fprintf(out, ", %s, scale %.6g\n", setting, tw_problem_scale(p));
 }
 
 void tw_place_print(FILE *out, const tw_problem *p, size_t index)
 {
-    size_t d = (size_t)p->head_dim, heads = (size_t)p->num_heads, rows = (size_t)p->seqlen_q;
+    size_t d = (size_t)tw_problem_head_dim_v(p), heads = (size_t)p->num_heads, rows = (size_t)p->seqlen_q;
+    if (p->cu_seqlens_q) { /* packed: rows of all sequences, one behind the other */
+        fprintf(out, "packed row %zu, head %zu, column %zu", index / d / heads, index / d % heads, index % d);
+        return;
+    }
     fprintf(out, "batch %zu, head %zu, row %zu, column %zu", index / d / heads / rows, index / d % heads,
             index / d / heads % rows, index % d);
 }
@@ -31,10 +40,10 @@ static void print_o(FILE *out, const tw_verdict *v, const tw_claim *c)
             2.0 * v->o_baseline + v->o_atol, v->o_baseline, tw_dtype_name(c->problem.dtype), v->o_atol);
     if (v->o_nans > 0)
         fprintf(out, "       NaN            %zu of %zu numbers\n", v->o_nans,
-                tw_problem_q_elements(&c->problem));
+                tw_problem_o_elements(&c->problem));
     if (v->o_not_finite > 0) {
         fprintf(out, "       not finite     %zu of %zu numbers, the first at ", v->o_not_finite,
-                tw_problem_q_elements(&c->problem));
+                tw_problem_o_elements(&c->problem));
         tw_place_print(out, &c->problem, v->o_first_not_finite);
         fputc('\n', out);
     }
@@ -43,6 +52,8 @@ static void print_o(FILE *out, const tw_verdict *v, const tw_claim *c)
 static void print_lse(FILE *out, const tw_verdict *v, const tw_problem *p)
 {
     size_t rows = (size_t)p->seqlen_q, heads = (size_t)p->num_heads, at = v->lse.worst_index;
+    if (p->cu_seqlens_q)
+        rows = (size_t)tw_problem_total_q(p);
     fprintf(out, "  LSE  maximum error  %.3e  at batch %zu, head %zu, row %zu\n", v->lse.max_abs_error,
             at / rows / heads, at / rows % heads, at % rows);
     fprintf(out, "       RMS error      %.3e\n", v->lse.rms_error);

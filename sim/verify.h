@@ -16,15 +16,17 @@ extern "C" {
 /** Somebody's O (and LSE) beside the inputs that it was made of; all in the layouts of problem.h. */
 typedef struct tw_claim {
     tw_problem problem; /**< dtype: the number format whose roundings are forgiven */
-    const double *q, *k, *v;
-    const double *o;
+    const double *q;    /**< queries */
+    const double *k;    /**< keys */
+    const double *v;    /**< values */
+    const double *o;    /**< the output that is to be checked */
     const double *lse;  /**< NULL if there is none to check */
     tw_dtype lse_dtype; /**< what LSE was stored in; its roundings are forgiven too */
 } tw_claim;
 
 /** Which keys a query row sees. */
 typedef enum tw_mask_kind {
-    TW_MASK_NONE,
+    TW_MASK_NONE,         /**< all of them */
     TW_MASK_BOTTOM_RIGHT, /**< the house's causal mask */
     TW_MASK_TOP_LEFT      /**< query i sees keys j <= i, whatever the lengths */
 } tw_mask_kind;
@@ -44,9 +46,9 @@ enum {
 
 /** Attention with one thing done differently. */
 typedef struct tw_variant {
-    unsigned left_out; /**< TW_PART_* */
-    tw_mask_kind mask;
-    double scale;
+    unsigned left_out;    /**< TW_PART_* */
+    tw_mask_kind mask;    /**< which keys are seen */
+    double scale;         /**< of Q Kᵀ */
     int dropped_tile;     /**< the last tile of so many keys is left out; 0 for none */
     bool dropped_per_row; /**< the last tile that the row sees, not the last of the sequence */
     bool heads_modulo;    /**< query head h reads K/V head h % num_heads_kv */
@@ -63,7 +65,7 @@ typedef struct tw_row_sample {
     int64_t count;     /**< rows in the sample */
     int64_t total;     /**< rows that there are */
     int rows_per_head; /**< 1 … seqlen_q */
-    uint64_t seed;
+    uint64_t seed;     /**< draws them */
 } tw_row_sample;
 
 /**
@@ -74,16 +76,21 @@ tw_row_sample tw_row_sample_for(const tw_problem *problem, uint64_t seed, double
 
 /** How far a claim is from attention. */
 typedef struct tw_verdict {
-    tw_row_sample sample;
-    tw_error_metrics o, lse;       /**< over the sampled rows; worst_index counts within the whole tensor */
-    double worst_o, worst_o_exact; /**< the numbers at o.worst_index */
-    double o_baseline; /**< largest error of standard attention in problem.dtype on the same rows */
-    double o_atol, lse_allowed;
-    size_t o_nans, lse_nans; /**< in the whole tensors */
-    size_t o_not_finite;     /**< NaN and infinities in the whole O */
-    size_t o_first_not_finite;
+    tw_row_sample sample;      /**< rows that were compared */
+    tw_error_metrics o;        /**< over the sampled rows; worst_index counts within the whole tensor */
+    tw_error_metrics lse;      /**< likewise */
+    double worst_o;            /**< the number at o.worst_index */
+    double worst_o_exact;      /**< what it should be */
+    double o_baseline;         /**< largest error of standard attention in problem.dtype on the same rows */
+    double o_atol;             /**< what is forgiven besides */
+    double lse_allowed;        /**< largest error of LSE that is accepted */
+    size_t o_nans;             /**< in the whole tensor */
+    size_t lse_nans;           /**< likewise */
+    size_t o_not_finite;       /**< NaN and infinities in the whole O */
+    size_t o_first_not_finite; /**< index of the first of them */
     size_t exact_not_finite; /**< numbers of exact O in the sampled rows: if there are any, it says nothing */
-    bool o_agrees, lse_agrees;
+    bool o_agrees;           /**< the verdict on O */
+    bool lse_agrees;         /**< and on LSE, if there is one */
 } tw_verdict;
 
 /**
@@ -109,6 +116,9 @@ TW_MUST_CHECK tw_status tw_check_exact(const tw_verdict *verdict, const tw_probl
 /**
  * @brief Tries the usual mistakes on a claim that does not agree.
  * @param[out] mistake  the one that fits, in a sentence; "" if none does
+ * @param[in]  size     bytes that mistake has room for
+ * @param[in]  claim    what tw_verify() found to disagree
+ * @param[in]  seed     draws the rows that are compared
  * @return TW_OK; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_diagnose(char *mistake, size_t size, const tw_claim *claim, uint64_t seed);

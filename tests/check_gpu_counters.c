@@ -71,6 +71,7 @@ static const struct {
     {"--seqlen 128", "--csv FILE is missing"},
     {"--csv", "--csv needs a value"},
     {"--csv tests", "is a folder"},
+    {"--csv build-x.csv --replay often", "--replay is 'often'"},
     {"--csv nowhere/x.csv", "folder does not exist"},
     {"--csv build-x.csv --ncu no-such-ncu", "'no-such-ncu' is not there"},
     {"--csv build-x.csv --ncu true --program no-such-program", "'no-such-program' is not there"},

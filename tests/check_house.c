@@ -27,9 +27,10 @@ static char *content_of(const char *path)
     return output_of(command);
 }
 
-static const char *const targets[] = {"all",      "gpu",      "deps",  "report", "test",      "bench",
-                                      "validate", "counters", "plots", "docs",   "format",    "lint",
-                                      "coverage", "sanitize", "fuzz",  "clean",  "bench-cpu", "help"};
+static const char *const targets[] = {"all",      "gpu",      "deps",      "report", "test",     "bench",
+                                      "validate", "counters", "plots",     "docs",   "ladder",   "doctor",
+                                      "soak",     "tables",   "format",    "lint",   "coverage", "sanitize",
+                                      "fuzz",     "clean",    "bench-cpu", "help"};
 
 START_TEST(test_help_lists_every_target)
 {
@@ -84,6 +85,8 @@ static const struct {
     {"notebooks_data/h100/counters.csv", CASE_COLUMNS
      "fill_bytes,drain_bytes,l2_request_bytes,hbm_read_bytes,hbm_write_bytes,sm_cycles,gpu_time_us"},
     {"notebooks_data/h100/peers.csv", "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,ms,tflops,gbps"},
+    {"notebooks_data/h100/ladder.csv",
+     "round," CASE_COLUMNS "time_us,time_min_us,time_max_us,energy_mj,sm_clock_mhz"},
 };
 enum { NUM_RECORDED = sizeof recorded / sizeof recorded[0] };
 

@@ -138,11 +138,11 @@ static void check_attack(const char *grader, const char *settings, const char *r
                   row->field[0], row->field[1], r.reasons);
     ck_assert_msg(lab_run("test -z \"$(ls %s/out)\"", scratch) == 0, "the attack %s has written a file",
                   row->field[0]);
-    /* As root, confined processes belong to users whose numbers nobody else has. */
+    /* As root, confined processes belong to users whose numbers follow from the grader's own process: confine.c. */
     ck_assert_msg(
         lab_run(
-            "! ps -eo uid= | awk '$1 >= 268435456 && $1 < 1000000000 { found = 1 } END { exit !found }'") ==
-            0,
+            "! ps -eo uid= | awk -v low=%ld '$1 >= low && $1 < low + 64 { found = 1 } END { exit !found }'",
+            0x10000000 + r.pid % 4194304 * 64) == 0,
         "the attack %s left a process behind", row->field[0]);
     lab_remove_scratch(scratch);
 }
@@ -333,6 +333,71 @@ START_TEST(test_commands_of_the_handout)
 }
 END_TEST
 
+/* What is told before anything was tried must not be what is to be found out. */
+START_TEST(test_untouched_handout_is_told_nothing)
+{
+    char scratch[100];
+    lab_make_scratch(scratch, sizeof scratch);
+    make_handout(scratch, _i, "1");
+    lab_run("cd %s/handout && make -s && make -s check >../log 2>&1", scratch);
+    ck_assert_int_eq(lab_run("grep -q 'is not written yet' %s/log", scratch), 0);
+    ck_assert_int_eq(lab_run("grep -q '^  0 / %d *points' %s/log",
+                             _i == 1   ? 80
+                             : _i == 2 ? 65
+                                       : 90,
+                             scratch),
+                     0);
+    ck_assert_msg(lab_run("! grep -iE 'should be|rescale|e\\^|once|guard|enough' %s/log", scratch) == 0,
+                  "make check of lab %d explains what nobody has tried", _i);
+    lab_remove_scratch(scratch);
+}
+END_TEST
+
+static lab_row rehearsals[LAB_MAX_ROWS];
+static int num_rehearsals;
+
+/* As somebody finds it who works on the lab: a solution, changed, and what `make check` says about it. */
+START_TEST(test_make_check_says)
+{
+    const lab_row *row = &rehearsals[_i];
+    const char *name = row->field[0], *settings = row->field[2], *says = row->field[3], *file = row->field[4];
+    int lab = atoi(row->field[1]);
+    char scratch[100], path[120], log[LAB_TEXT];
+    lab_make_scratch(scratch, sizeof scratch);
+    make_handout(scratch, lab, lab == 3 ? "3" : "1");
+    ck_assert_int_eq(
+        lab_run("cp tests/labs/lab%d/solution%s/* %s/handout/", lab, lab == 3 ? "_window" : "", scratch), 0);
+    ck_assert_int_eq(
+        lab_run("cd %s/handout && cp %s ../before && sed -i '%s' %s", scratch, file, row->field[5], file), 0);
+    ck_assert_msg(lab_run("cmp -s %s/before %s/handout/%s", scratch, scratch, file) == 1,
+                  "%s: the sed expression changes nothing", name);
+    lab_run("cd %s/handout && make -s check CFLAGS='-O0 -g -w' %s >../log 2>&1", scratch, settings);
+    snprintf(path, sizeof path, "%s/log", scratch);
+    lab_read(log, sizeof log, path);
+    ck_assert_msg(strstr(log, says) != NULL, "%s: make check does not say '%s': %s", name, says, log);
+    lab_remove_scratch(scratch);
+}
+END_TEST
+
+/* The points that the handout promises, task by task, are a hundred; so are the syllabus' for paper, and all others. */
+START_TEST(test_points)
+{
+    ck_assert_int_eq(
+        lab_run("grep -oE '\\([0-9]+ points[^)]*\\)' docs/labs/lab%d/handout.md | grep -oE '[0-9]+' | "
+                "awk '{ sum += $1 } END { exit sum != 100 }'",
+                _i),
+        0);
+    ck_assert_int_eq(
+        lab_run("awk -F'|' '/^\\| lab \\| on paper/ { found = 1 } found && $2 == %d { exit !($3 + $4 + $5 == "
+                "100 && $4 + $5 == %d) }' docs/labs/syllabus.md",
+                _i,
+                _i == 1   ? 80
+                : _i == 2 ? 65
+                          : 90),
+        0);
+}
+END_TEST
+
 static TCase *graded(Suite *suite, const char *name)
 {
     TCase *tcase = tcase_create(name);
@@ -344,6 +409,7 @@ static TCase *graded(Suite *suite, const char *name)
 static void load_tables(void)
 {
     num_attacks = lab_table(attacks, "tests/labs/attacks/attacks.txt");
+    num_rehearsals = lab_table(rehearsals, "tests/labs/rehearsals.txt");
     for (int lab = 1; lab <= 3; lab++) {
         char path[100];
         snprintf(path, sizeof path, "tests/labs/lab%d/wrong.txt", lab);
@@ -358,6 +424,9 @@ Suite *tw_suite_labs(void)
     TCase *handouts = graded(suite, "handouts");
     tcase_add_loop_test(handouts, test_handout_holds_no_answer, 0, NUM_SOLUTIONS);
     tcase_add_loop_test(handouts, test_commands_of_the_handout, 0, NUM_SOLUTIONS);
+    tcase_add_loop_test(handouts, test_untouched_handout_is_told_nothing, 1, 4);
+    tcase_add_loop_test(handouts, test_make_check_says, 0, num_rehearsals);
+    tcase_add_loop_test(handouts, test_points, 1, 4);
     confined = lab_can_confine("");
     if (!confined)
         return suite;

@@ -1,6 +1,5 @@
-/* What the README shows is what happens: its console examples are run and compared, and its worked example is
- * written anew by the library and compared. Where the latter differs, what it should be is left in
- * $TW_BUILD/worked_example.md. */
+/* The README's worked example is written anew by the library and compared. Where it differs, what it should be is left
+ * in $TW_BUILD/worked_example.md. Its commands are run by the suite manual. */
 #include "check_tilewise.h"
 
 #include "../cpu_ref/attention.h"
@@ -58,58 +57,6 @@ static char *between(const char *text, const char *begin, const char *end, size_
     memcpy(part, from, (size_t)(to - from) + keep);
     return part;
 }
-
-/* --- console examples ------------------------------------------------------------------------------------- */
-
-/* The README says build/tilewise; what is tested may have been built elsewhere. */
-static char *run(const char *command)
-{
-    char line[2048];
-    const char *rest = strncmp(command, "build/", 6) == 0 ? command + 5 : NULL;
-    snprintf(line, sizeof line, "{ %s%s; } 2>&1", rest ? build_folder() : "", rest ? rest : command);
-    FILE *pipe = popen(line, "r");
-    ck_assert_msg(pipe != NULL, "cannot run '%s'", line);
-    char *output = read_all(pipe);
-    ck_assert_msg(pclose(pipe) == 0, "'%s' failed: %s", command, output);
-    return output;
-}
-
-/* One fenced block: lines that begin with "$ " are commands, those behind each are what it prints. */
-static void check_block(char *block)
-{
-    char *command = strstr(block, "$ ");
-    ck_assert_msg(command == block, "a console example must begin with '$ ', this one does not: %s", block);
-    while (command) {
-        char *next = strstr(command, "\n$ ");
-        if (next)
-            next[1] = '\0';
-        char *end = strchr(command, '\n');
-        ck_assert_ptr_nonnull(end);
-        *end = '\0';
-        char *output = run(command + 2);
-        ck_assert_str_eq(output, end + 1);
-        free(output);
-        command = next ? next + 1 : NULL;
-        if (command)
-            *command = '$';
-    }
-}
-
-START_TEST(test_console_examples)
-{
-    static const char begin[] = "\n```console test\n", end[] = "\n```\n";
-    char *readme = read_readme();
-    int count = 0;
-    for (const char *at = readme; (at = strstr(at, begin)) != NULL; count++) {
-        char *block = between(at, begin, end, 1);
-        at += strlen(begin) + strlen(block) - 1;
-        check_block(block);
-        free(block);
-    }
-    free(readme);
-    ck_assert_int_ge(count, 1);
-}
-END_TEST
 
 /* --- the worked example ----------------------------------------------------------------------------------- */
 
@@ -258,7 +205,6 @@ Suite *tw_suite_readme(void)
     Suite *suite = suite_create("readme");
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 60);
-    tcase_add_test(core, test_console_examples);
     tcase_add_test(core, test_worked_example);
     tcase_add_test(core, test_worked_bytes_add_up);
     suite_add_tcase(suite, core);

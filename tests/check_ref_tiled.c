@@ -2,6 +2,7 @@
  * and tiles that do not. */
 #include "check_tilewise.h"
 #include "cpu_ref/tiled_kernel.h"
+#include "mask_cases.h"
 #include "ref_problems.h"
 
 #include <limits.h>
@@ -66,6 +67,99 @@ START_TEST(every_kernel_and_tile_gives_gold)
     }
     free(o), free(lse);
     ref_case_free(&c);
+}
+END_TEST
+
+/* ---- masks, changed scores, packed sequences ------------------------------------------------------------ */
+
+/* Gold and every kernel on random inputs of a problem. */
+static void expect_gold_of(const tw_problem *p, const char *what)
+{
+    const tw_tiled_kernel *kernels[3];
+    size_t nq = tw_problem_q_elements(p), nk = tw_problem_k_elements(p), nv = tw_problem_v_elements(p);
+    ref_case c = {.p = *p, .num_o = tw_problem_o_elements(p), .num_lse = tw_problem_lse_elements(p)};
+    c.q = ref_array(nq), c.k = ref_array(nk), c.v = ref_array(nv);
+    c.o = ref_array(c.num_o), c.lse = ref_array(c.num_lse);
+    ref_fill(c.q, nq, 0, NORMAL), ref_fill(c.k, nk, 1, NORMAL), ref_fill(c.v, nv, 2, NORMAL);
+    c.q_f = ref_floats(c.q, nq), c.k_f = ref_floats(c.k, nk), c.v_f = ref_floats(c.v, nv);
+    double *v = p->v_in_k ? c.k : c.v;
+    float *v_f = p->v_in_k ? c.k_f : c.v_f, *o = calloc(c.num_o, sizeof *o);
+    float *lse = calloc(c.num_lse, sizeof *lse);
+    ck_assert_msg(tw_attention_gold(c.o, c.lse, p, c.q, c.k, v) == TW_OK, "%s: %s", what, tw_error_message());
+    for (int n = tw_tiled_kernels(kernels); n > 0; n--) {
+        memset(o, 0x7f, c.num_o * sizeof *o);
+        memset(lse, 0x7f, c.num_lse * sizeof *lse);
+        ck_assert_int_eq(tw_attention_tiled_by(kernels[n - 1], o, lse, p, c.q_f, c.k_f, v_f, 48, 13), TW_OK);
+        for (size_t i = 0; i < c.num_o; i++)
+            ck_assert_msg(fabs((double)o[i] - c.o[i]) <= 1e-5, "%s: O[%zu] is %.9g, gold %.9g", what, i,
+                          (double)o[i], c.o[i]);
+        for (size_t i = 0; i < c.num_lse; i++)
+            ck_assert_msg(isinf(c.lse[i]) ? (double)lse[i] == c.lse[i]
+                                          : fabs((double)lse[i] - c.lse[i]) <= 1e-5,
+                          "%s: LSE[%zu] is %.9g, gold %.9g", what, i, (double)lse[i], c.lse[i]);
+    }
+    free(o), free(lse);
+    ref_case_free(&c);
+}
+
+static tw_problem masked_problem(void)
+{
+    return (tw_problem){
+        .batch = 2, .num_heads = 4, .num_heads_kv = 2, .seqlen_q = 70, .seqlen_k = 83, .head_dim = 24};
+}
+
+START_TEST(every_mask_gives_gold)
+{
+    tw_problem p = masked_problem();
+    mask_arrays arrays = mask_case_apply(&p, &mask_cases[_i]);
+    expect_gold_of(&p, mask_cases[_i].name);
+    p.softmax_scale = -0.3;
+    expect_gold_of(&p, mask_cases[_i].name);
+    mask_arrays_free(&arrays);
+}
+END_TEST
+
+static double falls_off(void *user, double score, int batch, int head, int row, int key)
+{
+    (void)user;
+    return score - 0.05 * (1 + batch + head) * abs(row - key);
+}
+
+START_TEST(changed_scores_give_gold)
+{
+    static const double sinks[] = {0.5, -2.0, 3.0, 0.0};
+    const tw_score_mods mods[] = {{.softcap = 2.0},       {.alibi = true},
+                                  {.mod = falls_off},     {.bias = NULL},
+                                  {.sink_logits = sinks}, {.softcap = 1.0, .sink_logits = sinks}};
+    tw_problem p = masked_problem();
+    double *bias = ref_array((size_t)(4 * 70 * 83));
+    ref_fill(bias, (size_t)(4 * 70 * 83), 7, NORMAL);
+    p.scoring = mods[_i / 2];
+    p.causal = _i % 2;
+    if (_i / 2 == 3) {
+        p.scoring.bias = bias;
+        p.scoring.bias_per_head = true;
+    }
+    expect_gold_of(&p, "changed scores");
+    free(bias);
+}
+END_TEST
+
+START_TEST(packed_sequences_and_widths_give_gold)
+{
+    const int cu_q[] = {0, 70, 70, 73, 100}, cu_k[] = {0, 10, 93, 100, 100};
+    tw_problem p = masked_problem();
+    p.head_dim_v = 41;
+    expect_gold_of(&p, "a wider V");
+    p.head_dim_v = 5;
+    p.v_in_k = true;
+    expect_gold_of(&p, "V in K");
+    p.batch = 4;
+    p.cu_seqlens_q = cu_q, p.cu_seqlens_k = cu_k;
+    for (int causal = 0; causal < 2; causal++) {
+        p.causal = causal;
+        expect_gold_of(&p, "packed sequences");
+    }
 }
 END_TEST
 
@@ -204,6 +298,9 @@ Suite *tw_suite_ref_tiled(void)
     tcase_add_loop_test(core, threads_do_not_matter, 1, 5);
     tcase_add_test(core, best_kernel_is_the_default);
     tcase_add_loop_test(core, exp2_keeps_its_bound, 0, 3);
+    tcase_add_loop_test(core, every_mask_gives_gold, 0, NUM_MASK_CASES);
+    tcase_add_loop_test(core, changed_scores_give_gold, 0, 12);
+    tcase_add_test(core, packed_sequences_and_widths_give_gold);
     suite_add_tcase(suite, core);
     TCase *limits = tcase_create("limits");
     tcase_add_test(limits, nan_is_not_hidden);

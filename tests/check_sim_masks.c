@@ -3,6 +3,7 @@
 #include "../cpu_ref/attention.h"
 #include "../sim/backend_count.h"
 #include "../sim/backend_numeric.h"
+#include "../sim/bounds.h"
 #include "../sim/schedules/registry.h"
 #include "mask_cases.h"
 
@@ -59,10 +60,11 @@ static void check_schedule(const tw_schedule *schedule, const tw_problem *p, tw_
     tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     tw_numeric_stats executed;
     tw_count_result counted;
-    ck_assert_msg(tw_numeric_run(t->o, t->lse, &executed, schedule, p, &tiling, m, t->q, t->k, t->v, &exact) ==
-                      TW_OK,
-                  "%s, %s: %s", schedule->name, what, tw_error_message());
-    tw_error_metrics o = tw_error_of(t->o, t->gold, t->num_o), lse = tw_error_of(t->lse, t->gold_lse, t->num_lse);
+    ck_assert_msg(
+        tw_numeric_run(t->o, t->lse, &executed, schedule, p, &tiling, m, t->q, t->k, t->v, &exact) == TW_OK,
+        "%s, %s: %s", schedule->name, what, tw_error_message());
+    tw_error_metrics o = tw_error_of(t->o, t->gold, t->num_o),
+                     lse = tw_error_of(t->lse, t->gold_lse, t->num_lse);
     ck_assert_msg(o.num_nan == 0 && o.max_abs_error <= 1e-11, "%s, %s: O differs by %g", schedule->name, what,
                   o.max_abs_error);
     if (schedule->writes_lse)
@@ -76,6 +78,12 @@ static void check_schedule(const tw_schedule *schedule, const tw_problem *p, tw_
                   (long long)counted.total.sram_fill_bytes, (long long)counted.total.sram_drain_bytes);
     ck_assert_msg(counted.total.flops == tw_problem_flops(p), "%s, %s: %lld FLOPs, not %lld", schedule->name,
                   what, (long long)counted.total.flops, (long long)tw_problem_flops(p));
+    int64_t fill, drain;
+    if (tw_closed_form_bytes(&fill, &drain, schedule->name, p, &tiling, m) == TW_OK)
+        ck_assert_msg(fill == counted.total.sram_fill_bytes && drain == counted.total.sram_drain_bytes,
+                      "%s, %s: counted %lld + %lld bytes, closed form %lld + %lld", schedule->name, what,
+                      (long long)counted.total.sram_fill_bytes, (long long)counted.total.sram_drain_bytes,
+                      (long long)fill, (long long)drain);
     ck_assert_int_ge(counted.total.flops_executed, counted.total.flops);
     ck_assert_int_le(counted.total.hbm_read_bytes, counted.total.sram_fill_bytes);
     ck_assert_int_le(counted.total.hbm_write_bytes, counted.total.sram_drain_bytes);
@@ -216,6 +224,227 @@ START_TEST(packed_sequences)
 }
 END_TEST
 
+/* ---- closed forms by name ------------------------------------------------------------------------------- */
+
+static void check_closed_form(const char *name, const tw_problem *p, tw_tiling tiling)
+{
+    const tw_schedule *schedule;
+    const tw_machine m = machine("h100");
+    tw_count_result counted;
+    int64_t fill, drain;
+    ck_assert_int_eq(tw_schedule_find(&schedule, name), TW_OK);
+    tw_schedule_default_tiling(schedule, &tiling, p, &m);
+    ck_assert_msg(tw_count(&counted, schedule, p, &tiling, &m) == TW_OK, "%s", tw_error_message());
+    ck_assert_msg(tw_closed_form_bytes(&fill, &drain, name, p, &tiling, &m) == TW_OK, "%s",
+                  tw_error_message());
+    ck_assert_int_eq(counted.total.sram_fill_bytes, fill);
+    ck_assert_int_eq(counted.total.sram_drain_bytes, drain);
+    ck_assert_int_eq(counted.total.flops, tw_problem_flops(p));
+}
+
+/* A window of Mistral's, sinks of StreamingLLM's, a prefix, at lengths of models. */
+static const struct {
+    const char *schedule;
+    int seqlen_q, seqlen_k;
+    tw_masks mask;
+    bool causal;
+} long_masks[] = {
+    {"flash2", 32768, 32768, {.window = true, .window_left = 4096, .window_right = 0}, false},
+    {"flash2", 16384, 16384, {.window = true, .window_left = 1020, .window_right = 0, .sinks = 4}, false},
+    {"flash2", 8000, 8000, {.prefix = 1000}, true},
+    {"flash2", 1, 100000, {.window = true, .window_left = 1020, .window_right = 0, .sinks = 4}, false},
+    {"flash1", 5000, 5000, {.window = true, .window_left = 256, .window_right = 256}, false},
+    {"flash1", 3001, 5003, {.window = true, .window_left = 700, .window_right = 0}, false},
+    {"flash1", 5003, 3001, {.window = true, .window_left = 100, .window_right = 50}, false},
+    {"flex", 5000, 5000, {.window = true, .window_left = 256, .window_right = 256}, false},
+    {"flex", 4096, 4096, {.window = true, .window_left = 1000, .window_right = -1}, false},
+    {"flex", 777, 4095, {.prefix = 300}, true},
+    {"gqa_packed", 1, 8191, {.window = false}, true},
+    {"gqa_packed", 5, 4097, {.window = true, .window_left = 1024, .window_right = 0}, false},
+    {"gqa_packed", 1000, 1000, {.sinks = 4, .window = true, .window_left = 100, .window_right = 0}, false},
+};
+
+START_TEST(long_masks_have_closed_forms)
+{
+    tw_problem p = {.batch = 2,
+                    .num_heads = 25,
+                    .num_heads_kv = 5,
+                    .seqlen_q = long_masks[_i].seqlen_q,
+                    .seqlen_k = long_masks[_i].seqlen_k,
+                    .head_dim = 64,
+                    .head_dim_v = 128,
+                    .dtype = TW_FP16,
+                    .causal = long_masks[_i].causal,
+                    .mask = long_masks[_i].mask};
+    check_closed_form(long_masks[_i].schedule, &p, (tw_tiling){.block_m = 64, .block_n = 96});
+}
+END_TEST
+
+/* DeepSeek's latent: 128 heads, K of 576 columns, V the first 512 of them. */
+static const int latent_shapes[][3] = {{1, 4096, 4}, {1, 10000, 1}, {2, 777, 3}, {300, 300, 1}};
+
+START_TEST(latent_attention_has_a_closed_form)
+{
+    tw_problem p = {.batch = latent_shapes[_i][2],
+                    .num_heads = 128,
+                    .num_heads_kv = 1,
+                    .seqlen_q = latent_shapes[_i][0],
+                    .seqlen_k = latent_shapes[_i][1],
+                    .head_dim = 576,
+                    .head_dim_v = 512,
+                    .v_in_k = true,
+                    .causal = true,
+                    .dtype = TW_BF16};
+    check_closed_form("mla", &p, (tw_tiling){.block_m = 0});
+    /* V is not loaded: each tile of packed rows saves 512 of 576 + 512 columns. */
+    tw_tiling t = {.block_m = 64, .block_n = 64};
+    int64_t mla, packed, drain;
+    const tw_machine m = machine("h100");
+    ck_assert_int_eq(tw_closed_form_bytes(&mla, &drain, "mla", &p, &t, &m), TW_OK);
+    ck_assert_int_eq(tw_closed_form_bytes(&packed, &drain, "gqa_packed", &p, &t, &m), TW_OK);
+    int64_t q = (int64_t)p.batch * p.seqlen_q * 128 * 576 * 2;
+    ck_assert_int_eq((mla - q) * (576 + 512), (packed - q) * 576);
+}
+END_TEST
+
+/* Proposition 4 of FlashAttention: the traffic of K and V, and of Q and O, is that of the dense algorithm times the share s. */
+static const struct {
+    const char *schedule;
+    int seqlen, block_m, block_n;
+} block_shapes[] = {{"flash1", 512, 64, 128}, {"flash1", 1000, 48, 56}, {"flash1", 77, 8, 16},
+                    {"flash2", 512, 64, 128}, {"flash2", 1000, 48, 56}, {"flash2", 77, 8, 16},
+                    {"flex", 512, 64, 128},   {"flex", 1000, 48, 56},   {"flex", 77, 8, 16}};
+
+START_TEST(block_masks_have_closed_forms)
+{
+    const mask_case c = {.block_rows = block_shapes[_i].block_m, .block_keys = block_shapes[_i].block_n};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 3,
+                    .num_heads_kv = 3,
+                    .seqlen_q = block_shapes[_i].seqlen,
+                    .seqlen_k = block_shapes[_i].seqlen,
+                    .head_dim = 64,
+                    .dtype = TW_FP16};
+    mask_arrays arrays = mask_case_apply(&p, &c);
+    check_closed_form(block_shapes[_i].schedule, &p,
+                      (tw_tiling){.block_m = block_shapes[_i].block_m, .block_n = block_shapes[_i].block_n});
+    mask_arrays_free(&arrays);
+}
+END_TEST
+
+/* Masks of runs cost no more to count than causal does. */
+START_TEST(a_million_tokens)
+{
+    static const tw_masks masks[] = {{.window = true, .window_left = 4096, .window_right = 0},
+                                     {.window = true, .window_left = 4096, .window_right = 0, .sinks = 4},
+                                     {.window = true, .window_left = 1 << 19, .window_right = 77},
+                                     {.prefix = 5000}};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 32,
+                    .num_heads_kv = 8,
+                    .seqlen_q = 1 << 20,
+                    .seqlen_k = 1 << 20,
+                    .head_dim = 128,
+                    .dtype = TW_FP16,
+                    .causal = masks[_i].prefix > 0,
+                    .mask = masks[_i]};
+    check_closed_form("flash2", &p, (tw_tiling){.block_m = 128, .block_n = 128});
+    if (masks[_i].window && masks[_i].sinks == 0)
+        check_closed_form("flash1", &p, (tw_tiling){.block_m = 128, .block_n = 128});
+}
+END_TEST
+
+/* ---- what moves once ------------------------------------------------------------------------------------ */
+
+/* Behind an L2 a decoding query with sinks and a window reads those keys, and none of the many in between. */
+START_TEST(compulsory_traffic_is_what_is_touched)
+{
+    tw_problem p = {.batch = 3,
+                    .num_heads = 8,
+                    .num_heads_kv = 2,
+                    .seqlen_q = 1,
+                    .seqlen_k = 100000,
+                    .head_dim = 64,
+                    .dtype = TW_FP16,
+                    .mask = {.window = true, .window_left = 999, .window_right = 0, .sinks = 4}};
+    const tw_machine m = machine("h100");
+    tw_tiling t = {.block_m = 16, .block_n = 100};
+    tw_count_result counted;
+    ck_assert_int_eq(tw_count(&counted, &tw_schedule_flash2, &p, &t, &m), TW_OK);
+    int64_t keys = 100 + 1000, q = 3 * 8 * 64 * 2;
+    ck_assert_int_eq(counted.total.hbm_read_bytes, q + 3 * 2 * keys * 2 * 64 * 2);
+    ck_assert_int_eq(counted.total.sram_fill_bytes, q + 3 * 8 * keys * 2 * 64 * 2);
+    p.head_dim_v = 32;
+    p.v_in_k = true; /* V lies in K and is read with it */
+    ck_assert_int_eq(tw_count(&counted, &tw_schedule_flash2, &p, &t, &m), TW_OK);
+    ck_assert_int_eq(counted.total.hbm_read_bytes, q + 3 * 2 * keys * 64 * 2);
+    ck_assert_int_eq(counted.total.sram_fill_bytes, q + 3 * 8 * keys * (64 + 32) * 2);
+}
+END_TEST
+
+START_TEST(lists_and_biases_are_shared)
+{
+    const mask_case c = {.block_rows = 16, .block_keys = 16};
+    tw_problem p = {.batch = 2,
+                    .num_heads = 4,
+                    .num_heads_kv = 4,
+                    .seqlen_q = 64,
+                    .seqlen_k = 64,
+                    .head_dim = 8,
+                    .dtype = TW_FP16};
+    const tw_machine m = machine("h100");
+    tw_tiling t = {.block_m = 16, .block_n = 16};
+    tw_count_result plain, counted;
+    mask_arrays arrays = mask_case_apply(&p, &c);
+    ck_assert_int_eq(tw_count(&plain, &tw_schedule_flash2, &p, &t, &m), TW_OK);
+    int64_t lists = 4 * (4 * 2 + 8); /* half of 16 blocks are on */
+    ck_assert_int_eq(plain.total.hbm_read_bytes, lists + 3 * 2 * 4 * 64 * 8 * 2);
+    double *bias = numbers((size_t)(2 * 4 * 64 * 64), 3);
+    p.scoring.bias = bias; /* of the blocks that are on, one for all heads and batch elements */
+    ck_assert_int_eq(tw_count(&counted, &tw_schedule_flash2, &p, &t, &m), TW_OK);
+    ck_assert_int_eq(counted.total.hbm_read_bytes - plain.total.hbm_read_bytes, 8 * 16 * 16 * 2);
+    ck_assert_int_eq(counted.total.sram_fill_bytes - plain.total.sram_fill_bytes, 8 * 8 * 16 * 16 * 2);
+    p.scoring.bias_per_head = true;
+    ck_assert_int_eq(tw_count(&counted, &tw_schedule_flash2, &p, &t, &m), TW_OK);
+    ck_assert_int_eq(counted.total.hbm_read_bytes - plain.total.hbm_read_bytes, 4 * 8 * 16 * 16 * 2);
+    ck_assert_int_eq(counted.total.score_flops, 8 * 8 * 16 * 16);
+    free(bias);
+    mask_arrays_free(&arrays);
+}
+END_TEST
+
+/* What a schedule does not do it refuses by name. */
+START_TEST(what_is_not_honoured_is_refused)
+{
+    static const struct {
+        unsigned honours;
+        const char *says;
+    } refusals[] = {{TW_HONOURS_ALL & ~TW_HONOURS_RUNS, "window"},
+                    {TW_HONOURS_ALL & ~TW_HONOURS_LISTS, "block mask"},
+                    {TW_HONOURS_ALL & ~TW_HONOURS_SCORES, "scores"},
+                    {TW_HONOURS_ALL & ~TW_HONOURS_WIDTHS, "width"}};
+    const mask_case c = {.window = true, .left = 3, .block_rows = 2, .block_keys = 2};
+    tw_problem p = problem_of(0);
+    mask_arrays arrays = mask_case_apply(&p, &c);
+    p.scoring.softcap = 3.0;
+    p.head_dim_v = 2;
+    const tw_machine m = machine("h100");
+    tw_count_result counted;
+    tw_tiling tiling = {.block_m = 4, .block_n = 4};
+    for (int i = 0; i < 4; i++) {
+        tw_schedule schedule = tw_schedule_flash2;
+        schedule.honours = refusals[i].honours;
+        ck_assert_int_eq(tw_count(&counted, &schedule, &p, &tiling, &m), TW_EUNSUPPORTED);
+        ck_assert_ptr_nonnull(strstr(tw_error_message(), "flash2 does not do"));
+        ck_assert_ptr_nonnull(strstr(tw_error_message(), refusals[i].says));
+    }
+    p.v_in_k = false;
+    ck_assert_int_eq(tw_count(&counted, &tw_schedule_mla, &p, &tiling, &m), TW_EUNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(tw_error_message(), "no part of K"));
+    mask_arrays_free(&arrays);
+}
+END_TEST
+
 /* ---- mutations ------------------------------------------------------------------------------------------ */
 
 static bool caught(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *tiling,
@@ -224,7 +453,8 @@ static bool caught(const tw_schedule *schedule, const tw_problem *p, const tw_ti
     tw_numeric_options options = {.rounding = TW_ROUND_NEVER, .drop_one = true, .drop = drop};
     if (tw_numeric_run(t->o, t->lse, NULL, schedule, p, tiling, m, t->q, t->k, t->v, &options) != TW_OK)
         return true; /* a rule of the tile language was broken */
-    tw_error_metrics o = tw_error_of(t->o, t->gold, t->num_o), lse = tw_error_of(t->lse, t->gold_lse, t->num_lse);
+    tw_error_metrics o = tw_error_of(t->o, t->gold, t->num_o),
+                     lse = tw_error_of(t->lse, t->gold_lse, t->num_lse);
     bool lse_differs = schedule->writes_lse && (lse.num_nan > 0 || lse.max_abs_error > 1e-9);
     return o.num_nan > 0 || o.max_abs_error > 1e-9 || lse_differs;
 }
@@ -304,6 +534,17 @@ Suite *tw_suite_sim_masks(void)
     tcase_add_loop_test(core, odd_head_counts, 0, (int)(sizeof odd_heads / sizeof odd_heads[0]));
     tcase_add_loop_test(core, packed_sequences, 0, NUM_MASK_CASES);
     suite_add_tcase(suite, core);
+    TCase *counts = tcase_create("counts");
+    tcase_set_timeout(counts, 60);
+    tcase_add_loop_test(counts, long_masks_have_closed_forms, 0,
+                        (int)(sizeof long_masks / sizeof long_masks[0]));
+    tcase_add_loop_test(counts, latent_attention_has_a_closed_form, 0, 4);
+    tcase_add_loop_test(counts, block_masks_have_closed_forms, 0, 9);
+    tcase_add_loop_test(counts, a_million_tokens, 0, 4);
+    tcase_add_test(counts, compulsory_traffic_is_what_is_touched);
+    tcase_add_test(counts, lists_and_biases_are_shared);
+    tcase_add_test(counts, what_is_not_honoured_is_refused);
+    suite_add_tcase(suite, counts);
     TCase *mutation = tcase_create("mutation");
     tcase_set_timeout(mutation, 300);
     tcase_add_loop_test(mutation, every_deletion_is_caught, 0, 3 * tw_schedule_count());

@@ -105,6 +105,8 @@ START_TEST(exact_run_equals_gold)
     for (int s = 0; s < tw_schedule_count(); s++) {
         tw_tiling tiling = {.block_m = c->block_m, .block_n = c->block_n};
         const tw_schedule *schedule = tw_schedule_at(s);
+        if (tw_honours_check(schedule, &p) != TW_OK)
+            continue;
         ck_assert_msg(tw_numeric_run(t.o, t.lse, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &exact) ==
                           TW_OK,
                       "%s: %s", schedule->name, tw_error_message());
@@ -170,6 +172,8 @@ START_TEST(rounded_run_is_acceptable)
         for (int unit = 0; unit < 2; unit++) {
             tw_tiling tiling = {.block_m = c->block_m, .block_n = c->block_n, .unit = (tw_unit)unit};
             const tw_schedule *schedule = tw_schedule_at(s);
+            if (tw_honours_check(schedule, &p) != TW_OK)
+                continue;
             ck_assert_int_eq(
                 tw_numeric_run(t.o, NULL, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &as_gpu), TW_OK);
             tw_error_metrics o = tw_error_of(t.o, t.gold, t.num_o);
@@ -203,6 +207,8 @@ START_TEST(fully_masked_rows_are_zero)
     tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < tw_schedule_count(); s++) {
         const tw_schedule *schedule = tw_schedule_at(s);
+        if (tw_honours_check(schedule, &p) != TW_OK)
+            continue;
         ck_assert_int_eq(
             tw_numeric_run(t.o, t.lse, NULL, schedule, &p, &tiling, &h100, t.q, t.k, t.v, &exact), TW_OK);
         for (int i = 0; i < 6; i++) { /* row 6 is the first that sees a key */
@@ -261,6 +267,8 @@ START_TEST(every_deletion_is_caught)
     tw_tiling tiling = {.block_m = 4, .block_n = 3, .unit = _i % 2 ? TW_UNIT_TENSOR : TW_UNIT_FMA};
     p.dtype = _i % 2 ? TW_BF16 : TW_FP32;
     tw_machine m = machine("h100");
+    if (tw_honours_check(schedule, &p) != TW_OK)
+        return; /* check_sim_masks.c has problems for it */
     if (_i % 4 >= 2) {
         m.smem_bytes = _i % 2 ? 20 : 40; /* a row of 11 keys takes 22 or 44 bytes */
         tiling.block_m = tiling.block_n = 1;

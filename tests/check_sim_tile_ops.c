@@ -200,6 +200,58 @@ BLOCK(takes_too_many_slots)
         (void)zeros(e, b.i);
 }
 
+BLOCK(releases_alpha_unread)
+{
+    UNUSED;
+    tw_slot q = load(e, TW_Q, b, b.i), k = load(e, TW_K, b, b.j), s = matmul_nt(e, q, k);
+    tw_row_stats st = row_stats(e, b.i);
+    online_softmax(e, s, st);
+    normalize(e, zeros(e, b.i), st);
+    release_stats(e, st);
+}
+
+BLOCK(takes_softmax_twice)
+{
+    UNUSED;
+    tw_slot q = load(e, TW_Q, b, b.i), k = load(e, TW_K, b, b.j), s = matmul_nt(e, q, k);
+    tw_row_stats st = row_stats(e, b.i);
+    softmax(e, s, st);
+    online_softmax(e, s, st);
+}
+
+BLOCK(uses_what_was_never_made)
+{
+    UNUSED;
+    release(e, (tw_slot){-1});
+}
+
+BLOCK(releases_twice)
+{
+    UNUSED;
+    tw_slot o = zeros(e, b.i);
+    normalize(e, o, row_stats(e, b.i));
+    store(e, TW_O, b, o);
+    release(e, o);
+    release(e, o);
+}
+
+/* The tiles' numbers and bytes are right; only the multiplicity of what follows would be wrong. */
+BLOCK(breaks_out_of_a_walk)
+{
+    UNUSED;
+    for (tw_walk kv = tw_walk_all_keys(e); tw_step(&kv);)
+        if (kv.is_last)
+            break;
+}
+
+BLOCK(returns_from_a_walk)
+{
+    UNUSED;
+    for (tw_walk kv = tw_walk_all_keys(e); tw_step(&kv);)
+        for (tw_walk queries = tw_walk_queries(e, kv.tile); tw_step(&queries);)
+            return;
+}
+
 static const struct broken_case {
     void (*block)(tw_emitter *, const tw_problem *, const tw_tiling *, tw_block);
     tw_unit unit;
@@ -210,18 +262,24 @@ static const struct broken_case {
     {gives_turns, TW_UNIT_FMA, NULL},
     {gives_a_turn_twice, TW_UNIT_FMA, "overwritten although nobody has read it (turn)"},
     {takes_a_turn_twice, TW_UNIT_FMA, "a turn is waited for that nobody gave"},
-    {takes_a_tile_for_a_turn, TW_UNIT_FMA, "a slot is used as what it is not (O)"},
+    {takes_a_tile_for_a_turn, TW_UNIT_FMA, "used as what it is not (it is O, needed is turn)"},
     {leaks, TW_UNIT_FMA, "not released"},
     {loads_in_vain, TW_UNIT_FMA, "released although nobody has read it (V)"},
     {uses_after_release, TW_UNIT_FMA, "released although nobody has read it (S)"},
-    {forgets_rescale, TW_UNIT_FMA, "overwritten although nobody has read it (L)"},
+    {forgets_rescale, TW_UNIT_FMA, "overwritten although nobody has read it (alpha)"},
+    {releases_alpha_unread, TW_UNIT_FMA, "released although nobody has read it (alpha)"},
     {touches_undeclared, TW_UNIT_FMA, "does not declare (L)"},
     {writes_undeclared, TW_UNIT_FMA, "does not declare (LSE)"},
     {stores_sums, TW_UNIT_FMA, "before it is normalised (O)"},
-    {multiplies_scores, TW_UNIT_FMA, "used as what it is not (S)"},
+    {multiplies_scores, TW_UNIT_FMA, "used as what it is not (it is S, needed is P)"},
+    {takes_softmax_twice, TW_UNIT_FMA, "(it is P, needed is S)"},
+    {uses_what_was_never_made, TW_UNIT_FMA, "not live (never made)"},
+    {releases_twice, TW_UNIT_FMA, "not live (released before)"},
+    {breaks_out_of_a_walk, TW_UNIT_FMA, "a walk is left before its end"},
+    {returns_from_a_walk, TW_UNIT_FMA, "a walk is left before its end"},
     {multiplies_k_by_q, TW_UNIT_FMA, "used as what it is not"},
     {forgets_conversion, TW_UNIT_TENSOR, "convert_for_unit"},
-    {mixes_tile_sizes, TW_UNIT_FMA, "tile sizes differ"},
+    {mixes_tile_sizes, TW_UNIT_FMA, "O is 8 x 4, P 8 x 8, V 4 x 4"},
     {overwrites_unread, TW_UNIT_FMA, "overwritten although nobody has read it"},
     {scales_scores, TW_UNIT_FMA, "only O and P"},
     {takes_too_many_slots, TW_UNIT_FMA, "more slots are live"},

@@ -69,8 +69,23 @@ START_TEST(test_plain_grid_and_end)
     ck_assert_ptr_nonnull(strstr(out, "  scores   # - -\n           # @ -\n           . . .\n"));
     ck_assert_ptr_nonnull(strstr(out, "tile 3 of 6"));
     ck_assert_ptr_null(strstr(out, "tile 4 of 6"));
+    out = run("step --seqlen-q 12 --seqlen-k 2 --causal"); /* two blocks see no key at all */
+    ck_assert_ptr_nonnull(strstr(out, "  scores   -\n           -\n           .\n"));
     out = run("step --seqlen-q 80 --seqlen-k 160 --to 40");
     ck_assert_ptr_nonnull(strstr(out, "tiles 0-15 of 20 down, 8-39 of 40 across"));
+}
+END_TEST
+
+START_TEST(test_says_what_is_walked)
+{
+    const char *out = run("step --heads 4 --heads-kv 2 --to 1");
+    ck_assert_ptr_nonnull(
+        strstr(out, "head_dim 4, 4 heads on 2 of K and V, batch 1, fp16, softmax_scale 0.5\n"));
+    ck_assert_ptr_null(strstr(out, "take up SRAM"));
+    out = run("step --heads 2 --machine paper --to 1");
+    ck_assert_ptr_nonnull(strstr(out, "head_dim 4, 2 heads, batch 1,"));
+    ck_assert_ptr_nonnull(
+        strstr(out, "           only Q, K, V and O take up SRAM, in the input's type, as in the papers\n"));
 }
 END_TEST
 
@@ -175,7 +190,7 @@ START_TEST(test_page_is_there_or_not)
     char command[700], path[512];
     snprintf(path, sizeof path, "%s", in_build("step_test.html"));
     remove(path);
-    snprintf(command, sizeof command, "step --seqlen 128 --head-dim 64 --block-m 16 --block-n 16 --html %s",
+    snprintf(command, sizeof command, "step --seqlen 128 --head-dim 32 --block-m 4 --block-n 8 --html %s",
              path);
     run(command);
     ck_assert_int_eq(result.exit_code, 2);
@@ -187,6 +202,16 @@ START_TEST(test_page_is_there_or_not)
     ck_assert_str_eq(result.out, "");
     ck_assert(exists(path));
     remove(path);
+}
+END_TEST
+
+/* What is on chip is written down where it changes: hundreds of tiles fit. */
+START_TEST(test_page_of_a_long_walk)
+{
+    const char *page = run("step --seqlen 100 --block-m 4 --block-n 4 --html -");
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_ptr_nonnull(strstr(page, "\"tiles\":625,"));
+    ck_assert_uint_lt(strlen(page), 2000000);
 }
 END_TEST
 
@@ -251,10 +276,12 @@ Suite *tw_suite_step(void)
     tcase_add_test(core, test_plain_is_the_example_by_hand);
     tcase_add_test(core, test_plain_bytes_of_the_example);
     tcase_add_test(core, test_plain_grid_and_end);
+    tcase_add_test(core, test_says_what_is_walked);
     tcase_add_test(core, test_other_rows);
     tcase_add_test(core, test_on_a_terminal);
     tcase_add_test(core, test_page_needs_nothing_else);
     tcase_add_test(core, test_page_is_there_or_not);
+    tcase_add_test(core, test_page_of_a_long_walk);
     suite_add_tcase(suite, core);
     TCase *browser = tcase_create("browser");
     tcase_set_timeout(browser, 600);

@@ -20,7 +20,7 @@ parts_of() { # make target -> parts
     handout | grade) echo cc openmp popt inih jansson bubblewrap ;;
     gradescope) echo cc openmp popt inih jansson zip ;;
     plots) echo cc openmp popt inih jansson gnuplot ;;
-    docs) echo doxygen ;;
+    docs) echo cc openmp popt inih jansson gnuplot doxygen doxygen-awesome-css mathjax ;;
     format) echo clang-format ;;
     lint-format) echo clang-format ;;
     lint-cppcheck) echo cc popt inih jansson cppcheck ;;
@@ -48,6 +48,7 @@ package_of() { # part -> Debian packages
     gnuplot) echo gnuplot-nox ;;
     fuzzer) echo clang libclang-rt-dev ;;
     openblas) echo libopenblas-dev ;;
+    mathjax) echo libjs-mathjax ;;
     *) echo "$1" ;;
     esac
 }
@@ -64,6 +65,8 @@ purpose_of() {
     zip | unzip) echo "packs and unpacks the autograder" ;;
     gnuplot) echo "draws the pictures" ;;
     doxygen) echo "builds the manual" ;;
+    doxygen-awesome-css) echo "the manual's style sheet" ;;
+    mathjax) echo "the manual's formulas" ;;
     clang-format) echo "one look for all source files" ;;
     clang-tidy | cppcheck) echo "finds mistakes without running" ;;
     gcovr) echo "says which lines the tests run" ;;
@@ -102,6 +105,8 @@ have() {
             clang -fsanitize=fuzzer,address,undefined -x c - -o "$scratch/probe" >/dev/null 2>&1
         ;;
     openblas) links cblas.h -- -lopenblas || links openblas/cblas.h -- -lopenblas ;;
+    doxygen-awesome-css) [ -s "${DOXYGEN_AWESOME:-/usr/share/doxygen-awesome-css}/doxygen-awesome.css" ] ;;
+    mathjax) [ -s "${MATHJAX:-/usr/share/javascript/mathjax}/jax/output/SVG/jax.js" ] ;;
     nvcc) "${NVCC:-nvcc}" --version >/dev/null 2>&1 ;;
     *) "$1" --version >/dev/null 2>&1 ;;
     esac

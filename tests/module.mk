@@ -1,7 +1,8 @@
 # The tests: every tests/check_*.c is a Check suite of one program, support_*.c is what they share. suites.def lists them.
 
 test_sources := $(wildcard tests/check_*.c tests/support_*.c)
-test_objects := $(test_sources:%.c=$(build)/obj/%.o) $(gpu_host_objects)
+table_parts  := $(patsubst %.c,$(build)/obj/%.o,$(filter-out %/main.c,$(wildcard notebooks_data/tables/*.c)))
+test_objects := $(test_sources:%.c=$(build)/obj/%.o) $(gpu_host_objects) $(table_parts)
 test_ldlibs  := -lcheck -lsubunit -lpopt -linih -lm -lrt -lpthread
 
 # This one includes the recipe of the random numbers and must compile it as the library does.
@@ -12,10 +13,19 @@ $(build)/tests/check_tilewise: $(test_objects) $(build)/libtilewise_sim.a $(buil
 	@mkdir -p $(@D)
 	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(test_ldlibs) $(tw_ldlibs)
 
+# tilewise-gpu with CUDA's calls answered by the host (tests/cuda_stub/): what it does around its kernels can be tested
+# without a GPU. It needs CUDA's headers, so it is built where these are.
+stub_objects := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(patsubst %.c,$(build)/obj/%.o,$(wildcard tests/cuda_stub/*.c))
+stub_if_any  := $(if $(wildcard $(cuda_home)/include/cublas_v2.h),$(build)/tests/tilewise-gpu-stub)
+$(build)/obj/tests/cuda_stub/%.o: object_cflags = -isystem $(cuda_home)/include
+$(build)/tests/tilewise-gpu-stub: $(stub_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	@mkdir -p $(@D)
+	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lpopt -linih $(tw_ldlibs) -ldl -lpthread
+
 .PHONY: test-suites test-shared-library
 # The debugger's commands are tested where there is a debugger.
 gdb_if_any := $(if $(SANITIZE),,$(if $(shell command -v gdb),$(build)/gdb/tilewise))
-test-suites: $(build)/tests/check_tilewise $(build)/tilewise $(gdb_if_any) ## every Check suite; SUITES="ref_npy …" for some
+test-suites: $(build)/tests/check_tilewise $(build)/tilewise $(gdb_if_any) $(stub_if_any) ## every Check suite; SUITES="ref_npy …" for some
 	$< $(SUITES)
 
 # The shared library as a stranger uses it: it exports nothing but tw_*, and Python can call it. Neither can be said

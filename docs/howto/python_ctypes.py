@@ -12,6 +12,7 @@ class Problem(ctypes.Structure):  # tw_problem of cpu_ref/problem.h
     _fields_ += [("causal", ctypes.c_bool), ("softmax_scale", ctypes.c_double)]
     _fields_ += [("dropout", ctypes.c_double), ("dropout_seed", ctypes.c_uint64)]
     _fields_ += [(f"dropout_first_{axis}", ctypes.c_int) for axis in ("batch", "head", "row")]
+    _fields_ += [("more", ctypes.c_char * 512)]  # masks, changed scores, packed sequences: room enough; 0 is off
 
 
 problem = Problem(1, 1, 1, 2, 2, 2, causal=True, softmax_scale=1.0)  # two queries, two keys, head_dim 2

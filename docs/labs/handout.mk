@@ -1,13 +1,18 @@
-# `make` compiles, `make check` tests, `make clean` removes what was built. SANITIZE=address,undefined finds stray writes.
+# `make` compiles, `make check` tests, `make clean` removes what was built. `make check SANITIZE=address,undefined`
+# compiles a second program that stops at the line of a stray read or write.
 CC     ?= gcc
 CFLAGS ?= -O1 -g
 
-check-lab: @SOURCE@ lab@LAB@.h libtilewise_lab@LAB@.a
-	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) @SOURCE@ libtilewise_lab@LAB@.a -lm -o $@
+comma    := ,
+sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
+program  := check-lab$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+
+$(program): @SOURCE@ lab@LAB@.h libtilewise_lab@LAB@.a
+	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) $(sanitize) @SOURCE@ libtilewise_lab@LAB@.a -lm -o $@
 
 .PHONY: check clean
-check: check-lab
-	./check-lab
+check: $(program)
+	./$(program)
 
 clean:
-	rm -f check-lab
+	rm -f check-lab check-lab-*

@@ -20,7 +20,7 @@ lab_objects = $(patsubst %.c,$(build)/labs/obj/%.o,$(1))
 
 lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c gold.c masks.c memory.c online_softmax.c problem.c random.c \
     score_mods.c status.c tile_map.c)
-lab_judging   := $(addprefix tests/labs/grader/,judge.c report.c seed.c) tests/labs/worker/message.c
+lab_judging   := $(addprefix tests/labs/grader/,ending.c judge.c report.c seed.c) tests/labs/worker/message.c
 lab_grading   := $(addprefix tests/labs/grader/,main.c grade.c results.c grade_all.c grades.c workshop.c build.c submission.c confine.c confine_choose.c)
 lab_grading_o := $(patsubst %.c,$(build)/obj/%.o,$(lab_grading) $(lab_judging))
 $(build)/obj/tests/labs/grader/main.o: object_cflags = -DLAB_SOLUTIONS='"$(CURDIR)/tests/labs"'
@@ -28,11 +28,11 @@ $(build)/obj/tests/labs/grader/main.o: object_cflags = -DLAB_SOLUTIONS='"$(CURDI
 $(build)/labs/obj/tests/labs/grader/main.o: lab_more = -DLAB_SOLUTIONS='"/nonexistent"'
 
 # Which files make up each lab: what it judges by, and what calls the student's functions.
-lab_judge_1  := tests/labs/lab1/judge.c tests/labs/lab1/variant.c
-lab_call_1   := tests/labs/lab1/dispatch.c
-lab_judge_2  := tests/labs/lab2/judge.c tests/labs/lab2/answers.c tests/labs/lab2/variant.c
+lab_judge_1  := $(addprefix tests/labs/lab1/,answers.c ask.c judge.c row.c variant.c)
+lab_call_1   := $(addprefix tests/labs/lab1/,arrays.c dispatch.c)
+lab_judge_2  := $(addprefix tests/labs/lab2/,answers.c judge.c mistakes.c variant.c)
 lab_call_2   := tests/labs/lab2/dispatch.c
-lab_judge_3  := $(addprefix tests/labs/lab3/,judge.c expect.c replay.c records.c launch.c variant.c)
+lab_judge_3  := $(addprefix tests/labs/lab3/,advice.c answers.c cases.c expect.c judge.c launch.c records.c replay.c surplus.c tensors.c variant.c)
 lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c $(addprefix cpu_ref/,dropout.c dtype.c masks.c memory.c problem.c \
     score_mods.c status.c tile_map.c)
 lab_keep_3   := --keep-global-symbol='tw_*' --keep-global-symbol='lab3_*'
@@ -48,12 +48,10 @@ else
 endif
 # Lab 3's students read the tile language as one header.
 lab_headers_3 := $(build)/labs/lab3/tile_language.h
-$(build)/labs/lab3/tile_language.h: cpu_ref/status.h cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/masks.h cpu_ref/score_mods.h \
-    cpu_ref/problem.h cpu_ref/tile_map.h sim/machine.h sim/tiling.h \
-    sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/module.mk
+$(build)/labs/lab3/tile_language.h: cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/masks.h cpu_ref/score_mods.h cpu_ref/problem.h \
+    sim/tiling.h sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/tile_language.sh
 	@mkdir -p $(@D)
-	@{ echo '/* The tile language of Tilewise: everything that a schedule needs to know, in one file. */'; \
-	    sed '/^#include "/d' $(filter %.h,$^); } > $@
+	@docs/labs/tile_language.sh $(filter %.h,$^) > $@
 $(build)/labs/obj/tests/labs/lab3/record.o: lab_more = -I$(build)/labs/lab3
 $(build)/labs/obj/tests/labs/lab3/record.o: $(lab_headers_3)
 # The simulator's parts that the judges of labs 2 and 3 use; within the handout's library they go along.

@@ -22,9 +22,8 @@
  * Workspace: pointers of the batched products | cuBLAS's own workspace | S, then P, in place.
  * Softmax needs no shared memory but one float per warp to combine partial results.
  */
+#include "../cublas_try.h"
 #include "tile.cuh"
-
-#include <cublas_v2.h>
 
 static const size_t CUBLAS_WORKSPACE_BYTES = (size_t)32 << 20; /* what NVIDIA recommends for Hopper */
 
@@ -194,15 +193,6 @@ template <typename T> static tw_status softmax(const tw_gpu_args *args, void *sc
 }
 
 /* ---- products ------------------------------------------------------------------------------------------ */
-
-#define TW_CUBLAS_TRY(call)                                                                                  \
-    do {                                                                                                     \
-        cublasStatus_t tw_cublas_status_ = (call);                                                           \
-        if (tw_cublas_status_ != CUBLAS_STATUS_SUCCESS)                                                      \
-            return tw_fail(TW_EGPU, "%s:%d: %s: %s (%s)", __FILE__, __LINE__, #call,                         \
-                           cublasGetStatusName(tw_cublas_status_),                                           \
-                           cublasGetStatusString(tw_cublas_status_));                                        \
-    } while (0)
 
 /* One handle for the life of the program: creating it is slow and allocates. */
 static tw_status shared_handle(cublasHandle_t *handle)

@@ -177,7 +177,8 @@ template <typename F> struct ring {
 /* Thread 32w + 4g + t: rows 16w + g and 16w + g + 8 (index j), of each a quarter of the columns. */
 template <typename F> struct rows {
     float o[F::D / 2];
-    float m[2], l[2]; /* l: this thread's columns only, until the end */
+    float m[2]; /* of c · S, c = softmax_scale · log2 e: exponents are to base 2 */
+    float l[2]; /* this thread's columns only, until the end */
 };
 
 template <typename F> static __device__ __forceinline__ void rows_init(rows<F> &x)
@@ -232,34 +233,42 @@ static __device__ __forceinline__ void mask(float (&s)[F::BN / 2], const attenti
     }
 }
 
+/* S of row j becomes 2^(c S - reference); the sum of this thread's part of it. */
+template <typename F>
+static __device__ __forceinline__ float exponentials(float (&s)[F::BN / 2], int j, float reference, float c)
+{
+    float sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < F::BN / 8; i++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            float &y = s[4 * i + 2 * j + e];
+            y = exp2_approx(fmaf(y, c, -reference));
+            sum += y;
+        }
+    return sum;
+}
+
 /*
- * A step of online softmax: S becomes 2^(c (S - m)), m and l advance, alpha is what O must be scaled by. CUT: a row
- * may have seen nothing so far, so that m is still −∞; e^(−∞ − −∞) is avoided by taking 0 in its place.
+ * A step of online softmax: S becomes 2^(c S - m), m and l advance, alpha is what O must be scaled by. CUT: a row may
+ * have seen nothing so far, so that m is still −∞; 2^(−∞ − −∞) is avoided by taking 0 in its place.
  */
 template <bool CUT, typename F>
 static __device__ __forceinline__ void softmax(float (&s)[F::BN / 2], rows<F> &x, float (&alpha)[2], float c)
 {
 #pragma unroll
     for (int j = 0; j < 2; j++) {
-        float top = x.m[j];
+        float top = -INFINITY;
 #pragma unroll
         for (int i = 0; i < F::BN / 8; i++)
             top = fmaxf(top, fmaxf(s[4 * i + 2 * j], s[4 * i + 2 * j + 1]));
         top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
         top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-        const float reference = c * (CUT && top == -INFINITY ? 0.0f : top);
-        alpha[j] = exp2_approx(fmaf(x.m[j], c, -reference));
+        top = fmaxf(x.m[j], c * top);
+        const float reference = CUT && top == -INFINITY ? 0.0f : top;
+        alpha[j] = exp2_approx(x.m[j] - reference);
         x.m[j] = top;
-        float sum = 0.0f;
-#pragma unroll
-        for (int i = 0; i < F::BN / 8; i++)
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                float &y = s[4 * i + 2 * j + e];
-                y = exp2_approx(fmaf(y, c, -reference));
-                sum += y;
-            }
-        x.l[j] = fmaf(x.l[j], alpha[j], sum);
+        x.l[j] = fmaf(x.l[j], alpha[j], exponentials<F>(s, j, reference, c));
     }
 }
 
@@ -293,7 +302,7 @@ static __device__ __forceinline__ void narrow_scores(uint32_t (&p)[F::BN / 4], c
 }
 
 /*
- * O / l and LSE = m · scale + ln l. O goes to memory by way of the warpgroup's place of Q, which nobody reads any
+ * O / l and LSE = (m + log2 l) · ln 2. O goes to memory by way of the warpgroup's place of Q, which nobody reads any
  * more; its first thread starts the copy. A row that saw no key has l = 0: O = 0, LSE = −∞. `barrier` is one of
  * the block's named ones, for this warpgroup alone.
  */
@@ -318,7 +327,7 @@ static __device__ __forceinline__ void finish_rows(rows<F> &x, const attention<T
             asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(pair) : "memory");
         }
         if (t == 0 && q_index < a.seqlen_q)
-            a.lse[lse_at(a, w.batch, w.head, q_index)] = l > 0.0f ? fmaf(x.m[j], a.scale, logf(l))
+            a.lse[lse_at(a, w.batch, w.head, q_index)] = l > 0.0f ? (x.m[j] + log2f(l)) * (float)M_LN2
                                                                   : -INFINITY;
     }
     fence_for_async();

@@ -22,7 +22,7 @@ draw() { # script, further settings
     done
 }
 
-for script in traffic runtime speedup roofline blocksize memory; do
+for script in traffic runtime speedup roofline blocksize memory sparsity; do
     draw "$script"
 done
 draw traffic "causal=1"

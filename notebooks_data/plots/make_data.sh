@@ -9,7 +9,7 @@
 #   sweep.csv      flash1 with several block_n
 #   speedup.csv    kernel over baseline: predicted_speedup, measured_speedup
 #   peers.csv      other people's kernels on the grid
-#   machine.csv    ceilings        memory.csv    tensors in HBM
+#   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
 #   captions.env   what was measured on what, for the pictures and the page
 # All predictions are made here, from shapes and tiles; none is stored.
 set -euo pipefail
@@ -59,7 +59,7 @@ predict() { # from cases CSV... into out: what `tilewise compare` makes of them,
     for file in "$@"; do
         files+=(--measured "$file")
     done
-    "$tilewise" compare "${files[@]}" --csv - | grep -v '^#' >"$out"
+    "$tilewise" compare "${files[@]}" "${like[@]}" --csv - | grep -v '^#' >"$out"
 }
 
 value_of() { # a key of a CSV's header lines
@@ -76,8 +76,16 @@ for name in bench counters; do
     [ -s "$measured/$name.csv" ] && measured_files+=("$measured/$name.csv")
 done
 measured_on=""
+machine=h100 # whose predictions are shown
+like=()      # --machine, where the GPU that was measured has no machine file
 if [ ${#measured_files[@]} -gt 0 ]; then
     first=${measured_files[0]}
+    machine=$(grep -v '^#' "$first" | awk -F, 'NR == 2 { print $2 }')
+    if ! "$tilewise" list machines | awk '{ print $1 }' | grep -qx -e "$machine"; then
+        echo "there is no machine file for $machine: predictions are those of ${MACHINE:-h100} (MACHINE=... names another)"
+        machine=${MACHINE:-h100}
+        like=(--machine "$machine")
+    fi
     measured_on="$(value_of "$first" gpu), driver $(value_of "$first" driver), commits $(values_of "$first" commit)"
 else
     measured_files=("$data/cases.csv")
@@ -163,8 +171,9 @@ if [ -s "$measured/peers.csv" ]; then
         awk -F, '$2 == "fwd" && $3 == "fp16" && $4 * $7 == 16384 && $5 * $9 == 2048 && $7 == $8' >>"$data/peers.csv"
 fi
 peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$data/peers.csv")
-"$plot_data" machine h100 >"$data/machine.csv"
+"$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
+"$plot_data" sparsity >"$data/sparsity.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END
@@ -173,6 +182,7 @@ algorithms=$algorithms
 pairs=$pairs
 peers=$peers
 measured_on=$measured_on
-predicted_by=tilewise $commit, machine h100
+predicted_by=tilewise $commit, machine $machine
+compare_like=${like[*]}
 sweep_shape=$sweep_shape
 END

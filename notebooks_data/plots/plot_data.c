@@ -2,11 +2,15 @@
  *
  *     plot_data machine NAME    the numbers of a machine file, one row
  *     plot_data memory          tensors that each schedule keeps in HBM, against sequence length
+ *     plot_data sparsity        bytes and roofline time under block masks, against the share of blocks that are on
  */
+#include "../../sim/block_masks.h"
 #include "../../sim/machine.h"
+#include "../../sim/roofline.h"
 #include "../../sim/schedules/registry.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int complain(const char *line)
@@ -61,11 +65,73 @@ static int print_memory(void)
     return 0;
 }
 
+/* Blocks that are on, of all. */
+static double share_of(const unsigned char *blocks, int side)
+{
+    int64_t on = 0;
+    for (int i = 0; i < side * side; i++)
+        on += blocks[i] != 0;
+    return (double)on / ((double)side * side);
+}
+
+static tw_status print_masked(const char *pattern, const tw_schedule *schedule, const tw_machine *machine,
+                              const tw_block_choice *choice)
+{
+    enum { LENGTH = 16384, BLOCK = 128, SEED = 1 };
+    const tw_tiling tiling = {.block_m = BLOCK, .block_n = BLOCK, .unit = TW_UNIT_TENSOR};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 16,
+                    .num_heads_kv = 16,
+                    .seqlen_q = LENGTH,
+                    .seqlen_k = LENGTH,
+                    .head_dim = 64,
+                    .dtype = TW_FP16,
+                    .mask = {.block_rows = BLOCK, .block_keys = BLOCK}};
+    tw_count_result counted;
+    tw_roofline time;
+    unsigned char *blocks;
+    TW_TRY(tw_blocks_make(&blocks, choice, &p, SEED));
+    p.mask.blocks = blocks;
+    tw_status status = tw_count(&counted, schedule, &p, &tiling, machine);
+    if (status == TW_OK)
+        status = tw_roofline_time(&time, &counted, p.dtype, tiling.unit, machine);
+    if (status == TW_OK)
+        printf("%s,%s,%.6f,%.6g,%lld,%lld\n", pattern, schedule->name, share_of(blocks, LENGTH / BLOCK),
+               time.time_s * 1e6, (long long)(counted.total.sram_fill_bytes + counted.total.sram_drain_bytes),
+               (long long)(counted.total.hbm_read_bytes + counted.total.hbm_write_bytes));
+    free(blocks);
+    return status;
+}
+
+static int print_sparsity(void)
+{
+    static const tw_schedule *const schedules[] = {&tw_schedule_flash1, &tw_schedule_flash2};
+    const struct {
+        const char *name;
+        tw_block_choice choice;
+    } patterns[] = {{"butterfly", {.pattern = TW_BLOCKS_BUTTERFLY}},
+                    {"local and global", {.pattern = TW_BLOCKS_LOCAL, .reach = 4, .global = 2}}};
+    tw_machine machine;
+    tw_status status = tw_machine_find(&machine, "h100");
+    printf("pattern,algorithm,share,predicted_time_us,sram_bytes,hbm_bytes\n");
+    for (int s = 0; s < 2; s++) {
+        for (double share = 1.0 / 128; share <= 1.0 && status == TW_OK; share *= 2) {
+            const tw_block_choice random = {.pattern = TW_BLOCKS_RANDOM, .share = share};
+            status = print_masked("random", schedules[s], &machine, &random);
+        }
+        for (int i = 0; i < 2 && status == TW_OK; i++)
+            status = print_masked(patterns[i].name, schedules[s], &machine, &patterns[i].choice);
+    }
+    return status == TW_OK ? 0 : complain(tw_error_message());
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "machine") == 0)
         return print_machine(argv[2]);
     if (argc == 2 && strcmp(argv[1], "memory") == 0)
         return print_memory();
-    return complain("usage: plot_data machine NAME | plot_data memory");
+    if (argc == 2 && strcmp(argv[1], "sparsity") == 0)
+        return print_sparsity();
+    return complain("usage: plot_data machine NAME | plot_data memory | plot_data sparsity");
 }

@@ -15,7 +15,7 @@ for name in bench counters; do
 done
 recorded=${#files[@]}
 [ "$recorded" -gt 0 ] || files=("$out/data/cases.csv")
-arguments=()
+read -r -a arguments <<<"$(sed -n 's/^compare_like=//p' "$out/data/captions.env")"
 for file in "${files[@]}"; do
     arguments+=(--measured "$file")
 done
@@ -114,6 +114,11 @@ falls as N grows has too few thread blocks left to fill the GPU."
     figure blocksize "Block size" "Larger tiles of K and V mean fewer passes over Q and O: bytes fall as 1 / block_n. The \
 time follows as far as bytes are its limit. After Figure 2 of the FlashAttention paper."
     figure memory "Memory" "S and P grow with N² and meet the end of the memory; all other tensors grow with N."
+
+    figure sparsity "Block sparsity" "Tiles that a block mask leaves out are neither loaded nor computed, so bytes and time \
+fall with the share of blocks that are on, whatever the pattern: butterfly, local and global, and random blocks lie on one \
+line. It ends where Q and O, which move once all the same, weigh more than what is left of K and V, and where the \
+launch itself does. After Figure 2 (right) of the FlashAttention paper."
 
     echo "<h2>Errors of the predictions</h2>"
     echo "<pre>$(escape <"$out/errors.txt")</pre>"

@@ -1,8 +1,8 @@
 'use strict';
-// The walk is a list of operations ("frames"); what the page shows after one of them is found by replaying from the
-// first. Numbers arrive as text, so that they read as in the other views of the same walk.
+// The walk is a list of operations ("frames"), each with what it changed; what the page shows after one of them is found
+// by replaying from the first. Numbers arrive as text, so that they read as in the other views of the same walk.
 const walk = JSON.parse(document.getElementById('walk').textContent);
-const frames = walk.frames, stops = walk.stops, TABLE_MAX = 16;
+const frames = walk.frames, stops = walk.stops, TABLE_MAX = 16, ROWS_MAX = 64;
 const at = id => document.getElementById(id);
 let op = 0, row = -1; // row −1: the first of each tile
 
@@ -12,65 +12,113 @@ function element(tag, properties, children) {
     return made;
 }
 const grouped = number => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
+const setText = (id, text) => { at(id).textContent = text; };
 
 // ---- the state after an operation ----------------------------------------------------------------------------
 
-// Live slots, and for each the numbers that were last written into it.
-function stateAt(index) {
-    const numbers = {};
-    let slots = [];
-    for (let i = 0; i <= index; i++) {
-        if (i > 0 && frames[i - 1].op === 'release')
-            delete numbers[frames[i - 1].slot];
-        if (frames[i].slots)
-            slots = frames[i].slots;
-        frames[i].writes.forEach(write => { numbers[write[0]] = write[1].split(' '); });
+const holds = (slot, wanted) => wanted >= slot.row0 && wanted < slot.row0 + slot.rows;
+const sameHead = (a, b) => a.head === b.head && a.batch === b.batch;
+
+// One operation is taken in: a slot that the one before released is gone, and remembered as it left.
+function replay(state, i) {
+    const frame = frames[i], before = i > 0 ? frames[i - 1] : null;
+    if (before && before.op === 'release') {
+        const slot = state.slots.get(before.slot), stop = stops[before.stop];
+        state.left.set([stop.batch, stop.head, slot.name, slot.row0].join(), {slot, stop, text: state.texts.get(slot.id)});
+        state.slots.delete(before.slot);
+        state.texts.delete(before.slot);
     }
-    return {frame: frames[index], stop: stops[frames[index].stop], slots, numbers};
+    frame.slots.forEach(slot => state.slots.set(slot.id, slot));
+    frame.writes.forEach(([id, text]) => state.texts.set(id, text));
 }
 
-// The slot called one of `names` that holds row `wanted`.
-function holding(state, names, wanted) {
-    return state.slots.find(slot => names.includes(slot.name) && state.numbers[slot.id] && wanted >= slot.row0 &&
-        wanted < slot.row0 + slot.rows);
+// slots: what is on chip; texts: the numbers last written there, by slot id; before: what this operation overwrote.
+function stateAt(index) {
+    const state = {slots: new Map(), texts: new Map(), left: new Map(), before: new Map()};
+    for (let i = 0; i < index; i++)
+        replay(state, i);
+    frames[index].writes.forEach(([id]) => state.before.set(id, state.texts.get(id)));
+    replay(state, index);
+    const live = Array.from(state.slots.values()).sort((a, b) => a.id - b.id);
+    return Object.assign(state, {frame: frames[index], stop: stops[frames[index].stop], live});
+}
+
+function numbersOf(text, slot, wanted) {
+    const begin = (wanted - slot.row0) * slot.cols;
+    return text.split(' ').slice(begin, begin + slot.cols);
 }
 
 function chosenRow(state) {
     return row >= 0 ? row : state.stop.row0;
 }
 
-// m, l and O of one row; null for what is not on chip.
+const rowParts = [['m', ['m', 'LSE']], ['l', ['l']], ['alpha', ['alpha']], ['o', ['O']]];
+
+// m, l, alpha and O of one row: the slot, its numbers, and those that this operation overwrote; nothing of what is not
+// on chip.
 function rowState(state, wanted) {
     const found = {};
-    [['m', ['m', 'LSE']], ['l', ['l']], ['o', ['O']]].forEach(([key, names]) => {
-        const slot = holding(state, names, wanted);
-        const width = slot ? slot.cols : 0, begin = slot ? (wanted - slot.row0) * width : 0;
-        found[key] = slot ? state.numbers[slot.id].slice(begin, begin + width) : null;
-        found[key + 'Slot'] = slot;
+    rowParts.forEach(([key, names]) => {
+        const slot = state.live.find(one => names.includes(one.name) && state.texts.has(one.id) && holds(one, wanted));
+        if (slot)
+            found[key] = {slot, numbers: numbersOf(state.texts.get(slot.id), slot, wanted),
+                before: state.before.get(slot.id) ? numbersOf(state.before.get(slot.id), slot, wanted) : null};
     });
     return found;
 }
 
-// ---- panels --------------------------------------------------------------------------------------------------
+// The same of a row that is not on chip any more, as it left.
+function rowAsItLeft(state, wanted) {
+    const found = {};
+    state.left.forEach(({slot, stop, text}) => {
+        const part = rowParts.find(([, names]) => names.includes(slot.name));
+        if (part && text && sameHead(stop, state.stop) && holds(slot, wanted))
+            found[part[0]] = {slot, numbers: numbersOf(text, slot, wanted)};
+    });
+    return found;
+}
+
+// The largest that m, l, alpha and O become in the whole walk: bars on one scale can be compared.
+function scalesOfWalk() {
+    const scales = {m: 0, l: 0, alpha: 0, o: 0}, names = new Map();
+    frames.forEach(frame => {
+        frame.slots.forEach(slot => names.set(slot.id, slot.name));
+        frame.writes.forEach(([id, text]) => {
+            const part = rowParts.find(([, known]) => known.includes(names.get(id)));
+            if (part)
+                scales[part[0]] = text.split(' ').map(Number).filter(isFinite)
+                    .reduce((most, x) => Math.max(most, Math.abs(x)), scales[part[0]]);
+        });
+    });
+    return scales;
+}
+const scales = scalesOfWalk();
+
+// ---- pieces of panels ----------------------------------------------------------------------------------------
 
 // Of a length from 0 to `most`, beginning at 0; or, for numbers of both signs, from the middle.
 function bar(value, most, signed) {
     const inner = element('i'), share = most > 0 && isFinite(value) ? Math.min(1, Math.abs(value) / most) * 100 : 0;
     inner.style.width = (signed ? share / 2 : share) + '%';
     inner.style.left = signed ? (value < 0 ? 50 - share / 2 : 50) + '%' : '0';
-    const outer = element('span', {className: 'bar'}, [inner]);
+    const outer = element('span', {className: signed ? 'bar signed' : 'bar'}, [inner]);
     outer.setAttribute('aria-hidden', 'true');
     return outer;
 }
 
+// A name may break behind its underscores.
+const breakable = name => name.split('_').flatMap((part, i) => i ? ['_', element('wbr'), part] : [part]);
+
 function table(titles, rows) {
-    const head = element('tr', {}, titles.map(title => element('th', {scope: 'col'}, title.split('_').flatMap((part, i) => i ? ['_', element('wbr'), part] : [part]))));
+    const head = element('tr', {}, titles.map(title => title ? element('th', {scope: 'col'}, breakable(title)) : element('td')));
     return element('table', {}, [element('thead', {}, [head]), element('tbody', {}, rows)]);
 }
 
-function tableRow(title, cells) {
-    return element('tr', {}, [element('th', {textContent: title, scope: 'row'})].concat(cells.map(cell =>
-        cell instanceof Node ? element('td', {className: 'wide'}, [cell]) : element('td', {textContent: cell}))));
+// A cell is text, a picture, or an element of its own.
+function tableRow(title, cells, properties) {
+    return element('tr', properties || {}, [element('th', {textContent: title, scope: 'row'})].concat(cells.map(cell =>
+        !(cell instanceof Node) ? element('td', {textContent: cell}) :
+            cell.tagName === 'TD' ? cell : element('td', {className: 'wide'}, [cell]))));
 }
 
 const svgName = 'http://www.w3.org/2000/svg';
@@ -80,122 +128,199 @@ function svg(tag, attributes) {
     return made;
 }
 
-const sameGrid = (a, b) => a.launch === b.launch && a.head === b.head && a.batch === b.batch;
+// ---- the grid of tiles ---------------------------------------------------------------------------------------
 
-// What a tile of the grid is at this moment; a tile that was never visited is masked, or not reached yet.
-function kindOfTile(state, i, j, shape) {
-    const now = state.stop, index = frames[op].stop;
-    if (now.tile > 0 && i === Math.floor(now.row0 / shape.rowBox) && j === Math.floor(now.col0 / shape.colBox))
-        return 'now';
-    const visit = stops.findIndex(stop => stop.tile > 0 && sameGrid(stop, now) &&
-        Math.floor(stop.row0 / shape.rowBox) === i && Math.floor(stop.col0 / shape.colBox) === j);
-    return visit < 0 ? 'masked' : visit < index ? 'done' : 'ahead';
+const gridName = stop => [stop.launch, stop.batch, stop.head].join();
+const tileName = (i, j) => `${i},${j}`;
+
+// Of each grid: the stop that gives its shape, and at which stops each tile is visited.
+const grids = new Map();
+stops.forEach((stop, index) => {
+    if (stop.tile === 0)
+        return;
+    if (!grids.has(gridName(stop)))
+        grids.set(gridName(stop), {shape: stop, visits: new Map()});
+    const visits = grids.get(gridName(stop)).visits;
+    const name = tileName(Math.floor(stop.row0 / stop.rowBox), Math.floor(stop.col0 / stop.colBox));
+    visits.set(name, (visits.get(name) || []).concat(index));
+});
+
+// A tile that is never visited is masked.
+function kindOfTile(visits) {
+    const index = frames[op].stop;
+    return !visits ? 'masked' : visits.includes(index) ? 'now' : visits[0] < index ? 'done' : 'ahead';
 }
 
-function showGrid(state) {
-    const shape = state.stop.tile > 0 ? state.stop : stops.find(stop => stop.tile > 0 && sameGrid(stop, state.stop));
-    if (!shape) {
-        at('grid').replaceChildren(element('p', {textContent: 'No tile of scores in this launch.'}));
-        return;
-    }
-    const down = Math.ceil(walk.seqlen_q / shape.rowBox), across = Math.ceil(walk.seqlen_k / shape.colBox);
-    const picture = svg('svg', {viewBox: `0 0 ${walk.seqlen_k} ${walk.seqlen_q}`, role: 'img', preserveAspectRatio: 'xMidYMid meet'});
-    const hatch = svg('pattern', {id: 'hatch', width: 5, height: 5, patternUnits: 'userSpaceOnUse',
-        patternTransform: `scale(${Math.max(walk.seqlen_q, walk.seqlen_k) / 200}) rotate(45)`});
-    hatch.append(svg('rect', {width: 5, height: 5}), svg('path', {d: 'M0 0V5'}));
-    picture.append(svg('defs', {}));
-    picture.firstChild.append(hatch);
-    const counts = {now: 0, done: 0, ahead: 0, masked: 0};
+// The picture keeps its shape within limits, so that one row of many keys can still be seen.
+const aspect = Math.min(5, Math.max(1 / 3, walk.seqlen_k / walk.seqlen_q));
+
+function hatch() {
+    const pattern = svg('pattern', {id: 'hatch', width: 5, height: 5, patternUnits: 'userSpaceOnUse',
+        patternTransform: `scale(${walk.seqlen_k / (200 * aspect)} ${walk.seqlen_q / 200}) rotate(45)`});
+    pattern.append(svg('rect', {width: 5, height: 5}), svg('path', {d: 'M0 0V5'}));
+    const definitions = svg('defs', {});
+    definitions.append(pattern);
+    return definitions;
+}
+
+const shownGrid = {name: null, picture: null, tiles: []};
+
+function buildGrid(name, grid) {
+    const {rowBox, colBox} = grid.shape, down = Math.ceil(walk.seqlen_q / rowBox), across = Math.ceil(walk.seqlen_k / colBox);
+    const picture = svg('svg', {viewBox: `0 0 ${walk.seqlen_k} ${walk.seqlen_q}`, role: 'img', preserveAspectRatio: 'none'});
+    picture.style.aspectRatio = aspect;
+    picture.style.maxWidth = `${13 * aspect}rem`;
+    picture.classList.toggle('fine', Math.max(across / aspect, down) > 80);
+    picture.append(hatch());
+    shownGrid.tiles = [];
     for (let i = 0; i < down; i++)
         for (let j = 0; j < across; j++) {
-            const kind = kindOfTile(state, i, j, shape);
-            counts[kind]++;
-            picture.append(svg('rect', {class: kind, x: j * shape.colBox, y: i * shape.rowBox,
-                width: Math.min(shape.colBox, walk.seqlen_k - j * shape.colBox),
-                height: Math.min(shape.rowBox, walk.seqlen_q - i * shape.rowBox)}));
+            const box = svg('rect', {x: j * colBox, y: i * rowBox, width: Math.min(colBox, walk.seqlen_k - j * colBox),
+                height: Math.min(rowBox, walk.seqlen_q - i * rowBox)});
+            picture.append(box);
+            shownGrid.tiles.push({box, visits: grid.visits.get(tileName(i, j))});
         }
-    picture.setAttribute('aria-label', `${down} by ${across} tiles: ${counts.done} done, ${counts.now} now, ` +
-        `${counts.ahead} to come, ${counts.masked} masked`);
+    shownGrid.frame = svg('rect', {class: 'frame'});
+    shownGrid.mark = svg('path', {class: 'mark'});
+    picture.append(shownGrid.frame, shownGrid.mark);
+    Object.assign(shownGrid, {name, picture, size: `${down} by ${across} tiles`});
     at('grid').replaceChildren(picture);
 }
 
+function showGrid(state) {
+    const name = gridName(state.stop), grid = grids.get(name), wanted = chosenRow(state);
+    at('scores-panel').classList.toggle('no-grid', !grid);
+    if (!grid) {
+        shownGrid.name = null;
+        at('grid').replaceChildren(element('p', {textContent: 'No tile of scores in this launch.'}));
+        return;
+    }
+    if (shownGrid.name !== name)
+        buildGrid(name, grid);
+    const counts = {now: 0, done: 0, ahead: 0, masked: 0};
+    shownGrid.frame.setAttribute('width', 0);
+    shownGrid.tiles.forEach(({box, visits}) => {
+        const kind = kindOfTile(visits);
+        counts[kind]++;
+        if (box.getAttribute('class') !== kind)
+            box.setAttribute('class', kind);
+        if (kind === 'now')
+            ['x', 'y', 'width', 'height'].forEach(side => shownGrid.frame.setAttribute(side, box.getAttribute(side)));
+    });
+    shownGrid.mark.setAttribute('d', `M0 ${wanted + 0.5}H${walk.seqlen_k}`);
+    setText('mark-name', `row ${wanted}`);
+    shownGrid.picture.setAttribute('aria-label', `${shownGrid.size}: ${counts.done} done, ${counts.now} now, ` +
+        `${counts.ahead} to come, ${counts.masked} masked`);
+}
+
+// What the numbers are, in words.
+function meaningOf(slot) {
+    return slot.name === 'S' ? 'S, the scores: softmax_scale \u00b7 Q K\u1d40.' :
+        slot.normalized ? 'P, the probabilities: e^(S \u2212 m) / l.' : 'P: e^(S \u2212 m), not divided by l.';
+}
+
 function showTile(state) {
-    const slot = state.slots.find(candidate => 'SP'.includes(candidate.name) && state.numbers[candidate.id] &&
+    const slot = state.live.find(candidate => 'SP'.includes(candidate.name) && state.texts.has(candidate.id) &&
         (state.stop.tile === 0 || (candidate.row0 === state.stop.row0 && candidate.col0 === state.stop.col0)));
     if (!slot) {
         at('tile').replaceChildren(element('p', {className: 'key', textContent: 'No scores on chip now.'}));
         return;
     }
-    const numbers = state.numbers[slot.id], rows = [], columns = Math.min(slot.cols, TABLE_MAX);
-    for (let i = 0; i < Math.min(slot.rows, TABLE_MAX); i++) {
-        const made = tableRow('row ' + (slot.row0 + i), numbers.slice(i * slot.cols, i * slot.cols + columns));
-        made.className = slot.row0 + i === chosenRow(state) ? 'chosen' : '';
-        rows.push(made);
-    }
+    const rows = [], columns = Math.min(slot.cols, TABLE_MAX), numbers = state.texts.get(slot.id).split(' ');
+    for (let i = 0; i < Math.min(slot.rows, TABLE_MAX); i++)
+        rows.push(tableRow('row ' + (slot.row0 + i), numbers.slice(i * slot.cols, i * slot.cols + columns),
+            {className: slot.row0 + i === chosenRow(state) ? 'chosen' : ''}));
     const titles = [slot.name].concat(Array.from({length: columns}, (_, j) => 'key ' + (slot.col0 + j)));
     const cut = slot.rows > TABLE_MAX || slot.cols > TABLE_MAX;
-    at('tile').replaceChildren(table(titles, rows), element('p', {className: 'key',
-        textContent: cut ? `The first ${TABLE_MAX} rows and columns of ${slot.rows} x ${slot.cols}.` : ''}));
+    at('tile').replaceChildren(table(titles, rows), element('p', {className: 'key', textContent: meaningOf(slot) +
+        (cut ? ` The first ${TABLE_MAX} rows and columns of ${slot.rows} x ${slot.cols}.` : '')}));
 }
 
-function largest(texts) {
-    return texts.map(Number).filter(isFinite).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+// ---- the row state -------------------------------------------------------------------------------------------
+
+function rowLine(name, part, index, most, signed) {
+    const number = part.numbers[index], before = part.before && part.before[index] !== number ? part.before[index] : '';
+    return tableRow(name, [element('td', {className: 'before', textContent: before}), element('td', {className: 'is', textContent: number}),
+        bar(Number(number), most, signed)], {className: before ? 'changed' : ''});
+}
+
+const dividedOrNot = slot => slot.normalized ? 'divided by l' : 'still to be divided by l';
+
+function showRowThatLeft(state, wanted) {
+    const left = rowAsItLeft(state, wanted), parts = [];
+    if (left.m)
+        parts.push(`${left.m.slot.name} ${left.m.numbers[0]}`);
+    if (left.l)
+        parts.push(`l ${left.l.numbers[0]}`);
+    if (left.o)
+        parts.push(`O ${left.o.numbers.join(' ')}, ${dividedOrNot(left.o.slot)}`);
+    at('row-state').replaceChildren(element('p', {textContent: `Nothing of row ${wanted} is on chip now.`}));
+    if (parts.length)
+        at('row-state').append(element('p', {className: 'left', textContent: `It left as ${parts.join(', ')}.`}));
 }
 
 function showRow(state) {
     const wanted = chosenRow(state), found = rowState(state, wanted), rows = [];
     if (!found.m && !found.l && !found.o) {
-        at('row-state').replaceChildren(element('p', {textContent: `Nothing of row ${wanted} is on chip now.`}));
+        showRowThatLeft(state, wanted);
         return;
     }
-    const name = found.mSlot && found.mSlot.name === 'LSE' ? 'LSE' : 'm';
     if (found.m)
-        rows.push(tableRow(name, [found.m[0], bar(Number(found.m[0]), largest(state.numbers[found.mSlot.id]), true)]));
+        rows.push(rowLine(found.m.slot.name, found.m, 0, scales.m, true));
     if (found.l)
-        rows.push(tableRow('l', [found.l[0], bar(Number(found.l[0]), largest(state.numbers[found.lSlot.id]), false)]));
-    (found.o || []).forEach((text, c) =>
-        rows.push(tableRow(`O[${c}]`, [text, bar(Number(text), largest(found.o), true)])));
-    const note = !found.o ? '' : found.oSlot.normalized ? 'O is divided by l.' : 'O is still to be divided by l.';
-    at('row-state').replaceChildren(table([`row ${wanted}`, 'now', ''], rows), element('p', {className: 'key', textContent: note}));
+        rows.push(rowLine('l', found.l, 0, scales.l, false));
+    if (found.alpha)
+        rows.push(rowLine('alpha', found.alpha, 0, scales.alpha, false));
+    if (found.o)
+        found.o.numbers.forEach((_, c) => rows.push(rowLine(`O[${c}]`, found.o, c, scales.o, true)));
+    const note = found.o ? `O is ${dividedOrNot(found.o.slot)}.` : '';
+    at('row-state').replaceChildren(table([`row ${wanted}`, 'before', 'now', ''], rows), element('p', {className: 'key', textContent: note}));
 }
 
 function showRows(state) {
-    const rows = [];
-    const begin = state.stop.row0, end = begin + Math.min(state.stop.rows, 64);
+    const rows = [], begin = state.stop.row0, end = begin + Math.min(state.stop.rows, ROWS_MAX);
+    let lse = false;
     for (let i = begin; i < end; i++) {
         const found = rowState(state, i);
         if (!found.m && !found.l)
             continue;
-        const made = tableRow(String(i), [found.m ? found.m[0] : '-', found.l ? found.l[0] : '-']);
-        made.className = i === chosenRow(state) ? 'chosen' : '';
+        const made = tableRow(String(i), [found.m ? found.m.numbers[0] : '-', found.l ? found.l.numbers[0] : '-'],
+            {className: i === chosenRow(state) ? 'chosen' : ''});
         made.addEventListener('click', () => choose(i));
         rows.push(made);
+        lse = lse || Boolean(found.m && found.m.slot.name === 'LSE');
     }
-    const lse = holding(state, ['LSE'], begin);
+    at('rows').style.visibility = rows.length ? 'visible' : 'hidden';
     at('rows').replaceChildren(...(rows.length ? [table(['row', lse ? 'LSE' : 'm', 'l'], rows)] : []));
+}
+
+// ---- what is on chip, and what it cost -----------------------------------------------------------------------
+
+function slotBox(slot, frame) {
+    const box = element('li', {className: 'box'}, [element('strong', {textContent: slot.name}),
+        element('div', {textContent: `${slot.rows} x ${slot.cols} ${slot.dtype}`}),
+        element('div', {textContent: slot.bytes > 0 ? `${grouped(slot.bytes)} bytes` : 'not counted'})]);
+    box.dataset.slot = slot.id;
+    box.style.flex = `${Math.max(1, slot.bytes)} 1 0`;
+    const written = frame.op !== 'store' && (slot.id === frame.slot || frame.writes.some(([id]) => id === slot.id));
+    box.classList.toggle('leaving', frame.op === 'release' && slot.id === frame.slot);
+    box.classList.toggle('written', frame.op !== 'release' && written);
+    return box;
 }
 
 function showChip(state) {
     const parts = [];
     walk.places.forEach((place, index) => {
-        const held = state.slots.filter(slot => slot.place === index);
+        const held = state.live.filter(slot => slot.place === index || walk.places.length === 1);
         const total = held.reduce((sum, slot) => sum + slot.bytes, 0);
         parts.push(element('h3', {textContent: `${place.name}: ${grouped(total)} of ${grouped(place.bytes)} bytes`}));
-        parts.push(element('div', {className: 'boxes ' + (index === 0 ? 'smem' : 'registers')}, held.map(slot => {
-            const box = element('div', {className: 'box'}, [element('strong', {textContent: slot.name}),
-                element('div', {textContent: `${slot.rows} x ${slot.cols} ${slot.dtype}`}),
-                element('div', {textContent: `${grouped(slot.bytes)} bytes`})]);
-            box.style.flex = `${Math.max(1, slot.bytes)} 1 0`;
-            if (slot.id === state.frame.slot)
-                box.classList.add(state.frame.op === 'release' ? 'leaving' : 'written');
-            return box;
-        })));
+        parts.push(element('ul', {className: 'boxes ' + (index === 0 ? 'smem' : 'registers')}, held.map(slot => slotBox(slot, state.frame))));
     });
     at('chip').replaceChildren(...parts);
 }
 
 function showBytes(state) {
-    const names = Object.keys(walk.baselines), titles = ['', 'so far', ''].concat(names);
+    const names = Object.keys(walk.baselines), titles = ['', 'so\u00a0far', ''].concat(names);
     const rows = walk.levels.map((level, i) => {
         const now = state.frame.moved[i], whole = names.map(name => walk.baselines[name] ? walk.baselines[name][i] : null);
         const most = Math.max(frames[frames.length - 1].moved[i], ...whole), picture = bar(now, most, false);
@@ -213,6 +338,7 @@ function showBytes(state) {
 function showSource(state) {
     const lines = at('source').querySelectorAll('span'), line = lines[state.frame.line - 1];
     lines.forEach(other => other.removeAttribute('aria-current'));
+    setText('line', line ? line.textContent.trim() : '');
     if (!line)
         return;
     line.setAttribute('aria-current', 'step');
@@ -222,13 +348,18 @@ function showSource(state) {
         box.scrollTop = line.offsetTop - box.offsetTop - box.clientHeight / 3;
 }
 
-function showNow(state) {
-    const stop = state.stop, rows = `rows ${stop.row0}-${stop.row0 + stop.rows - 1}`;
+// As the titles of `tilewise step --plain`.
+function titleOf(stop) {
+    const rows = `rows ${stop.row0}-${stop.row0 + stop.rows - 1}`;
     const where = stop.tile > 0 ? `tile ${stop.tile} of ${walk.tiles}: ${rows}, keys ${stop.col0}-${stop.col0 + stop.cols - 1}` :
         `end of the block of ${rows}`;
     const more = (walk.batch > 1 ? `, batch ${stop.batch}` : '') + (walk.heads > 1 ? `, head ${stop.head}` : '') +
         (walk.launches.length > 1 ? `, launch ${walk.launches[stop.launch]}` : '');
-    at('now').replaceChildren(`operation ${op + 1} of ${frames.length}, ${where}${more}. Line ${state.frame.line}: `,
+    return where + more;
+}
+
+function showNow(state) {
+    at('now').replaceChildren(`operation ${op + 1} of ${frames.length}, ${titleOf(state.stop)}. Line ${state.frame.line}: `,
         element('code', {textContent: `${state.frame.op} ${state.frame.name}`}));
 }
 
@@ -240,8 +371,9 @@ function show() {
     at('slider').value = op;
     at('slider').setAttribute('aria-valuetext', at('now').textContent);
     at('row').value = String(row);
-    ['first', 'back', 'back-tile'].forEach(id => { at(id).disabled = op === 0; });
-    ['last', 'on', 'on-tile'].forEach(id => { at(id).disabled = op === frames.length - 1; });
+    // Not `disabled`, which would take the focus from whoever presses the button by keyboard.
+    ['first', 'back', 'back-tile'].forEach(id => at(id).setAttribute('aria-disabled', op === 0));
+    ['last', 'on', 'on-tile'].forEach(id => at(id).setAttribute('aria-disabled', op === frames.length - 1));
     clearTimeout(addressTimer);
     addressTimer = setTimeout(writeAddress, 150);
 }
@@ -249,7 +381,7 @@ function show() {
 // Only when the reader rests: browsers refuse an address that changes hundreds of times in a few seconds.
 let addressTimer = 0;
 function writeAddress() {
-    const address = `#op=${op + 1}` + (row >= 0 ? `&row=${row}` : '');
+    const address = `#op=${op + 1}` + (row === walk.row ? '' : `&row=${row >= 0 ? row : 'first'}`);
     if (location.hash !== address)
         history.replaceState(null, '', address);
 }
@@ -259,8 +391,10 @@ function go(index) {
     show();
 }
 
+const isRow = wanted => Number.isInteger(wanted) && wanted >= 0 && wanted < walk.seqlen_q;
+
 function choose(wanted) {
-    row = wanted >= 0 && wanted < walk.seqlen_q ? wanted : -1;
+    row = isRow(wanted) ? wanted : -1;
     show();
 }
 
@@ -275,20 +409,15 @@ function backTile() {
     go(before.length ? before[before.length - 1].at : 0);
 }
 
-// #op=12 or #tile=3, either may be "last"; &row=2
+// #op=12 or #tile=3, either may be "last"; &row=2, or "first" of each tile. What makes no sense is the nearest that does.
 function fromAddress() {
-    const parts = new URLSearchParams(location.hash.slice(1)), wanted = Number(parts.get('row'));
-    const number = (text, last) => text === 'last' ? last : Number(text) || 1;
-    if (parts.has('row'))
-        row = wanted >= 0 && wanted < walk.seqlen_q ? wanted : -1;
-    if (parts.has('tile')) {
-        const stop = stops.find(candidate => candidate.tile === number(parts.get('tile'), walk.tiles));
-        go(stop ? stop.at : 0);
-    } else if (parts.has('op')) {
-        go(number(parts.get('op'), frames.length) - 1);
-    } else {
-        go(walk.start);
-    }
+    const parts = new URLSearchParams(location.hash.slice(1)), wanted = parts.get('row');
+    const number = (text, last) => text === 'last' ? last : Math.max(1, Math.min(last, Math.trunc(Number(text)) || 1));
+    row = wanted === 'first' ? -1 : wanted && isRow(Number(wanted)) ? Number(wanted) : walk.row;
+    if (parts.has('tile'))
+        go(stops.find(stop => stop.tile === number(parts.get('tile'), walk.tiles)).at);
+    else
+        go(parts.has('op') ? number(parts.get('op'), frames.length) - 1 : walk.start);
 }
 
 const keys = {
@@ -298,8 +427,8 @@ const keys = {
     PageDown: onTile,
     Home: () => go(0),
     End: () => go(frames.length - 1),
-    ArrowUp: () => choose(chosenRow(stateAt(op)) - 1),
-    ArrowDown: () => choose(chosenRow(stateAt(op)) + 1),
+    ArrowUp: () => choose(Math.max(0, chosenRow(stateAt(op)) - 1)),
+    ArrowDown: () => choose(Math.min(walk.seqlen_q - 1, chosenRow(stateAt(op)) + 1)),
 };
 
 function onKey(event) {
@@ -312,19 +441,61 @@ function onKey(event) {
     keys[event.key]();
 }
 
-function sourceLine(text, state) {
+// ---- the page as it begins -----------------------------------------------------------------------------------
+
+function sourceLine(text, index, state) {
     const begins = text.trim().startsWith('/*'), comment = state.inside || begins;
     state.inside = comment && !text.includes('*/');
-    return element('span', {textContent: text || ' ', className: comment ? 'comment' : ''});
+    const line = element('span', {textContent: text || ' ', className: comment ? 'comment' : ''});
+    line.dataset.line = index + 1;
+    line.style.setProperty('--indent', `${text.length - text.trimStart().length}ch`);
+    return line;
 }
 
-function build() {
-    at('setting').textContent = walk.setting;
+// The operation with the most slots on chip.
+function fullestOperation() {
+    const state = {slots: new Map(), texts: new Map(), left: new Map()};
+    let fullest = 0, most = 0;
+    frames.forEach((_, i) => {
+        replay(state, i);
+        if (state.slots.size > most)
+            [fullest, most] = [i, state.slots.size];
+    });
+    return fullest;
+}
+
+function roomForChip() {
+    at('chip').style.minHeight = '';
+    showChip(stateAt(fullest));
+    at('chip').style.minHeight = `${at('chip').offsetHeight}px`;
+}
+const fullest = fullestOperation();
+
+// Panels are as high from the first operation on as they will need to be, so that nothing jumps while one steps.
+function reserveRoom() {
+    const most = (what, limit) => Math.min(limit, stops.reduce((length, stop) => Math.max(length, what(stop)), 0));
+    const room = (id, lines) => at(id).style.setProperty('--lines', lines);
+    const columns = frames.reduce((width, frame) => frame.slots.reduce((cols, slot) => slot.name === 'O' ? Math.max(cols, slot.cols) : cols, width), 0);
+    room('tile', 1 + most(stop => stop.rows, TABLE_MAX));
+    room('row-state', 4 + columns);
+    room('rows', 1 + most(stop => stop.rows, ROWS_MAX));
+    roomForChip();
+    document.body.classList.toggle('long-titles', stops.some(stop => titleOf(stop).length > 48)); // three lines of a phone
+}
+
+function describe() {
+    setText('setting', walk.setting);
+    setText('across', `keys 0-${walk.seqlen_k - 1} \u2192`);
+    setText('down', `query rows 0-${walk.seqlen_q - 1} \u2192`);
     at('ledger').append('Marks: the whole of standard attention, ', element('b'), 'in the textbook\u2019s ledger, ',
         element('b', {className: 'tiled'}), `as kernels do it. Ledger of ${walk.algorithm}: ${walk.ledger}.`);
-    at('file').textContent = walk.file;
+    setText('charge', walk.charge ? `On this machine ${walk.charge}.` : '');
+    setText('file', walk.file);
     const inside = {inside: false};
-    at('source').append(element('pre', {}, walk.source.replace(/\n$/, '').split('\n').map(text => sourceLine(text, inside))));
+    at('source').append(element('pre', {}, walk.source.replace(/\n$/, '').split('\n').map((text, i) => sourceLine(text, i, inside))));
+}
+
+function listen() {
     at('slider').max = frames.length - 1;
     at('slider').addEventListener('input', () => go(Number(at('slider').value)));
     [['first', 'Home'], ['back-tile', 'PageUp'], ['back', 'ArrowLeft'], ['on', 'ArrowRight'], ['on-tile', 'PageDown'], ['last', 'End']]
@@ -335,8 +506,13 @@ function build() {
     at('row').addEventListener('change', () => choose(Number(at('row').value)));
     document.addEventListener('keydown', onKey);
     window.addEventListener('hashchange', fromAddress);
-    row = walk.row;
-    fromAddress();
+    window.addEventListener('resize', () => {
+        roomForChip();
+        show();
+    });
 }
 
-build();
+describe();
+reserveRoom();
+listen();
+fromAddress();

@@ -21,11 +21,11 @@ static void flash2_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
             q = load(e, TW_Q, b, b.i); /* not at all where no row sees a key */
         tw_slot k = load(e, TW_K, b, kv.tile);
         tw_slot s = matmul_nt(e, q, k); /* S = scale · Q Kᵀ */
-        score_mod(e, s);
-        mask(e, s);               /* only where the mask cuts the tile */
-        online_softmax(e, s, st); /* S becomes P; m, l advance */
-        rescale(e, o, st);        /* O keeps up with m */
-        convert_for_unit(e, s);   /* tensor cores read P in the input's type */
+        score_mod(e, s);                /* only where something changes the scores */
+        mask(e, s);                     /* only where the mask cuts the tile */
+        online_softmax(e, s, st);       /* S becomes P; m, l advance */
+        rescale(e, o, st);              /* O keeps up with m */
+        convert_for_unit(e, s);         /* tensor cores read P in the input's type */
         tw_slot v = load(e, TW_V, b, kv.tile);
         matmul_add(e, o, s, v); /* O += P V */
         release(e, s);

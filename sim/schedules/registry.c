@@ -8,9 +8,17 @@ static const struct {
     const tw_schedule *schedule;
     const char *alias;
 } registry[] = {
-    {&tw_schedule_standard, NULL},      {&tw_schedule_standard_tiled, NULL},  {&tw_schedule_flash1, "fa1"},
-    {&tw_schedule_flash2, "fa2"},       {&tw_schedule_flash2_prefetch, NULL}, {&tw_schedule_flash3, "fa3"},
-    {&tw_schedule_flash3_serial, NULL}, {&tw_schedule_flash3_pingpong, NULL},
+    {&tw_schedule_standard, NULL},
+    {&tw_schedule_standard_tiled, NULL},
+    {&tw_schedule_flash1, "fa1"},
+    {&tw_schedule_flash2, "fa2"},
+    {&tw_schedule_flash2_prefetch, NULL},
+    {&tw_schedule_flash3, "fa3"},
+    {&tw_schedule_flash3_serial, NULL},
+    {&tw_schedule_flash3_pingpong, NULL},
+    {&tw_schedule_flex, "flex_attention"},
+    {&tw_schedule_gqa_packed, NULL},
+    {&tw_schedule_mla, NULL},
 };
 
 int tw_schedule_count(void)
@@ -38,13 +46,31 @@ tw_status tw_schedule_find(const tw_schedule **schedule, const char *name)
     return tw_fail(TW_EINVAL, "algorithm is '%s', it must be one of %s", name, list);
 }
 
+/* Kernels take smaller tiles where heads are wide: 128 rows of more than 256 columns fit nowhere. */
+static int common_block(const tw_problem *problem)
+{
+    return problem->head_dim > 256 ? TW_DEFAULT_BLOCK / 2 : TW_DEFAULT_BLOCK;
+}
+
+/* Tiles of a block mask are its own blocks, so that none is visited in vain; larger blocks are cut. */
+static void take_blocks_of_mask(tw_tiling *tiling, const tw_problem *problem)
+{
+    int most = common_block(problem), rows = problem->mask.block_rows, keys = problem->mask.block_keys;
+    if (tiling->block_m == 0)
+        tiling->block_m = rows < most ? rows : most;
+    if (tiling->block_n == 0)
+        tiling->block_n = keys < most ? keys : most;
+}
+
 void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, const tw_problem *problem,
                                 const tw_machine *machine)
 {
+    if (problem->mask.blocks)
+        take_blocks_of_mask(tiling, problem);
     if (schedule->default_tiling)
         schedule->default_tiling(tiling, problem, machine);
     if (tiling->block_m == 0)
-        tiling->block_m = TW_DEFAULT_BLOCK;
+        tiling->block_m = common_block(problem);
     if (tiling->block_n == 0)
-        tiling->block_n = TW_DEFAULT_BLOCK;
+        tiling->block_n = common_block(problem);
 }

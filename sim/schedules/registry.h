@@ -11,9 +11,17 @@
 extern "C" {
 #endif
 
-extern const tw_schedule tw_schedule_standard, tw_schedule_standard_tiled, tw_schedule_flash1,
-    tw_schedule_flash2, tw_schedule_flash2_prefetch, tw_schedule_flash3, tw_schedule_flash3_serial,
-    tw_schedule_flash3_pingpong;
+extern const tw_schedule tw_schedule_standard;        /**< three passes, the textbook's ledger */
+extern const tw_schedule tw_schedule_standard_tiled;  /**< three passes as kernels do them */
+extern const tw_schedule tw_schedule_flash1;          /**< FlashAttention: K and V outer */
+extern const tw_schedule tw_schedule_flash2;          /**< FlashAttention 2: Q outer */
+extern const tw_schedule tw_schedule_flash2_prefetch; /**< the next K and V on their way meanwhile */
+extern const tw_schedule tw_schedule_flash3; /**< FlashAttention 3: a producer, consumers in turns, overlap */
+extern const tw_schedule tw_schedule_flash3_serial; /**< a producer and consumers, one step after the other */
+extern const tw_schedule tw_schedule_flash3_pingpong; /**< a producer, and consumers in turns */
+extern const tw_schedule tw_schedule_flex;            /**< FlexAttention: lists of full and partial tiles */
+extern const tw_schedule tw_schedule_gqa_packed;      /**< query heads of a K/V head as rows of one tile */
+extern const tw_schedule tw_schedule_mla;             /**< latent attention: V is a part of K */
 
 /** Number of schedules. */
 int tw_schedule_count(void);
@@ -24,12 +32,14 @@ const tw_schedule *tw_schedule_at(int i);
 /**
  * @brief Finds a schedule by its name or alias (fa1, fa2, fa3).
  * @param[out] schedule  untouched on error
+ * @param[in]  name      "flash2"
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are)
  */
 TW_MUST_CHECK tw_status tw_schedule_find(const tw_schedule **schedule, const char *name);
 
 /**
- * @brief Fills in what the user left open (0): block sizes by the schedule's own rule, or TW_DEFAULT_BLOCK.
+ * @brief Fills in what the user left open (0): the blocks of a block mask, the schedule's own rule, or
+ *        TW_DEFAULT_BLOCK, half of it where head_dim is above 256.
  *
  * The result may exceed the sequence: tiles are cut at its end.
  */

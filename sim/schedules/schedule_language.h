@@ -1,6 +1,6 @@
 /**
  * @file schedule_language.h
- * @brief Short names of the tile operations, for schedules alone.
+ * @brief Short names of the tile operations, for schedules alone: load(e, …) is tw_load(e, …), and so on.
  *
  * Each also records the source line, so that a step-through can show which line is running and a test can
  * delete one operation at a time. What the operations mean is said in tile_ops.h.
@@ -17,6 +17,7 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
     return e;
 }
 
+/** @cond each is said in tile_ops.h */
 #define load(e, tensor, b, rows)            tw_load(tw_at(e, __LINE__), tensor, b, rows)
 #define load_part(e, tensor, b, rows, cols) tw_load_part(tw_at(e, __LINE__), tensor, b, rows, cols)
 #define store(e, tensor, b, slot)           tw_store(tw_at(e, __LINE__), tensor, b, slot)
@@ -40,5 +41,6 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 #define take_turn(e, turn)                  tw_take_turn(tw_at(e, __LINE__), turn)
 #define release(e, slot)                    tw_release(tw_at(e, __LINE__), slot)
 #define release_stats(e, st)                tw_release_stats(tw_at(e, __LINE__), st)
+/** @endcond */
 
 #endif

@@ -16,6 +16,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (strlen(tw_error_message()) == 0 || strchr(tw_error_message(), '\n')))
         abort();
     tw_tensor_data_free(&tensor);
+    tw_integer_data integers = {.values = NULL};
+    if (tw_npy_read_integers(&integers, path) != TW_OK &&
+        (strlen(tw_error_message()) == 0 || strchr(tw_error_message(), '\n')))
+        abort();
+    free(integers.values);
     close(fd);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* Any text behind an option: a number, a list, a type or a word that is accepted has a meaning. */
 #include "../../sim/parse.h"
+#include "../../sim/parse_mask.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,26 @@ static void must(int condition)
 {
     if (!condition)
         abort();
+}
+
+static void parse_masks(const char *text)
+{
+    int pair[2], *numbers = NULL, count = 0;
+    tw_block_choice choice;
+    if (tw_parse_window(pair, "--window", text) == TW_OK)
+        must(pair[0] >= -1 && pair[1] >= -1);
+    if (tw_parse_block_size(pair, "--block-size", text) == TW_OK)
+        must(pair[0] >= 1 && pair[1] >= 1);
+    if (tw_parse_numbers(&numbers, &count, "--cu-seqlens", text) == TW_OK) {
+        must(count >= 1);
+        for (int i = 0; i < count; i++)
+            must(numbers[i] >= 0);
+    }
+    free(numbers);
+    if (tw_parse_blocks(&choice, "--block-mask", text) == TW_OK) {
+        must(choice.pattern != TW_BLOCKS_RANDOM || (choice.share > 0 && choice.share <= 1));
+        must(choice.pattern != TW_BLOCKS_LOCAL || (choice.reach >= 0 && choice.global >= 0));
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -38,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (int i = 0; i < list.count; i++)
             must(list.values[i] >= 1);
     }
+    parse_masks(text);
     (void)tw_is_near(text, "--seqlen");
     return 0;
 }

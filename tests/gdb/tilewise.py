@@ -1,6 +1,6 @@
 """Commands and pretty-printers for gdb, to watch a schedule run tile by tile. `make gdb` loads them.
 
-    tw-step              run to the end of the next tile: one step of online softmax
+    tw-step [N]          run to the end of the next tile, or of the Nth: one step of online softmax
     tw-row I             m, l and the row of O of query row I now
     tw-tile              the tile of scores, before and after its softmax, as tables
     tw-watch-max I       stop whenever the maximum of row I changes; `tw-watch-max off` no longer does
@@ -44,6 +44,7 @@ class Machine:
             raise gdb.GdbError("no tile operation is running here: tw-step goes to the next")
         self.executor = frame.read_var("self" if frame.name() == "on_op" else "x")
         self.executor = self.executor.cast(gdb.lookup_type("struct executor").pointer())
+        self.row_in_softmax = int(frame.read_var("r")) if frame.name() == "softmax_row" else -1
         self.emitter = frame.read_var("e")
         self.op = frame.read_var("op")
 
@@ -67,14 +68,34 @@ class Machine:
         return None if info is None else name_of(info["tensor"], "TW_")
 
 
+    def slot_of_o(self, row):
+        """The slot that holds a row of O; −1 if none does."""
+        for slot in range(int(self.emitter["slots"].type.range()[1]) + 1):
+            if self.tensor(slot) == "O" and self.row(slot, row):
+                return slot
+        return -1
+
+    def seqlen_q(self):
+        return int(self.emitter["problem"]["seqlen_q"])
+
+    def head(self, batch, head):
+        """", batch 1, head 2, launch softmax", as far as there are several: as print_title() of sim/step_text.c."""
+        problem, schedule = self.emitter["problem"], self.emitter["schedule"]
+        text = ", batch %d" % batch if int(problem["batch"]) > 1 else ""
+        text += ", head %d" % head if int(problem["num_heads"]) > 1 else ""
+        several = int(schedule["num_launches"]) > 1
+        return text + (", launch " + self.emitter["launch"]["name"].string() if several else "")
+
+
 class Walk:
-    """What is remembered between two stops: which slots belong to which tile of scores."""
+    """What is remembered between two stops: which slots belong to which tile of scores, and whose they are."""
 
     def __init__(self):
         self.forget()
 
     def forget(self):
         self.tile, self.before, self.statistics, self.accumulator, self.scores = 0, {}, {}, {}, -1
+        self.batch, self.head = 0, 0
 
     def see(self, machine):
         """Takes one operation in, before it is executed; true if it ends a tile."""
@@ -84,9 +105,11 @@ class Walk:
         if kind == "MATMUL_NT" or (kind == "LOAD" and scores):
             for partners in (self.before, self.statistics, self.accumulator):
                 partners.pop(dst, None)
+        if kind in ("LOAD", "STORE") and name_of(op["tensor"], "TW_") not in ("K", "V"):
+            self.batch, self.head = int(op["batch"]), int(op["head"])
         if scores and int(op["stats"]["m"]["id"]) >= 0:
             self.statistics[dst] = (int(op["stats"]["m"]["id"]), int(op["stats"]["l"]["id"]))
-            self.before[dst] = table(machine, dst)
+            self.before.setdefault(dst, table(machine, dst))
             self.scores = dst
         if kind == "MATMUL_ADD":
             self.accumulator[int(op["a"])] = dst
@@ -100,13 +123,13 @@ class Walk:
 walk = Walk()
 
 
-def table(machine, slot):
-    """A tile of scores as lines of text."""
+def table(machine, slot, name=None, end=None):
+    """A tile of scores as lines of text; the rows before `end` alone, if it is given."""
     info = machine.info(slot)
     rows, cols = info["rows"], info["cols"]
     titles = ["key %d" % (int(cols["row0"]) + j) for j in range(int(cols["rows"]))]
-    lines = ["%-8s" % machine.tensor(slot) + "".join("%12s" % title for title in titles)]
-    for row in range(int(rows["row0"]), last_row(rows) + 1):
+    lines = ["%-8s" % (name or machine.tensor(slot)) + "".join("%12s" % title for title in titles)]
+    for row in range(int(rows["row0"]), last_row(rows) + 1 if end is None else end):
         lines.append("row %-4d" % row + "".join("%12s" % number(x) for x in machine.row(slot, row)))
     return lines
 
@@ -119,7 +142,7 @@ def row_line(machine, row):
     if not int(info["rows"]["row0"]) <= row <= last_row(info["rows"]):
         return "row %d: not in this tile" % row
     m_slot, l_slot = walk.statistics.get(walk.scores, (-1, -1))
-    o_slot = walk.accumulator.get(walk.scores, -1)
+    o_slot = walk.accumulator.get(walk.scores, machine.slot_of_o(row))
     m, l, o = machine.row(m_slot, row), machine.row(l_slot, row), machine.row(o_slot, row)
     parts = []
     if m:
@@ -165,7 +188,8 @@ class MaxChange(gdb.Breakpoint):
         m, m_new = float(frame.read_var("m")), float(frame.read_var("m_new"))
         if row != self.row or m == m_new:
             return False
-        print("row %d: the maximum goes from %s to %s" % (row, number(m), number(m_new)))
+        print("row %d%s: the maximum goes from %s to %s" % (row, machine.head(walk.batch, walk.head), number(m),
+                                                        number(m_new)))
         return True
 
 
@@ -209,26 +233,61 @@ def say_where(machine):
     where = frame.find_sal() if frame else None
     line = "" if where is None else " (%s, line %d)" % (where.symtab.filename.split("/")[-1], where.line)
     rows, cols = info["rows"], info["cols"]
-    print("tile %d: rows %d-%d, keys %d-%d%s" % (walk.tile, int(rows["row0"]), last_row(rows), int(cols["row0"]),
-                                               last_row(cols), line))
+    print("tile %d: rows %d-%d, keys %d-%d%s%s" % (walk.tile, int(rows["row0"]), last_row(rows), int(cols["row0"]),
+                                                 last_row(cols), machine.head(walk.batch, walk.head), line))
+
+
+def whole_number(command, argument, example):
+    """What stands behind a command; an expression of the program's variables will do."""
+    try:
+        return int(gdb.parse_and_eval(argument))
+    except gdb.error as error:
+        raise gdb.GdbError("%s: '%s' is not a number that is known here (%s), it must be one, as in: %s %s" %
+                           (command, argument.strip(), str(error).rstrip("."), command, example))
+
+
+def query_row(command, argument, machine):
+    """A query row of the walk; before it runs, how many there are is not known."""
+    row = whole_number(command, argument, "0")
+    if row < 0 or machine and row >= machine.seqlen_q():
+        end = "%d: there are %d query rows" % (machine.seqlen_q() - 1, machine.seqlen_q()) if machine else "the last"
+        raise gdb.GdbError("%s: the row is %d, it must be from 0 to %s" % (command, row, end))
+    return row
 
 
 # ---- commands -----------------------------------------------------------------------------------------------
 
 
 class Step(gdb.Command):
-    """Run to the end of the next tile: one step of online softmax. Starts the program if need be."""
+    """Run to the end of the next tile: one step of online softmax. Starts the program if need be.
+tw-step N: N times, or to whatever stops before."""
 
     def __init__(self):
         super().__init__("tw-step", gdb.COMMAND_RUNNING)
 
     def invoke(self, argument, from_tty):
+        times = whole_number("tw-step", argument, "3") if argument else 1
+        if times < 1:
+            raise gdb.GdbError("tw-step: the number of tiles is %d, it must be at least 1" % times)
+        while times > 0 and self.next():
+            times -= 1
+
+    def next(self):
+        """To the next tile; false where something else came first."""
         before = walk.tile if is_running() else 0
         go()
         if not is_running():
-            print("the walk is over: tw-step begins again")
-        elif walk.tile > before:
+            print("the walk is over: tw-step begins again" if ended_well() else
+                  "the program ended, and says why above: it walks nowhere with these arguments")
+            return False
+        if walk.tile > before:
             say_where(Machine())
+        return walk.tile > before
+
+
+def ended_well():
+    code = gdb.convenience_variable("_exitcode")
+    return code is not None and int(code) == 0
 
 
 class Row(gdb.Command):
@@ -240,11 +299,12 @@ class Row(gdb.Command):
     def invoke(self, argument, from_tty):
         if not argument:
             raise gdb.GdbError("tw-row needs a query row, as in: tw-row 0")
-        print(row_line(running(), int(gdb.parse_and_eval(argument))))
+        machine = running()
+        print(row_line(machine, query_row("tw-row", argument, machine)))
 
 
 class Tile(gdb.Command):
-    """The tile of scores: S before its softmax, and what it is now."""
+    """The tile of scores: S before its softmax, and P, as far as there is any yet."""
 
     def __init__(self):
         super().__init__("tw-tile", gdb.COMMAND_DATA)
@@ -253,9 +313,12 @@ class Tile(gdb.Command):
         machine = running()
         if machine.info(walk.scores) is None:
             raise gdb.GdbError("no tile of scores is on chip: tw-step goes to the next")
-        for lines in (walk.before.get(walk.scores, []), table(machine, walk.scores)):
-            for line in lines:
-                print(line)
+        now = table(machine, walk.scores)
+        if machine.row_in_softmax >= 0:  # stopped inside it: rows before this one are P already
+            end = int(machine.info(walk.scores)["rows"]["row0"]) + machine.row_in_softmax
+            now = table(machine, walk.scores, "P", end)
+        for line in walk.before.get(walk.scores, []) + now:
+            print(line)
 
 
 class WatchMax(gdb.Command):
@@ -271,10 +334,13 @@ tw-watch-max off: no longer."""
         if argument.strip() == "off":
             while ALL_MAX_CHANGES:
                 ALL_MAX_CHANGES.pop().delete()
+            print("no longer stops where a maximum changes")
             return
+        row = query_row("tw-watch-max", argument, Machine() if is_running() else None)
         watch_tiles()
-        watched = MaxChange(int(gdb.parse_and_eval(argument)))
-        print("stops whenever the maximum of row %d changes" % watched.row)
+        if row not in [watched.row for watched in ALL_MAX_CHANGES]:
+            MaxChange(row)
+        print("stops whenever the maximum of row %d changes" % row)
 
 
 def running():

@@ -39,6 +39,14 @@ int lab_table(lab_row *rows, const char *path)
     return n;
 }
 
+void lab_read(char *text, size_t size, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+}
+
 int lab_run(const char *format, ...)
 {
     char *command = NULL;
@@ -70,6 +78,13 @@ void lab_make_scratch(char *path, int size)
 void lab_remove_scratch(const char *path)
 {
     ck_assert_int_eq(lab_run("rm -rf %s", path), 0);
+}
+
+static long read_number(const char *path)
+{
+    char text[40];
+    lab_read(text, sizeof text, path);
+    return atol(text);
 }
 
 /* Reads results.json, and holds it to what Gradescope expects of it. */
@@ -104,9 +119,9 @@ lab_grade_result lab_grade_folder(const char *grader, const char *settings, cons
     lab_grade_result result = {.points = -1};
     char scratch[100], path[200];
     lab_make_scratch(scratch, sizeof scratch);
-    int status = lab_run("TMPDIR=%s/tmp %s %s --submission %s --seed %s --inputs 20 --json "
-                         "%s/out/results.json >%s/out/text 2>&1",
-                         scratch, settings, grader, folder, seed, scratch, scratch);
+    int status = lab_run("sh -c 'echo $$ >%s/out/pid; exec env TMPDIR=%s/tmp %s %s --submission %s --seed %s "
+                         "--inputs 20 --json %s/out/results.json' >%s/out/text 2>&1",
+                         scratch, scratch, settings, grader, folder, seed, scratch, scratch);
     if (status != 0)
         lab_run("cat %s/out/text", scratch);
     ck_assert_msg(status == 0, "grading %s ended with status %d", folder, status);
@@ -114,6 +129,8 @@ lab_grade_result lab_grade_folder(const char *grader, const char *settings, cons
                   "grading %s left its scratch folder behind", folder);
     snprintf(path, sizeof path, "%s/out/results.json", scratch);
     read_results(&result, path);
+    snprintf(path, sizeof path, "%s/out/pid", scratch);
+    result.pid = read_number(path);
     lab_remove_scratch(scratch);
     return result;
 }

@@ -3,6 +3,7 @@
 #define LAB_TESTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum { LAB_MAX_ROWS = 64, LAB_TEXT = 16384 };
 
@@ -14,12 +15,16 @@ typedef struct lab_row {
 /* The rows of a table that are no comments; fails the test if the file cannot be read. */
 int lab_table(lab_row *rows, const char *path);
 
+/* The text of a file, cut at `size` - 1 bytes; fails the test if the file cannot be read. */
+void lab_read(char *text, size_t size, const char *path);
+
 /* Runs a command line; its exit status. */
 int lab_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* What a grading said. */
 typedef struct lab_grade_result {
     int points, max;
+    long pid;               /* of the grader */
     char reasons[LAB_TEXT]; /* all of them, a line each */
 } lab_grade_result;
 

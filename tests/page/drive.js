@@ -14,10 +14,10 @@
     // "row 0: m 1, l 1.36788, O 1 0.367879, still to be divided by l"
     function rowLine() {
         const lines = Array.from(document.querySelectorAll('#row-state tbody tr'));
-        const number = line => line.querySelector('td').textContent, name = line => line.querySelector('th').textContent;
+        const number = line => line.querySelector('td.is').textContent, name = line => line.querySelector('th').textContent;
         if (!lines.length)
             return `row ${text('#row-state').match(/\d+/)[0]}: nothing`;
-        const parts = lines.filter(line => !name(line).startsWith('O[')).map(line => `${name(line)} ${number(line)}`);
+        const parts = lines.filter(line => /^(m|LSE|l)$/.test(name(line))).map(line => `${name(line)} ${number(line)}`);
         const o = lines.filter(line => name(line).startsWith('O[')).map(number);
         if (o.length)
             parts.push('O ' + o.join(' '), text('#row-state p').replace(/^O is (.*)\.$/, '$1'));
@@ -29,8 +29,23 @@
             Array.from(line.querySelectorAll('th, td:not(.wide)'), cell => cell.textContent).join(' '));
     }
 
+    // "K 2 x 2 fp16 8", slot by slot; then the sum of each place
+    function chipLines() {
+        const boxes = Array.from(document.querySelectorAll('#chip .box')).sort((a, b) => a.dataset.slot - b.dataset.slot);
+        return boxes.map(box => Array.from(box.children, part => part.textContent).join(' ').replace(/not counted$/, '0')
+            .replace(/ bytes$/, '')).concat(Array.from(document.querySelectorAll('#chip h3'), sum => sum.textContent));
+    }
+
+    // "0 m 1 l 1.36788", row by row of the tile
+    function stateLines() {
+        const names = Array.from(document.querySelectorAll('#rows thead th'), title => title.textContent);
+        return Array.from(document.querySelectorAll('#rows tbody tr'), line =>
+            Array.from(line.children, (cell, i) => i ? `${names[i]} ${cell.textContent}` : cell.textContent).join(' '));
+    }
+
     function tell() {
-        report.push(text('#now').replace(/^operation \d+ of \d+, /, '').replace(/\. Line .*/, ''), rowLine(), ...bytesLines());
+        report.push(text('#now').replace(/^operation \d+ of \d+, /, '').replace(/\. Line .*/, ''), ...chipLines(),
+            ...stateLines(), rowLine(), ...bytesLines());
     }
 
     const total = Number(text('#now').match(/of (\d+),/)[1]);
@@ -38,7 +53,7 @@
     for (let before = ''; before !== place();) { // by tiles, to the end
         before = place();
         press('PageDown');
-        if (place() !== before && !(document.getElementById('on-tile').disabled && text('#now').includes('release')))
+        if (place() !== before && !(document.getElementById('on-tile').ariaDisabled === 'true' && text('#now').includes('release')))
             tell();
     }
     press('End');
@@ -63,20 +78,41 @@
     expect('the place that the slider goes to', place(), '3');
     document.getElementById('first').click();
     expect('the place that the first button goes to', place(), '1');
+    document.getElementById('last').focus();
+    document.getElementById('last').click();
+    expect('what has the focus behind the last button', document.activeElement.id, 'last');
+    if (!/It left as .*\d|O\[0\]/.test(text('#row-state')))
+        complaints.push(`at the end the row state is only "${text('#row-state')}"`);
+    expect('the line above the panels', text('#line'), text('#source [aria-current]').trim());
+    document.getElementById('first').click();
     const unnamed = Array.from(document.querySelectorAll('button, input, select, svg, .scroll')).filter(control =>
         !control.getAttribute('aria-label') && !control.closest('label'));
     expect('controls without a name', unnamed.length, 0);
     if (document.documentElement.scrollWidth > window.innerWidth)
         complaints.push(`the page is ${document.documentElement.scrollWidth} wide in a window of ${window.innerWidth}`);
 
+    const address = words => {
+        history.replaceState(null, '', words);
+        window.dispatchEvent(new Event('hashchange'));
+    };
+
     // The address follows when the reader rests, and leads back.
     const later = (milliseconds, what) => setTimeout(what, milliseconds);
     later(1000, () => {
         expect('the address', location.hash.split('&')[0], '#op=1');
-        location.hash = '#tile=last&row=1';
+        expect('the row in the address', new URLSearchParams(location.hash.slice(1)).get('row'), null);
+        address('#tile=last&row=1');
+        expect('the row of the address', document.getElementById('row').value, '1');
+        expect('the tile of the address', /tile (\d+) of \1:/.test(text('#now')), true);
+        address('#op=2.7&row=1.5'); // what makes no sense is the nearest that does
+        expect('the place of half an operation', place(), '2');
+        expect('the row of half a row', document.getElementById('row').value, String(walk.row));
+        address('#tile=99999');
+        expect('the tile behind the last', /tile (\d+) of \1:/.test(text('#now')), true);
+        document.getElementById('row').value = '-1';
+        document.getElementById('row').dispatchEvent(new Event('change'));
         later(1000, () => {
-            expect('the row of the address', document.getElementById('row').value, '1');
-            expect('the tile of the address', /tile (\d+) of \1:/.test(text('#now')), true);
+            expect('the first row in the address', new URLSearchParams(location.hash.slice(1)).get('row'), walk.row === -1 ? null : 'first');
             const pre = document.createElement('pre');
             pre.id = 'report';
             pre.textContent = '\n' + report.concat(complaints.map(complaint => 'complaint: ' + complaint)).join('\n') + '\n';

@@ -1,8 +1,9 @@
 /*
  * Lab 1: safe and online softmax. You write the six functions below, in softmax.c.
  *
- * A masked score is -INFINITY. All sums start at 0 and all maxima at -INFINITY. Results are right if they are within
- * 1e-9 of the exact ones, relative to max(1, |exact|).
+ * A masked score is -INFINITY. All sums start at 0 and all maxima at -INFINITY. n, d and block are at least 1. What is
+ * const is an input and stays as it is. Results are right if they are within 1e-9 of the exact ones, relative to
+ * max(1, |exact|).
  */
 #ifndef LAB1_H
 #define LAB1_H

@@ -3,7 +3,8 @@
  *
  * All are for one head of one batch element. n is the sequence length of queries and of keys, d is head_dim, block_m and
  * block_n are the rows of a query tile and of a key tile; tiles need not divide n, and the last one counts its real rows.
- * An element is an element, whatever its type; a row statistic (m, l, LSE) is one. n is at most 1,048,576.
+ * An element is an element, whatever its type; a row statistic (m, l, LSE) is one. n is at most 32,768, and nothing is
+ * below 1.
  */
 #ifndef LAB2_H
 #define LAB2_H
@@ -16,7 +17,10 @@ int64_t standard_tiled_elements(int64_t n, int64_t d, int64_t block_m, int64_t b
 int64_t flash1_elements(int64_t n, int64_t d, int64_t block_n);
 int64_t flash2_elements(int64_t n, int64_t d, int64_t block_m);
 
-/* FlashAttention 2 with a causal mask: query i sees keys 0 … i. A key tile of which no row sees anything is not loaded. */
+/*
+ * FlashAttention 2 with a causal mask: query i sees keys 0 … i. A key tile of which no row of the query tile sees anything
+ * is not loaded; any other is loaded whole, up to key n - 1.
+ */
 int64_t flash2_causal_elements(int64_t n, int64_t d, int64_t block_m, int64_t block_n);
 
 /* FlashAttention 2 in bytes: Q, K, V and O have element_bytes, LSE has 4. */
@@ -30,7 +34,7 @@ int64_t flash2_block_m(int64_t sram_bytes, int64_t d, int64_t element_bytes, int
 
 /*
  * The smallest SRAM, in bytes and a multiple of 4 d element_bytes, with which FlashAttention by its own rule for block_n
- * moves fewer elements than standard_elements(); 0 if there is none.
+ * moves fewer elements than standard_elements(); block_n is at most n; 0 if there is none.
  */
 int64_t crossover_sram_bytes(int64_t n, int64_t d, int64_t element_bytes);
 

@@ -3,6 +3,8 @@
  *
  * The launch around it is given: handout.md says what one block works on, and which tensors it may touch. Whoever runs
  * your schedule does so once for counting and once with real numbers; it cannot tell which.
+ *
+ * All tasks share this file; what yours does not mention you do not need.
  */
 #ifndef LAB3_H
 #define LAB3_H
@@ -24,13 +26,16 @@ void lab3_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block
 int lab3_window(void);
 int lab3_sinks(void);
 
-/* The key position of a query row; negative if the row sees nothing. */
+/* The key position of a query row, row + seqlen_k - seqlen_q; negative if the row sees nothing. */
 int64_t lab3_position(const tw_problem *p, int64_t row);
 
-/* A walk over the key tiles with numbers first, first + 1, … end - 1; none if end <= first. */
+/*
+ * A walk over the key tiles with numbers first, first + 1, … end - 1; none if end <= first. Numbers that no tile has are
+ * left out: a first below 0 is 0, an end beyond the last tile is the end of the sequence.
+ */
 tw_walk lab3_walk_key_tiles(tw_emitter *e, int64_t first, int64_t end);
 
-/* The upper (0) or lower (1) half of a tile of t->block_m rows. False if it has no rows: the last tile may be short. */
+/* Two query tiles per block: the upper (0) or lower (1) half of a tile of t->block_m rows. False if it has no rows: the last tile may be short. */
 bool lab3_half(tw_tile *half, tw_tile rows, const tw_tiling *t, int which);
 
 #ifdef __cplusplus

@@ -53,9 +53,6 @@ void lab_confine_wait(const lab_process *process, double seconds);
 /* Ends it and everything that it started, closes the pipes, and returns its wait status. */
 int lab_confine_stop(lab_process *process);
 
-/* "signal 11, a segmentation fault", "exit status 1": what a wait status means, also by way of bubblewrap. */
-void lab_confine_describe(int wait_status, char *text, size_t size);
-
 /* Could the separate user read this file or folder? */
 bool lab_confine_can_read(const char *path);
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,20 +88,4 @@ lab_confinement lab_confine_choose(const char *kit, const char *secret, char *wh
         return LAB_REFUSED;
     }
     return separate_user(kit, secret, bwrap_says, why, size);
-}
-
-void lab_confine_describe(int wait_status, char *text, size_t size)
-{
-    int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
-    int sign = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : code > 128 && code < 160 ? code - 128 : 0;
-    const char *meaning = sign == SIGSEGV   ? ", a segmentation fault: an address that is not yours"
-                          : sign == SIGXCPU ? ": all of its processor time is used up"
-                          : sign == SIGKILL ? ": it was killed, at a limit or by itself"
-                          : sign == SIGFPE  ? ", an integer divided by zero"
-                          : sign == SIGABRT ? ", it called abort"
-                                            : "";
-    if (sign)
-        snprintf(text, size, "signal %d%s", sign, meaning);
-    else
-        snprintf(text, size, "exit status %d", code);
 }

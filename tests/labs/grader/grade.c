@@ -1,10 +1,10 @@
 /* One submission from folder to report. */
 #include "grade.h"
 #include "judge.h"
+#include "seed.h"
 #include "submission.h"
 #include "workshop.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,14 +38,12 @@ static bool find_seed(lab_report *report, uint64_t *seed, const lab_course *cour
     *seed = course->seed;
     if (course->seed_given)
         return true;
-    char *text = lab_submission_text(submission, "seed", why, size), *end;
+    char *text = lab_submission_text(submission, "seed", why, size);
     if (!text) {
         snprintf(why, size, "the file 'seed' of the handout is missing, and no SEED= was given");
         return false;
     }
-    errno = 0;
-    *seed = strtoull(text, &end, 10);
-    bool good = end != text && text[0] != '-' && errno == 0 && end[strspn(end, " \r\n")] == '\0';
+    bool good = lab_seed_parse(seed, text);
     free(text);
     if (!good)
         snprintf(why, size, "the file 'seed' must hold the one number of the handout");

@@ -50,6 +50,39 @@ bool lab_close(double x, double expected)
     return fabs(x - expected) <= LAB_TOLERANCE * fmax(1.0, fabs(expected));
 }
 
+bool lab_judge_is_unwritten(lab_judge *judge, int function, bool did_nothing)
+{
+    if (!did_nothing)
+        judge->written |= UINT64_C(1) << function;
+    return !(judge->written & UINT64_C(1) << function);
+}
+
+static void write_number(char *text, size_t size, double x, int digits)
+{
+    if (isnan(x))
+        snprintf(text, size, "NaN");
+    else if (isinf(x))
+        snprintf(text, size, x > 0.0 ? "INFINITY" : "-INFINITY");
+    else
+        snprintf(text, size, "%.*g", digits, x);
+}
+
+void lab_lose_number(lab_item *item, const char *what, double x, double expected, const char *hint)
+{
+    char got[40], want[40], small[120] = "";
+    double difference = fabs(x - expected);
+    for (int digits = 6; digits <= 17; digits++) {
+        write_number(got, sizeof got, x, digits);
+        write_number(want, sizeof want, expected, digits);
+        if (strcmp(got, want) != 0)
+            break;
+    }
+    if (isfinite(difference) && difference < 1e-6 * fmax(1.0, fabs(expected)))
+        snprintf(small, sizeof small,
+                 "The difference is only %.1g: is something computed in float? If not: ", difference);
+    lab_lose(item, "%s is %s, it should be %s. %s%s", what, got, want, small, hint);
+}
+
 /* The value behind "key =" on a line of its own; NULL if there is no such line. */
 static const char *value_of(const char *answers, const char *key)
 {
@@ -79,7 +112,9 @@ bool lab_answer(double *value, const char *answers, const char *key, char *why, 
     char *end;
     double x = strtod(word, &end);
     if (end == word || *end != '\0' || !isfinite(x)) {
-        snprintf(why, size, word[0] ? "'%s' is '%s', it must be one number" : "'%s' is not answered yet%s",
+        snprintf(why, size,
+                 word[0] ? "'%s' is '%s', it must be one number, with a point for its decimals"
+                         : "'%s' is not answered yet%s",
                  key, word);
         return false;
     }
@@ -87,13 +122,39 @@ bool lab_answer(double *value, const char *answers, const char *key, char *why, 
     return true;
 }
 
+static void note_form(lab_form *form, const char *key, bool given, const char *why)
+{
+    bool empty = strstr(why, "not answered yet") != NULL;
+    char *text = empty ? form->missing : form->problems;
+    size_t size = empty ? sizeof form->missing : sizeof form->problems, used = strlen(text);
+    form->asked++;
+    form->given += given;
+    if (!given && empty)
+        snprintf(text + used, size - used, "%s%s", used ? ", " : "", key);
+    else if (!given)
+        snprintf(text + used, size - used, "answers.txt: %s\n", why);
+}
+
 void lab_judge_answer(lab_judge *judge, lab_item *item, const char *key, double expected, double tolerance,
                       const char *hint)
 {
     double value;
-    char why[200];
-    if (!lab_answer(&value, judge->answers, key, why, sizeof why))
+    char why[200] = "";
+    bool given = lab_answer(&value, judge->answers, key, why, sizeof why);
+    if (judge->form)
+        note_form(judge->form, key, given, why);
+    else if (!given)
         lab_lose(item, "%s", why);
     else if (fabs(value - expected) > tolerance)
         lab_lose(item, "%s = %.10g is not right: %s", key, value, hint);
+}
+
+void lab_judge_all(lab_judge *judge)
+{
+    lab_title(judge->report->title, sizeof judge->report->title, judge->seed);
+    if (judge->answers)
+        lab_judge_answers(judge);
+    lab_report_settle(judge->report);
+    lab_judge_code(judge);
+    lab_report_settle(judge->report);
 }

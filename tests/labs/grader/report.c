@@ -55,21 +55,59 @@ int lab_report_max(const lab_report *report)
     return max;
 }
 
-void lab_report_print(FILE *out, const lab_report *report, bool colour)
+/* ---- printing -------------------------------------------------------------------------------------------- */
+
+static const char *if_colour(bool colour, const char *code)
 {
-    const char *good = colour ? "\033[32m" : "", *bad = colour ? "\033[31m" : "",
-               *strong = colour ? "\033[1m" : "";
-    const char *plain = colour ? "\033[0m" : "";
-    fprintf(out, "%s%s%s\n", strong, report->title, plain);
+    return colour ? code : "";
+}
+
+static void print_item(FILE *out, const lab_item *item, bool colour)
+{
+    fprintf(out, "%s%3d / %-3d%s %s\n", if_colour(colour, item->lost ? "\033[31m" : "\033[32m"),
+            lab_item_points(item), item->max, if_colour(colour, "\033[0m"), item->name);
+    if (item->lost)
+        fprintf(out, "          %s\n", item->reason);
+}
+
+void lab_report_print_title(FILE *out, const lab_report *report, bool colour)
+{
+    fprintf(out, "%s%s%s\n", if_colour(colour, "\033[1m"), report->title, if_colour(colour, "\033[0m"));
     if (report->notes[0])
         fprintf(out, "%s\n", report->notes);
     fprintf(out, "\n");
-    for (int i = 0; i < report->num_items; i++) {
-        const lab_item *item = &report->items[i];
-        fprintf(out, "%s%3d / %-3d%s %s\n", item->lost ? bad : good, lab_item_points(item), item->max, plain,
-                item->name);
-        if (item->lost)
-            fprintf(out, "          %s\n", item->reason);
+    fflush(out);
+}
+
+void lab_report_print_total(FILE *out, const lab_report *report, bool colour)
+{
+    fprintf(out, "%s%3d / %-3d points%s\n", if_colour(colour, "\033[1m"), lab_report_points(report),
+            lab_report_max(report), if_colour(colour, "\033[0m"));
+}
+
+void lab_report_print(FILE *out, const lab_report *report, bool colour)
+{
+    lab_report_print_title(out, report, colour);
+    for (int i = 0; i < report->num_items; i++)
+        print_item(out, &report->items[i], colour);
+    lab_report_print_total(out, report, colour);
+}
+
+void lab_report_show(lab_report *report)
+{
+    for (int i = 0; report->live && i < report->num_items; i++) {
+        lab_item *item = &report->items[i];
+        if (item->shown || !(item->lost || item->final))
+            continue;
+        print_item(report->live, item, report->colour);
+        fflush(report->live);
+        item->shown = true;
     }
-    fprintf(out, "%s%3d / %-3d points%s\n", strong, lab_report_points(report), lab_report_max(report), plain);
+}
+
+void lab_report_settle(lab_report *report)
+{
+    for (int i = 0; i < report->num_items; i++)
+        report->items[i].final = true;
+    lab_report_show(report);
 }

@@ -1,5 +1,20 @@
-/* One hash; no state. */
+/* Seeds are read, and hashed without any state. */
 #include "seed.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool lab_seed_parse(uint64_t *seed, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || errno != 0 || end[strspn(end, " \r\n")] != '\0')
+        return false;
+    *seed = value;
+    return true;
+}
 
 int lab_seed_pick(uint64_t seed, int which, int low, int high)
 {

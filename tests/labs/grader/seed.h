@@ -2,8 +2,12 @@
 #ifndef LAB_SEED_H
 #define LAB_SEED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+
+/* The one number that the handout's file `seed` holds; false if the text is anything else. */
+bool lab_seed_parse(uint64_t *seed, const char *text);
 
 /* One of low … high, for choice number `which` of this seed. */
 int lab_seed_pick(uint64_t seed, int which, int low, int high);

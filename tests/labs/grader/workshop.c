@@ -1,6 +1,7 @@
 /* Compiling a submission and asking the worker that holds it. */
 #define _GNU_SOURCE
 #include "workshop.h"
+#include "ending.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,7 +177,7 @@ static void bury(lab_workshop *shop, transfer how, bool strange, char *why, size
         ;
     stop_worker(shop, &status);
     shop->deaths++;
-    lab_confine_describe(status, fate, sizeof fate);
+    lab_ending_describe(status, fate, sizeof fate);
     if (strange)
         snprintf(why, size,
                  "what came back is not an answer; your code must leave file descriptors 3 and 4 alone");

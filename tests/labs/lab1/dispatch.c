@@ -1,95 +1,106 @@
 /* Calls the student's functions of lab 1. */
 #include "../../../docs/labs/lab1/lab1.h"
 #include "../worker/dispatch.h"
+#include "arrays.h"
 #include "questions.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 enum { MAX_SIZE = 4096 };
 
-static double *next(const double **at, size_t n)
+/* m and l lie one behind the other, in row_state as in an array of two. */
+static row_state *as_state(double *m_and_l)
 {
-    double *copy = malloc((n + 1) *
-                          sizeof *copy); /* the student's own copy, so that a stray write is found sooner */
-    if (copy && n)
-        memcpy(copy, *at, n * sizeof *copy);
-    *at += n;
-    return copy;
+    return (row_state *)(void *)m_and_l;
 }
 
-static void answer_state(lab_message *answer, const row_state *state, const double *o, int d)
+static void call_softmax(lab_message *answer, lab1_arrays *x, const double *at, int n)
 {
-    lab_message_real(answer, state->m);
-    lab_message_real(answer, state->l);
+    double *p = lab1_output(x, (size_t)n), *s = lab1_input(x, at, (size_t)n);
+    if (x->failed)
+        return;
+    safe_softmax(p, s, n);
+    lab_message_reals(answer, p, (size_t)n);
+}
+
+static void call_start(lab_message *answer, lab1_arrays *x, int d)
+{
+    double *state = lab1_output(x, 2), *o = lab1_output(x, (size_t)d);
+    if (x->failed)
+        return;
+    online_start(as_state(state), o, d);
+    lab_message_reals(answer, state, 2);
     lab_message_reals(answer, o, (size_t)d);
 }
 
-static void call_softmax(lab_message *answer, const double *s, int n)
+static void call_step(lab_message *answer, lab1_arrays *x, const double *at, int n, int d)
 {
-    double *p = lab_message_room(answer, (size_t)n);
-    if (p)
-        safe_softmax(p, s, n);
+    double *state = lab1_in_out(x, at, 2), *o = lab1_in_out(x, at + 2, (size_t)d);
+    double *s = lab1_input(x, at + 2 + d, (size_t)n);
+    double *v = lab1_input(x, at + 2 + d + n, (size_t)n * (size_t)d);
+    if (x->failed)
+        return;
+    online_step(as_state(state), o, s, v, n, d);
+    lab_message_reals(answer, state, 2);
+    lab_message_reals(answer, o, (size_t)d);
 }
 
-static void call_start(lab_message *answer, int d)
+static void call_finish(lab_message *answer, lab1_arrays *x, const double *at, int d)
 {
-    double o[MAX_SIZE];
-    row_state state = {NAN, NAN};
-    for (int c = 0; c < d; c++)
-        o[c] = NAN;
-    online_start(&state, o, d);
-    answer_state(answer, &state, o, d);
+    double *state = lab1_input(x, at, 2), *o = lab1_in_out(x, at + 2, (size_t)d), *lse = lab1_output(x, 1);
+    if (x->failed)
+        return;
+    online_finish(as_state(state), o, lse, d);
+    lab_message_reals(answer, o, (size_t)d);
+    lab_message_reals(answer, lse, 1);
 }
 
-static void call_step(lab_message *answer, const double *at, int n, int d)
+static void call_merge(lab_message *answer, lab1_arrays *x, const double *at, int d)
 {
-    row_state state = {at[0], at[1]};
-    at += 2;
-    double *o = next(&at, (size_t)d), *s = next(&at, (size_t)n), *v = next(&at, (size_t)n * (size_t)d);
-    if (o && s && v)
-        online_step(&state, o, s, v, n, d);
-    if (o)
-        answer_state(answer, &state, o, d);
-    free(o), free(s), free(v);
+    double *a = lab1_in_out(x, at, 2), *o_a = lab1_in_out(x, at + 4, (size_t)d);
+    double *b = lab1_input(x, at + 2, 2), *o_b = lab1_input(x, at + 4 + d, (size_t)d);
+    if (x->failed)
+        return;
+    online_merge(as_state(a), o_a, as_state(b), o_b, d);
+    lab_message_reals(answer, a, 2);
+    lab_message_reals(answer, o_a, (size_t)d);
 }
 
-static void call_finish(lab_message *answer, const double *at, int d)
+static void call_row(lab_message *answer, lab1_arrays *x, const double *at, int n, int d, int block)
 {
-    row_state state = {at[0], at[1]};
-    double lse = NAN;
-    at += 2;
-    double *o = next(&at, (size_t)d);
-    if (o) {
-        online_finish(&state, o, &lse, d);
-        lab_message_reals(answer, o, (size_t)d);
-    }
-    lab_message_real(answer, lse);
-    free(o);
-}
-
-static void call_merge(lab_message *answer, const double *at, int d)
-{
-    row_state a = {at[0], at[1]}, b = {at[2], at[3]};
-    at += 4;
-    double *o_a = next(&at, (size_t)d), *o_b = next(&at, (size_t)d);
-    if (o_a && o_b) {
-        online_merge(&a, o_a, &b, o_b, d);
-        answer_state(answer, &a, o_a, d);
-    }
-    free(o_a), free(o_b);
-}
-
-static void call_row(lab_message *answer, const double *at, int n, int d, int block)
-{
-    double scale = *at++, lse = NAN;
     size_t keys = (size_t)n * (size_t)d;
-    double *q = next(&at, (size_t)d), *k = next(&at, keys), *v = next(&at, keys);
-    double *o = lab_message_room(answer, (size_t)d);
-    if (q && k && v && o)
-        attention_row(o, &lse, q, k, v, n, d, scale, block);
-    lab_message_real(answer, lse);
-    free(q), free(k), free(v);
+    double *o = lab1_output(x, (size_t)d), *lse = lab1_output(x, 1), *q = lab1_input(x, at + 1, (size_t)d);
+    double *k = lab1_input(x, at + 1 + d, keys), *v = lab1_input(x, at + 1 + d + keys, keys);
+    if (x->failed)
+        return;
+    attention_row(o, lse, q, k, v, n, d, at[0], block);
+    lab_message_reals(answer, o, (size_t)d);
+    lab_message_reals(answer, lse, 1);
+}
+
+/* False if there is no such function. */
+static bool call(lab_message *answer, lab1_arrays *x, int function, const double *at, int n, int d, int block)
+{
+    switch (function) {
+    case LAB1_SOFTMAX:
+        call_softmax(answer, x, at, n);
+        return true;
+    case LAB1_START:
+        call_start(answer, x, d);
+        return true;
+    case LAB1_STEP:
+        call_step(answer, x, at, n, d);
+        return true;
+    case LAB1_FINISH:
+        call_finish(answer, x, at, d);
+        return true;
+    case LAB1_MERGE:
+        call_merge(answer, x, at, d);
+        return true;
+    case LAB1_ROW:
+        call_row(answer, x, at, n, d, block);
+        return true;
+    default:
+        return false;
+    }
 }
 
 bool lab_dispatch(lab_message *answer, const lab_message *question)
@@ -99,27 +110,8 @@ bool lab_dispatch(lab_message *answer, const lab_message *question)
     int n = (int)question->ints[0], d = (int)question->ints[1], block = (int)question->ints[2];
     if (n < 0 || n > MAX_SIZE || d < 0 || d > MAX_SIZE)
         return false;
-    const double *reals = question->reals;
-    switch (question->function) {
-    case LAB1_SOFTMAX:
-        call_softmax(answer, reals, n);
-        return true;
-    case LAB1_START:
-        call_start(answer, d);
-        return true;
-    case LAB1_STEP:
-        call_step(answer, reals, n, d);
-        return true;
-    case LAB1_FINISH:
-        call_finish(answer, reals, d);
-        return true;
-    case LAB1_MERGE:
-        call_merge(answer, reals, d);
-        return true;
-    case LAB1_ROW:
-        call_row(answer, reals, n, d, block);
-        return true;
-    default:
-        return false;
-    }
+    lab1_arrays arrays = {.count = 0};
+    bool good = call(answer, &arrays, question->function, question->reals, n, d, block) && !arrays.failed;
+    lab_message_int(answer, lab1_take_back(&arrays));
+    return good;
 }

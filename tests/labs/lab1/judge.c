@@ -1,43 +1,55 @@
 /* Lab 1: what is asked of safe and online softmax, and what each wrong answer usually means. */
+#include "judge.h"
 #include "../../../cpu_ref/attention.h"
-#include "../grader/judge.h"
 #include "questions.h"
-#include "variant.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_N = 80, MAX_D = 24 };
+enum { MAX_N = LAB1_MAX_N, MAX_D = LAB1_MAX_D };
 
-/* The state of a row: m, l, then o, as questions and answers have it. */
-typedef struct state {
-    double m, l, o[MAX_D];
-} state;
-
-static void ask_for(lab_judge *judge, int function, int n, int d, int block)
-{
-    lab_message_clear(&judge->question, function);
-    lab_message_int(&judge->question, n);
-    lab_message_int(&judge->question, d);
-    lab_message_int(&judge->question, block);
-}
+typedef lab1_state state;
 
 /* ---- safe softmax ---------------------------------------------------------------------------------------- */
 
 static void expect_softmax(lab_judge *judge, lab_item *item, const double *s, int n, const char *hint)
 {
     double p[MAX_N], m = tw_online_max(-INFINITY, s, n);
+    char what[60];
     tw_online_exp(p, s, m, n);
     tw_online_normalize(p, tw_online_sum(0.0, 0.0, p, n), n);
-    ask_for(judge, LAB1_SOFTMAX, n, 1, 1);
+    lab1_ask_for(judge, LAB1_SOFTMAX, n, 1, 1);
     lab_message_reals(&judge->question, s, (size_t)n);
-    if (!lab_judge_ask(judge, item, "safe_softmax", 0, (size_t)n))
+    if (!lab1_ask(judge, item, (size_t)n, NULL))
         return;
-    for (int j = 0; j < n; j++)
+    for (int j = 0; j < n; j++) {
+        snprintf(what, sizeof what, "safe_softmax of %d scores: p[%d]", n, j);
         if (!lab_close(judge->answer.reals[j], p[j]))
-            lab_lose(item, "safe_softmax of %d scores: p[%d] is %.6g, it should be %.6g. %s", n, j,
-                     judge->answer.reals[j], p[j], hint);
+            lab_lose_number(item, what, judge->answer.reals[j], p[j], hint);
+    }
+}
+
+/* By whether the maximum is below 0, where who starts to search for it at 0 goes wrong. */
+static void expect_large_softmax(lab_judge *judge, lab_item *item, const double *s, int n)
+{
+    bool below = tw_online_max(-INFINITY, s, n) < 0.0;
+    expect_softmax(
+        judge, item, s, n,
+        below ? "Is the maximum of the row subtracted before the exponential is taken, also here, where all "
+                "scores are far below 0: where does the search for it start?"
+              : "Is the maximum of the row subtracted before the exponential is taken? Without that, e^s "
+                "overflows, or all of them underflow to 0.");
+}
+
+static void judge_large_softmax(lab_judge *judge, lab_item *item, double *s, int n, int round)
+{
+    lab_judge_normal(judge, s, (size_t)n, 4000.0);
+    s[0] = round % 2 ? -9999.0 : 9999.0;
+    expect_large_softmax(judge, item, s, n);
+    lab_judge_normal(judge, s, (size_t)n, 1.0);
+    for (int j = 0; j < n; j++)
+        s[j] -= 5000.0;
+    expect_large_softmax(judge, item, s, n);
 }
 
 static void judge_softmax(lab_judge *judge)
@@ -50,11 +62,7 @@ static void judge_softmax(lab_judge *judge)
         int n = i == 0 ? 1 : lab_judge_pick(judge, 2, 40);
         lab_judge_normal(judge, s, (size_t)n, 2.0);
         expect_softmax(judge, plain, s, n, "Divide each e^s by the sum of all n of them.");
-        lab_judge_normal(judge, s, (size_t)n, 4000.0);
-        s[0] = i % 2 ? 9999.0 : -9999.0;
-        expect_softmax(judge, large, s, n,
-                       "Is the maximum of the row subtracted before the exponential is taken? "
-                       "Without that, e^s overflows, or all of them underflow to 0.");
+        judge_large_softmax(judge, large, s, n, i);
         lab_judge_normal(judge, s, (size_t)n, 2.0);
         s[n - 1] = -INFINITY;
         expect_softmax(judge, masked, s, n,
@@ -65,42 +73,65 @@ static void judge_softmax(lab_judge *judge)
 
 /* ---- one step -------------------------------------------------------------------------------------------- */
 
-static void step(state *st, const double *s, const double *v, int n, int d)
+/* Scores s, and the value row of score j at v[j * row], its columns `column` apart. */
+static void step_over(state *st, const double *s, const double *v, int n, int d, int row, int column)
 {
     double p[MAX_N], m = tw_online_max(st->m, s, n), alpha = tw_online_rescale_factor(st->m, m);
     tw_online_exp(p, s, m, n);
     st->l = tw_online_sum(st->l, alpha, p, n);
     tw_online_rescale(st->o, alpha, d);
-    tw_online_accumulate(st->o, p, v, n, d, d);
+    for (int j = 0; j < n; j++)
+        for (int c = 0; c < d; c++)
+            st->o[c] += p[j] * v[j * row + c * column];
     st->m = m;
+}
+
+static void step(state *st, const double *s, const double *v, int n, int d)
+{
+    step_over(st, s, v, n, d, d, 1);
 }
 
 static bool ask_step(lab_judge *judge, lab_item *item, const state *st, const double *s, const double *v,
                      int n, int d)
 {
-    ask_for(judge, LAB1_STEP, n, d, 1);
+    lab1_ask_for(judge, LAB1_STEP, n, d, 1);
     lab_message_reals(&judge->question, &st->m, 1);
     lab_message_reals(&judge->question, &st->l, 1);
     lab_message_reals(&judge->question, st->o, (size_t)d);
     lab_message_reals(&judge->question, s, (size_t)n);
     lab_message_reals(&judge->question, v, (size_t)n * (size_t)d);
-    return lab_judge_ask(judge, item, "online_step", 0, (size_t)d + 2);
+    return lab1_ask(judge, item, (size_t)d + 2, &st->m);
 }
 
-static void expect_sums(lab_item *item, const double *got, const state *want, const char *hint)
+/* m and l; `m_is` says what m is the larger of. */
+static void expect_sums(lab_item *item, const double *got, const state *want, const char *m_is,
+                        const char *hint)
 {
+    char m_hint[LAB_REASON];
+    snprintf(m_hint, sizeof m_hint, "It is the larger of %s. %s", m_is, hint);
     if (!lab_close(got[0], want->m))
-        lab_lose(item, "m is %.6g, it should be %.6g: the larger of the old m and the new scores. %s", got[0],
-                 want->m, hint);
+        lab_lose_number(item, "m", got[0], want->m, m_hint);
     if (!lab_close(got[1], want->l))
-        lab_lose(item, "l is %.6g, it should be %.6g. %s", got[1], want->l, hint);
+        lab_lose_number(item, "l", got[1], want->l, hint);
+}
+
+/* The first wrong number of o; -1 if all are right. */
+static int wrong_output(const double *got, const state *want, int d)
+{
+    for (int c = 0; c < d; c++)
+        if (!lab_close(got[2 + c], want->o[c]))
+            return c;
+    return -1;
 }
 
 static void expect_output(lab_item *item, const double *got, const state *want, int d, const char *hint)
 {
-    for (int c = 0; c < d; c++)
-        if (!lab_close(got[2 + c], want->o[c]))
-            lab_lose(item, "o[%d] is %.6g, it should be %.6g. %s", c, got[2 + c], want->o[c], hint);
+    char what[20];
+    int c = wrong_output(got, want, d);
+    if (c < 0)
+        return;
+    snprintf(what, sizeof what, "o[%d]", c);
+    lab_lose_number(item, what, got[2 + c], want->o[c], hint);
 }
 
 /* A state after a few scores around `centre`, and the next piece around `next`. */
@@ -127,6 +158,14 @@ static void new_piece(lab_judge *judge, piece *x, double centre, double next, do
     step(&x->after, x->s, x->v, x->n, x->d);
 }
 
+/* Right but for v, which was read column by column? */
+static bool is_other_layout(const piece *x, const double *got)
+{
+    state other = x->before;
+    step_over(&other, x->s, x->v, x->n, x->d, 1, x->n);
+    return wrong_output(got, &other, x->d) < 0;
+}
+
 static void expect_step(lab_judge *judge, lab_item *sums, lab_item *output, piece *x, const char *hint)
 {
     lab_item *asker = sums->lost ? output : sums;
@@ -135,15 +174,18 @@ static void expect_step(lab_judge *judge, lab_item *sums, lab_item *output, piec
             lab_lose(output, "%s", asker->reason);
         return;
     }
-    expect_sums(sums, judge->answer.reals, &x->after, hint);
-    expect_output(output, judge->answer.reals, &x->after, x->d, hint);
+    expect_sums(sums, judge->answer.reals, &x->after, "the old m and the new scores", hint);
+    expect_output(output, judge->answer.reals, &x->after, x->d,
+                  is_other_layout(x, judge->answer.reals)
+                      ? "The value row of score j begins at v[j * d], and its d columns lie side by side."
+                      : hint);
 }
 
 static void judge_start(lab_judge *judge)
 {
     lab_item *item = lab_report_item(judge->report, 5, "online: the state at the start");
-    ask_for(judge, LAB1_START, 0, 3, 1);
-    if (!lab_judge_ask(judge, item, "online_start", 0, 5))
+    lab1_ask_for(judge, LAB1_START, 0, 3, 1);
+    if (!lab1_ask(judge, item, 5, NULL))
         return;
     const double *got = judge->answer.reals;
     if (isnan(got[0]))
@@ -174,9 +216,11 @@ static void judge_steps(lab_judge *judge)
             judge, sums, output, &x,
             "When the maximum grows from m to m', the sums so far were taken relative to the old one: both l "
             "and o must be rescaled by e^(m - m') before the piece is added.");
-        new_piece(judge, &x, 5.0, -5.0, 1.0);
-        expect_step(judge, smaller, smaller, &x,
-                    "A piece of smaller scores leaves m and the sums so far as they are.");
+        new_piece(judge, &x, 2.0, -2.0, 0.5);
+        expect_step(
+            judge, smaller, smaller, &x,
+            "A piece of smaller scores leaves m as it is and needs no rescaling, but its own terms are "
+            "still added to l and o.");
         new_piece(judge, &x, i % 2 ? -3000.0 : 8000.0, i % 2 ? -9000.0 : -8000.0, 300.0);
         expect_step(judge, smaller, smaller, &x,
                     "Every exponential should be of a score minus the new maximum, so "
@@ -186,30 +230,39 @@ static void judge_steps(lab_judge *judge)
 
 /* ---- the end, and merging ---------------------------------------------------------------------------------- */
 
+static void compare_finish(lab_judge *judge, lab_item *o_item, lab_item *lse_item, const state *st, int d,
+                           const char *hint)
+{
+    const double *got = judge->answer.reals, lse = tw_online_lse(st->m, st->l);
+    state want = *st;
+    char what[30];
+    tw_online_normalize(want.o, st->l, d);
+    for (int c = 0; c < d; c++) {
+        snprintf(what, sizeof what, "o[%d] at the end", c);
+        if (!lab_close(got[c], want.o[c]))
+            lab_lose_number(o_item, what, got[c], want.o[c], hint);
+    }
+    if (!lab_close(got[d], lse))
+        lab_lose_number(lse_item, "lse", got[d], lse,
+                        isinf(lse) ? "It is the logarithm of an empty sum. Where l is 0, a guard is needed."
+                                   : "It is ln(sum of e^s) = m + ln l, since l is relative to m.");
+}
+
 static void expect_finish(lab_judge *judge, lab_item *o_item, lab_item *lse_item, const state *st, int d,
                           const char *hint)
 {
-    state want = *st;
-    tw_online_normalize(want.o, st->l, d);
-    ask_for(judge, LAB1_FINISH, 0, d, 1);
+    double before[MAX_D + 1];
+    memcpy(before, st->o, (size_t)d * sizeof *before);
+    before[d] = NAN;
+    lab1_ask_for(judge, LAB1_FINISH, 0, d, 1);
     lab_message_reals(&judge->question, &st->m, 1);
     lab_message_reals(&judge->question, &st->l, 1);
     lab_message_reals(&judge->question, st->o, (size_t)d);
     lab_item *asker = o_item->lost ? lse_item : o_item;
-    if (!lab_judge_ask(judge, asker, "online_finish", 0, (size_t)d + 1)) {
-        if (asker->lost)
-            lab_lose(lse_item, "%s", asker->reason);
-        return;
-    }
-    const double *got = judge->answer.reals;
-    for (int c = 0; c < d; c++)
-        if (!lab_close(got[c], want.o[c]))
-            lab_lose(o_item, "o[%d] is %.6g at the end, it should be %.6g. %s", c, got[c], want.o[c], hint);
-    double lse = tw_online_lse(st->m, st->l);
-    if (!lab_close(got[d], lse))
-        lab_lose(lse_item, "lse is %.6g, it should be %.6g: %s", got[d], lse,
-                 isinf(lse) ? "-INFINITY, as the logarithm of an empty sum. Where l is 0, a guard is needed."
-                            : "ln(sum of e^s) = m + ln l, since l is relative to m.");
+    if (lab1_ask(judge, asker, (size_t)d + 1, before))
+        compare_finish(judge, o_item, lse_item, st, d, hint);
+    else if (asker->lost)
+        lab_lose(lse_item, "%s", asker->reason);
 }
 
 static void judge_finish(lab_judge *judge)
@@ -229,13 +282,13 @@ static void expect_merge(lab_judge *judge, lab_item *item, const state *a, const
 {
     state want = *a;
     tw_online_merge(&want.m, &want.l, want.o, b->m, b->l, b->o, d);
-    ask_for(judge, LAB1_MERGE, 0, d, 1);
+    lab1_ask_for(judge, LAB1_MERGE, 0, d, 1);
     lab_message_reals(&judge->question, (const double[]){a->m, a->l, b->m, b->l}, 4);
     lab_message_reals(&judge->question, a->o, (size_t)d);
     lab_message_reals(&judge->question, b->o, (size_t)d);
-    if (!lab_judge_ask(judge, item, "online_merge", 0, (size_t)d + 2))
+    if (!lab1_ask(judge, item, (size_t)d + 2, &a->m))
         return;
-    expect_sums(item, judge->answer.reals, &want, hint);
+    expect_sums(item, judge->answer.reals, &want, "the two parts' m", hint);
     expect_output(item, judge->answer.reals, &want, d, hint);
 }
 
@@ -257,13 +310,13 @@ static void judge_merge(lab_judge *judge)
         state nothing = {.m = -INFINITY};
         expect_merge(judge, second, &x.after, &y.after, x.d < y.d ? x.d : y.d, hint);
         expect_merge(judge, first, &y.after, &x.after, x.d < y.d ? x.d : y.d, hint);
-        expect_merge(judge, empty, &x.after, &nothing, x.d, guard);
         expect_merge(judge, empty, &nothing, &x.after, x.d, guard);
+        expect_merge(judge, empty, &x.after, &nothing, x.d, guard);
         expect_merge(judge, empty, &nothing, &nothing, x.d, guard);
     }
 }
 
-/* ---- masked rows, and a whole row --------------------------------------------------------------------------- */
+/* ---- masked rows, and everything ---------------------------------------------------------------------------- */
 
 static void judge_masked(lab_judge *judge)
 {
@@ -272,7 +325,8 @@ static void judge_masked(lab_judge *judge)
     lab_item *rows = lab_report_item(judge->report, 5,
                                      "masked: a row that sees nothing ends as 0 and -INFINITY");
     static const char hint[] =
-        "While nothing has been seen, m' is still -INFINITY, and e^(m - m') and e^(s - m') would "
+        "A masked score has weight 0, the others of its piece count as ever. While nothing has been seen, m' "
+        "is still -INFINITY, and e^(m - m') and e^(s - m') would "
         "be NaN: they have to be 0.";
     piece x;
     for (int i = 0; i < 2; i++) {
@@ -289,101 +343,12 @@ static void judge_masked(lab_judge *judge)
                   "By convention a row that sees nothing gives 0, not 0 / 0.");
 }
 
-static void expect_row(lab_judge *judge, lab_item *item, int n, int d, int block, double size)
+void lab_judge_code(lab_judge *judge)
 {
-    double q[MAX_D], k[MAX_N * MAX_D], v[MAX_N * MAX_D], o[MAX_D], lse, scratch[MAX_N];
-    tw_problem p = {.batch = 1,
-                    .num_heads = 1,
-                    .num_heads_kv = 1,
-                    .seqlen_q = 1,
-                    .seqlen_k = n,
-                    .head_dim = d,
-                    .dtype = TW_FP64,
-                    .softmax_scale = 1.0 / sqrt(d)};
-    lab_judge_normal(judge, q, (size_t)d, size);
-    lab_judge_normal(judge, k, (size_t)n * (size_t)d, 1.0);
-    lab_judge_normal(judge, v, (size_t)n * (size_t)d, 1.0);
-    tw_attention_gold_row(o, &lse, &p, q, k, v, 0, 0, 0, scratch);
-    ask_for(judge, LAB1_ROW, n, d, block);
-    lab_message_real(&judge->question, p.softmax_scale);
-    lab_message_reals(&judge->question, q, (size_t)d);
-    lab_message_reals(&judge->question, k, (size_t)n * (size_t)d);
-    lab_message_reals(&judge->question, v, (size_t)n * (size_t)d);
-    if (!lab_judge_ask(judge, item, "attention_row", 0, (size_t)d + 1))
-        return;
-    static const char hint[] =
-        "Is every key in exactly one piece, also where the last piece is shorter, and is each score "
-        "scale * (q . k)?";
-    for (int c = 0; c < d; c++)
-        if (!lab_close(judge->answer.reals[c], o[c]))
-            lab_lose(item, "attention_row with %d keys, %d at a time: o[%d] is %.6g, it should be %.6g. %s",
-                     n, block, c, judge->answer.reals[c], o[c], hint);
-    if (!lab_close(judge->answer.reals[d], lse))
-        lab_lose(item, "attention_row with %d keys, %d at a time: lse is %.6g, it should be %.6g. %s", n,
-                 block, judge->answer.reals[d], lse, hint);
-}
-
-static void judge_row(lab_judge *judge)
-{
-    lab_item *item = lab_report_item(judge->report, 5, "a whole row, any number of keys at a time");
-    for (int i = 0; i < 3; i++) {
-        int block = lab_judge_pick(judge, 2, 8), pieces = lab_judge_pick(judge, 2, 6);
-        expect_row(judge, item, block * pieces, 8, block, i ? 40.0 : 1.0);
-        expect_row(judge, item, block * pieces + 1, lab_judge_pick(judge, 1, 16), block, 1.0);
-        expect_row(judge, item, block * pieces - 1, 4, block, 1.0);
+    static void (*const parts[])(lab_judge * judge) = {
+        judge_softmax, judge_start, judge_steps, judge_finish, judge_merge, judge_masked, lab1_judge_row};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        parts[i](judge);
+        lab_report_settle(judge->report);
     }
-    expect_row(judge, item, 1, 3, 64, 1.0);
-    expect_row(judge, item, 64, 16, 1, 1.0);
-}
-
-/* ---- answers.txt ------------------------------------------------------------------------------------------- */
-
-static void judge_limits(lab_judge *judge)
-{
-    lab_item *item = lab_report_item(judge->report, 5, "answers: where e^x overflows");
-    lab_judge_answer(
-        judge, item, "fp64_limit", 709, 0.0,
-        "the largest number of the format is 1.797e308, and its natural logarithm is what counts");
-    lab_judge_answer(
-        judge, item, "fp32_limit", 88, 0.0,
-        "the largest number of the format is 3.403e38, and its natural logarithm is what counts");
-    lab_judge_answer(judge, item, "fp16_limit", 11, 0.0,
-                     "the largest number of the format is 65504, and its natural logarithm is what counts");
-}
-
-static void judge_by_hand(lab_judge *judge)
-{
-    static const char *const names[2][3] = {{"m1", "l1", "o1"}, {"m2", "l2", "o2"}};
-    lab_item *items[2] = {lab_report_item(judge->report, 5, "answers: the first piece by hand"),
-                          lab_report_item(judge->report, 5, "answers: the second piece by hand")};
-    lab_item *end = lab_report_item(judge->report, 5, "answers: the end of the row by hand");
-    lab1_variant t = lab1_variant_of(judge->seed);
-    state st = {.m = -INFINITY};
-    for (int i = 0; i < 2; i++) {
-        step(&st, t.s + 2 * i, t.v + 2 * i, 2, 1);
-        const char *hint = i ? "is what the first piece left rescaled by e^(m1 - m2)?"
-                             : "is it relative to m1?";
-        lab_judge_answer(judge, items[i], names[i][0], st.m, 0.0005, "it is the largest score so far");
-        lab_judge_answer(judge, items[i], names[i][1], st.l, 0.002 + 0.001 * fabs(st.l), hint);
-        lab_judge_answer(judge, items[i], names[i][2], st.o[0], 0.002 + 0.001 * fabs(st.o[0]), hint);
-    }
-    double output = st.o[0] / st.l, lse = tw_online_lse(st.m, st.l);
-    lab_judge_answer(judge, end, "output", output, 0.002 + 0.001 * fabs(output), "it is o2 / l2");
-    lab_judge_answer(judge, end, "lse", lse, 0.002 + 0.001 * fabs(lse), "it is m2 + ln l2");
-}
-
-void lab_judge_all(lab_judge *judge)
-{
-    snprintf(judge->report->title, sizeof judge->report->title, "Lab 1: safe and online softmax");
-    if (judge->answers) {
-        judge_limits(judge);
-        judge_by_hand(judge);
-    }
-    judge_softmax(judge);
-    judge_start(judge);
-    judge_steps(judge);
-    judge_finish(judge);
-    judge_merge(judge);
-    judge_masked(judge);
-    judge_row(judge);
 }

@@ -41,7 +41,9 @@ static void judge_small(lab_judge *judge)
 {
     lab_item *item = lab_report_item(judge->report, 10, "answers: N = 4, d = 2 by hand");
     lab_judge_answer(judge, item, "standard_4x2", (double)lab2_elements(&tw_schedule_standard, 4, 2, 2, 2),
-                     0.0, "three passes: Q, K in and S out; S in and P out; P, V in and O out");
+                     0.0,
+                     "three passes: Q, K in and S out; S in and P out; P, V in and O out; LSE is not in this "
+                     "ledger");
     lab_judge_answer(
         judge, item, "standard_tiled_4x2", (double)lab2_elements(&tw_schedule_standard_tiled, 4, 2, 2, 2),
         0.0, "a product of tiles loads its operands again for every tile of its result; LSE is written, too");
@@ -77,7 +79,7 @@ static void judge_program(lab_judge *judge, const lab2_variant *t)
     tw_counts standard = lab2_count(&tw_schedule_standard, t->n, t->d, t->block_m, 128, false);
     tw_counts tiled = lab2_count(&tw_schedule_standard_tiled, t->n, t->d, t->block_m, 128, false);
     lab_judge_answer(judge, fill, "flash2_fill_bytes", (double)flash2.sram_fill_bytes, 0.0,
-                     "it is the column 'SRAM fill' of the handout's command, in the row of flash2");
+                     "it is the column sram_fill_bytes of the handout's last command, in the row of flash2");
     double of_standard = (double)bytes_of(standard) / (double)bytes_of(flash2);
     double of_tiled = (double)bytes_of(tiled) / (double)bytes_of(flash2);
     lab_judge_answer(judge, saving, "saving_of_standard", of_standard, 0.0051,
@@ -86,7 +88,7 @@ static void judge_program(lab_judge *judge, const lab2_variant *t)
                      "bytes of tiled products over bytes of flash2");
 }
 
-void lab2_judge_answers(lab_judge *judge)
+void lab_judge_answers(lab_judge *judge)
 {
     lab2_variant t = lab2_variant_of(judge->seed);
     judge_small(judge);

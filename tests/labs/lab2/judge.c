@@ -15,8 +15,18 @@ static void write_call(char *text, size_t size, const char *name, int function, 
     snprintf(text + used, size - (size_t)used, ")");
 }
 
+/* Why a number is wrong: first what it may be built on, then its own usual mistake, then what to think of. */
+static const char *reason(const lab_item *built_on, int function, const int64_t a[4], int64_t got,
+                          int64_t want, const char *hint)
+{
+    if (built_on && built_on->lost)
+        return "What it can be built on is wrong, too: repair the items above first.";
+    const char *mistake = lab2_explain(function, a, got, want);
+    return mistake ? mistake : hint;
+}
+
 static void expect(lab_judge *judge, lab_item *item, int function, const int64_t a[4], int64_t want,
-                   const char *name, const char *hint)
+                   const char *name, const lab_item *built_on, const char *hint)
 {
     char call[160];
     write_call(call, sizeof call, name, function, a);
@@ -25,12 +35,16 @@ static void expect(lab_judge *judge, lab_item *item, int function, const int64_t
         lab_message_int(&judge->question, a[i]);
     if (!lab_judge_ask(judge, item, call, 1, 0))
         return;
-    if (judge->answer.ints[0] != want)
-        lab_lose(item, "%s is %lld, it should be %lld. %s", call, (long long)judge->answer.ints[0],
-                 (long long)want, hint);
+    int64_t got = judge->answer.ints[0];
+    if (lab_judge_is_unwritten(judge, function, got == -1))
+        lab_lose(item, "%s is not written yet.", name);
+    else if (got != want)
+        lab_lose(item, "%s is %lld, it should be %lld. %s", call, (long long)got, (long long)want,
+                 reason(built_on, function, a, got, want, hint));
 }
 
-/* One shape: lengths that tiles divide and that they do not, and one beyond 32 bits. */
+/* One shape: a small one to be worked out by hand, where usual mistakes give numbers of their own; lengths that tiles
+ * divide and that they do not; one beyond 32 bits; one row. The shape of the handout's paper task is not among them. */
 typedef struct shape {
     int64_t n, d, m, k;
 } shape;
@@ -39,7 +53,7 @@ enum { NUM_SHAPES = 6 };
 
 static void make_shapes(lab_judge *judge, shape x[NUM_SHAPES])
 {
-    static const shape fixed[NUM_SHAPES] = {{4, 2, 2, 2},   {1024, 64, 64, 128},   {0, 0, 48, 80},
+    static const shape fixed[NUM_SHAPES] = {{13, 3, 5, 2},  {1024, 64, 64, 128},   {0, 0, 48, 80},
                                             {0, 0, 96, 33}, {32768, 128, 128, 64}, {1, 16, 64, 64}};
     for (int i = 0; i < NUM_SHAPES; i++) {
         x[i] = fixed[i];
@@ -52,24 +66,28 @@ static void make_shapes(lab_judge *judge, shape x[NUM_SHAPES])
 
 static const char wide[] = "Are all products computed in 64 bits?";
 
-static void judge_standard(lab_judge *judge, const shape *x)
+/* The item about the textbook's ledger, on which another one builds. */
+static const lab_item *judge_standard(lab_judge *judge, const shape *x)
 {
     lab_item *book = lab_report_item(judge->report, 5, "standard attention, the textbook's ledger");
     lab_item *tiled = lab_report_item(judge->report, 10, "standard attention, tiled products");
     for (int i = 0; i < NUM_SHAPES; i++) {
         const int64_t a[4] = {x[i].n, x[i].d, x[i].m, x[i].k};
         expect(judge, book, LAB2_STANDARD, a, lab2_elements(&tw_schedule_standard, a[0], a[1], a[2], a[3]),
-               "standard_elements", i == 4 ? wide : "Q, K in, S out; S in, P out; P, V in, O out.");
+               "standard_elements", NULL, i == 4 ? wide : "Q, K in, S out; S in, P out; P, V in, O out.");
         expect(judge, tiled, LAB2_STANDARD_TILED, a,
                lab2_elements(&tw_schedule_standard_tiled, a[0], a[1], a[2], a[3]), "standard_tiled_elements",
+               NULL,
                i == 4 ? wide
                       : "Q goes in once per key tile and K once per query tile; V once per query tile; LSE "
                         "goes out. A "
                         "last, shorter tile is a tile, too.");
     }
+    return book;
 }
 
-static void judge_flash(lab_judge *judge, const shape *x)
+/* Likewise about FlashAttention. */
+static const lab_item *judge_flash(lab_judge *judge, const shape *x)
 {
     lab_item *one = lab_report_item(judge->report, 10, "FlashAttention");
     lab_item *two = lab_report_item(judge->report, 10, "FlashAttention 2");
@@ -84,38 +102,46 @@ static void judge_flash(lab_judge *judge, const shape *x)
                    : "How many passes are there? A last, shorter tile is a tile, too; m and l go "
                      "in and out with O in each of them.";
         expect(judge, one, LAB2_FLASH1, (int64_t[]){n, d, k, 0},
-               lab2_elements(&tw_schedule_flash1, n, d, m, k), "flash1_elements", tiles);
+               lab2_elements(&tw_schedule_flash1, n, d, m, k), "flash1_elements", NULL, tiles);
         expect(judge, two, LAB2_FLASH2, (int64_t[]){n, d, m, 0},
-               plain.sram_fill_elements + plain.sram_drain_elements, "flash2_elements",
+               plain.sram_fill_elements + plain.sram_drain_elements, "flash2_elements", NULL,
                i == 4 ? wide
                       : "Q and O once, K and V once for each query tile, the last one too; LSE is n more.");
         expect(judge, causal, LAB2_CAUSAL, (int64_t[]){n, d, m, k},
-               masked.sram_fill_elements + masked.sram_drain_elements, "flash2_causal_elements",
+               masked.sram_fill_elements + masked.sram_drain_elements, "flash2_causal_elements", NULL,
                i == 4 ? wide
                       : "The last row of a query tile decides which key tiles are loaded, and each of them "
                         "is loaded "
                         "whole, up to the end of the sequence.");
         expect(judge, bytes, LAB2_BYTES, (int64_t[]){n, d, m, 2},
-               plain.sram_fill_bytes + plain.sram_drain_bytes, "flash2_bytes",
+               plain.sram_fill_bytes + plain.sram_drain_bytes, "flash2_bytes", two,
                i == 4 ? wide : "LSE has 4 bytes, whatever the type of Q.");
     }
+    return one;
 }
 
 static void judge_tiles(lab_judge *judge)
 {
     lab_item *n = lab_report_item(judge->report, 5, "block_n by FlashAttention's rule");
     lab_item *m = lab_report_item(judge->report, 5, "the largest block_m that fits");
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 12; i++) {
         int64_t d = 8 * lab_judge_pick(judge, 1, 24), element = i % 2 ? 4 : 2,
                 block_n = 8 * lab_judge_pick(judge, 1, 16);
-        int64_t sram = i == 0   ? d
-                       : i == 1 ? 2 * block_n * d * element
-                                : 1000 * lab_judge_pick(judge, 30, 230) + 1;
+        const int64_t at_an_edge[] = {d,                                /* nothing fits */
+                                      2 * block_n * d * element,        /* K and V alone */
+                                      (2 * block_n + 2) * d * element,  /* exactly a row of Q and of O */
+                                      (2 * block_n + 14) * d * element, /* exactly 7 */
+                                      4 * 9 * d * element,              /* exactly 9 rows of each */
+                                      4 * 9 * d * element - 1};
+        int64_t sram = 1000 * lab_judge_pick(judge, 30, 230) + 1;
+        if (i < (int)(sizeof at_an_edge / sizeof at_an_edge[0]))
+            sram = at_an_edge[i];
         int64_t rows = sram / (d * element) - 2 * block_n;
         expect(judge, n, LAB2_BLOCK_N, (int64_t[]){sram, d, element, 0}, sram / (4 * d * element),
-               "flash1_block_n", "Four tiles of block_n x d elements must fit; rounded up, they do not.");
+               "flash1_block_n", NULL,
+               "Four tiles of block_n x d elements must fit; rounded up, they do not.");
         expect(judge, m, LAB2_BLOCK_M, (int64_t[]){sram, d, element, block_n}, rows > 1 ? rows / 2 : 0,
-               "flash2_block_m",
+               "flash2_block_m", NULL,
                "2 block_m + 2 block_n rows of d elements must fit; 0 where K and V leave no room.");
     }
 }
@@ -131,31 +157,43 @@ static int64_t divided_length(int64_t n, int64_t d)
     return n;
 }
 
+/*
+ * Where a mistake at the edge shows: FlashAttention moves as much as standard attention with some block_n, or less with
+ * block_n = n alone, or both; and never less.
+ */
+static const struct edge {
+    int64_t n, d;
+} edges[] = {{18, 16}, {44, 16}, {66, 64}, {16, 16}, {17, 64}, {9, 32}, {4, 2}, {4, 64}};
+enum { NUM_EDGES = sizeof edges / sizeof edges[0] };
+
 /* Many lengths, so that a mistake shows whatever they are: a grade must not depend on luck. */
-static void judge_crossover(lab_judge *judge)
+static void judge_crossover(lab_judge *judge, const lab_item *built_on)
 {
     lab_item *item = lab_report_item(judge->report, 5, "the SRAM at which FlashAttention begins to pay");
-    for (int i = 0; i < 32; i++) {
-        int64_t d = i % 3 ? 64 : 128, element = i % 2 ? 2 : 4, n = lab_judge_pick(judge, 400, 1500);
-        n = i == 0 ? 1024 : i == 1 ? 4 : i == 2 ? divided_length(n, d) : n;
-        expect(judge, item, LAB2_CROSSOVER, (int64_t[]){n, d, element, 0}, lab2_crossover(n, d, element),
-               "crossover_sram_bytes",
-               i == 1 ? "For so short a sequence not even a single pass is cheaper: then it is 0."
-                      : "The smallest block_n for which flash1_elements() < standard_elements(), and the "
-                        "bytes of four "
-                        "such tiles. Compare with the textbook's ledger.");
+    for (int i = 0; i < 32 + NUM_EDGES; i++) {
+        int64_t d = i % 3 ? 64 : 128, element = i % 2 ? 4 : 2, n = lab_judge_pick(judge, 400, 1500);
+        if (i >= 2 && i < 2 + NUM_EDGES)
+            n = edges[i - 2].n, d = edges[i - 2].d;
+        else if (i < 2)
+            n = i == 0 ? 1024 : divided_length(n, d);
+        int64_t want = lab2_crossover(n, d, element);
+        expect(judge, item, LAB2_CROSSOVER, (int64_t[]){n, d, element, 0}, want, "crossover_sram_bytes",
+               built_on,
+               want == 0 ? "For so short a sequence not even a single pass is cheaper: then it is 0."
+                         : "The smallest block_n for which flash1_elements() < standard_elements(), and the "
+                           "bytes of four such tiles. Compare with the textbook's ledger.");
     }
 }
 
-void lab_judge_all(lab_judge *judge)
+void lab_judge_code(lab_judge *judge)
 {
     shape shapes[NUM_SHAPES];
-    snprintf(judge->report->title, sizeof judge->report->title, "Lab 2: counting");
-    if (judge->answers)
-        lab2_judge_answers(judge);
     make_shapes(judge, shapes);
-    judge_standard(judge, shapes);
-    judge_flash(judge, shapes);
+    const lab_item *standard = judge_standard(judge, shapes);
+    lab_report_settle(judge->report);
+    const lab_item *flash1 = judge_flash(judge, shapes);
+    lab_report_settle(judge->report);
     judge_tiles(judge);
-    judge_crossover(judge);
+    lab_report_settle(judge->report);
+    judge_crossover(judge, standard->lost ? standard : flash1);
 }

@@ -15,7 +15,7 @@ int64_t lab2_elements(const tw_schedule *schedule, int64_t n, int64_t d, int64_t
 /* The smallest SRAM with which FlashAttention moves less than standard attention; 0 if there is none. */
 int64_t lab2_crossover(int64_t n, int64_t d, int64_t element_bytes);
 
-/* The items about answers.txt. */
-void lab2_judge_answers(lab_judge *judge);
+/* Which usual mistake gives `got` for this call, in a sentence; NULL if none does. */
+const char *lab2_explain(int function, const int64_t a[4], int64_t got, int64_t want);
 
 #endif

@@ -54,6 +54,7 @@ typedef struct lab3_record {
     X(LSE, 4, 0)                                                                                             \
     X(CONVERT, 1, 0)                                                                                         \
     X(RELEASE, 1, 0)                                                                                         \
+    X(WALK_LEFT, 0, 0) /* a walk that was begun did not come to its end */                                   \
     X(FORBIDDEN, 0, 1) /* load_part, multicast: not in this lab */
 
 #define LAB3_ENUM_(name, reads, makes) LAB3_OP_##name,

@@ -2,12 +2,10 @@
  * The tile language as the student's code sees it while it is graded: every call is written down, and that is all.
  * Walks and launches are the real ones; rules, counts and arithmetic are the grader's, in its own process.
  */
+#include "case.h"
 #include "../../../docs/labs/lab3/lab3.h"
 #include "../../../sim/slots.h"
 #include "../worker/dispatch.h"
-#include "case.h"
-
-#include <string.h>
 
 static lab_message *out;
 static lab3_case now;
@@ -74,11 +72,23 @@ bool lab3_half(tw_tile *half, tw_tile rows, const tw_tiling *t, int which)
     return left > 0;
 }
 
+tw_emitter *tw_at(tw_emitter *e, int line)
+{
+    e->line = line;
+    return e;
+}
+
 /* ---- the tile language ----------------------------------------------------------------------------------- */
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
     (void)tensor;
+    return "?";
+}
+
+const char *tw_slot_name(const tw_slot_info *slot)
+{
+    (void)slot;
     return "?";
 }
 
@@ -222,9 +232,9 @@ bool tw_fits(const tw_emitter *e, int64_t rows, int64_t cols)
 }
 
 /* No mask of a lab must be listed: the walks ask for these in vain. */
-tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t visited, bool of_keys)
+tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys)
 {
-    (void)e, (void)index, (void)visited, (void)of_keys;
+    (void)e, (void)index, (void)listed, (void)kind, (void)of_keys;
     return (tw_slot){-1};
 }
 
@@ -241,6 +251,9 @@ static void block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_blo
     num_slots = 0;
     record(e, (lab3_record){.op = LAB3_OP_BLOCK, .a = b.batch, .b = b.head, .c = b.i.index}, 0);
     lab3_block(e, p, t, b);
+    if (e->open_walks > 0)
+        record(e, (lab3_record){.op = LAB3_OP_WALK_LEFT}, 0);
+    e->open_walks = 0; /* the grader complains, not this process */
 }
 
 bool lab_dispatch(lab_message *answer, const lab_message *question)

@@ -32,6 +32,15 @@ bool lab3_visible(const lab3_case *c, int64_t row, int64_t key)
     return !windowed || key >= position - c->window || (c->task == LAB3_SINKS && key < c->sinks);
 }
 
+bool lab3_any_visible(const lab3_case *c, int64_t row0, int64_t row1, int64_t key0, int64_t key1)
+{
+    for (int64_t row = row0; row < row1 && row < c->p.seqlen_q; row++)
+        for (int64_t key = key0; key < key1 && key < c->p.seqlen_k; key++)
+            if (lab3_visible(c, row, key))
+                return true;
+    return false;
+}
+
 /* As tw_mask(), by the task's mask: emitted only where it cuts the tile. */
 static void mask(tw_emitter *e, const lab3_case *c, tw_slot s)
 {
@@ -150,6 +159,9 @@ static void play(const player *x, tw_emitter *e, const lab3_record *r, tw_block 
     case LAB3_OP_RELEASE:
         tw_release(e, slot_of(x, r->a));
         break;
+    case LAB3_OP_WALK_LEFT: /* the line is that of the last operation before */
+        tw_rule_broken(e, "a walk is left before its end", "behind this line");
+        break;
     default:
         play_stats(x, e, r);
         break;
@@ -179,31 +191,6 @@ static void play_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, t
             return;
         }
     }
-}
-
-/* What a broken rule usually means, by the operation that broke it. */
-static const char *advice(const player *x)
-{
-    const char *line = tw_error_message();
-    bool unread = strstr(line, "nobody has read") != NULL, live = strstr(line, "not live") != NULL;
-    bool online = *x->broken_op == LAB3_OP_ONLINE_SOFTMAX ||
-                  *x->broken_op == LAB3_OP_ONLINE_SOFTMAX_NORMALIZED;
-    if (online && unread)
-        return " Is the rescale missing? Every step of online softmax leaves an alpha behind, by which O "
-               "must be scaled "
-               "before anything is added to it.";
-    if (*x->broken_op == LAB3_OP_RELEASE && unread)
-        return " What was loaded or computed here is never used.";
-    if (*x->broken_op == LAB3_OP_STORE && strstr(line, "normalised"))
-        return " Is the normalize missing?";
-    if (*x->broken_op == LAB3_OP_RESCALE && strstr(line, "before it is written"))
-        return " Only a step of online_softmax leaves an alpha to rescale by; softmax takes a row that is on "
-               "chip as a whole.";
-    if (strstr(line, "not released"))
-        return " Every slot that a block makes is released by the block.";
-    if (strstr(line, "more slots are live"))
-        return " Every slot that is made in a loop is released in it.";
-    return live ? " Was it released before, or, where no tile is visited, never made?" : "";
 }
 
 static bool find_starts(player *x)
@@ -241,7 +228,7 @@ bool lab3_replay(lab3_outcome *outcome, double *o, double *lse, const int64_t *i
     if (status == TW_OK)
         *outcome = (lab3_outcome){counted.total, stats.sram_fill_bytes, stats.sram_drain_bytes};
     else
-        snprintf(why, size, "%s.%s", tw_error_message(), advice(&x));
+        snprintf(why, size, "%s.%s", tw_error_message(), lab3_advice(broken_op, tw_error_message()));
     free(x.starts);
     free(x.slots);
     return status == TW_OK;

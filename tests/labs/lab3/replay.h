@@ -25,7 +25,11 @@ bool lab3_replay(lab3_outcome *outcome, double *o, double *lse, const int64_t *i
                  const lab3_case *c, const double *q, const double *k, const double *v, char *why,
                  size_t size);
 
-/* Does query row `row` see key `key`? */
+/* What a broken rule usually means, by the operation that broke it (-1: none) and the message; "" if nothing is known. */
+const char *lab3_advice(int64_t op, const char *message);
+
+/* Does query row `row` see key `key`? Does any of the rows row0 … row1 - 1 see any of the keys key0 … key1 - 1? */
 bool lab3_visible(const lab3_case *c, int64_t row, int64_t key);
+bool lab3_any_visible(const lab3_case *c, int64_t row0, int64_t row1, int64_t key0, int64_t key1);
 
 #endif

@@ -1,5 +1,6 @@
 /* Lab 3's tasks by seed. */
 #include "variant.h"
+#include "../grader/judge.h"
 #include "../grader/seed.h"
 
 const int lab_number = 3;
@@ -24,14 +25,36 @@ lab3_case lab3_paper_case(uint64_t seed)
     return c;
 }
 
+void lab_title(char *title, size_t size, uint64_t seed)
+{
+    static const char *const tasks[] = {"K and V outer", "a sliding window", "a sliding window with sinks",
+                                        "two query tiles per block"};
+    snprintf(title, size, "Lab 3: a schedule of your own: %s", tasks[lab3_paper_case(seed).task]);
+}
+
+/* The mask of the paper task, in words. */
+static void describe_mask(FILE *out, const lab3_case *c)
+{
+    bool window = c->task == LAB3_WINDOW || c->task == LAB3_SINKS;
+    fprintf(out, "PAPER_MASK=");
+    if (!c->p.causal)
+        fprintf(out, "no mask\n");
+    else if (!window)
+        fprintf(out, "a causal mask\n");
+    else if (c->task == LAB3_WINDOW)
+        fprintf(out, "the mask of your task (w = %d)\n", c->window);
+    else
+        fprintf(out, "the mask of your task (w = %d, g = %d)\n", c->window, c->sinks);
+    fprintf(out, "MASKS=%s\n",
+            window ? "Always with the mask of your task." : "With a causal mask, and also without one.");
+}
+
 void lab_describe(FILE *out, uint64_t seed)
 {
     static const char *const files[] = {"task_k_outer.md", "task_window.md", "task_sinks.md",
                                         "task_two_tiles.md"};
     lab3_case c = lab3_paper_case(seed);
-    fprintf(out,
-            "TASK_FILE=%s\nWINDOW=%d\nSINKS=%d\nSEQLEN=%d\nHEAD_DIM=%d\nBLOCK_M=%d\nBLOCK_N=%d\nHALF_M=%d\n",
-            files[c.task], c.window, c.sinks, c.p.seqlen_q, c.p.head_dim, c.t.block_m, c.t.block_n,
-            c.t.block_m / 2);
-    fprintf(out, "CAUSAL=%s\n", c.p.causal ? "causal" : "no mask");
+    fprintf(out, "TASK_FILE=%s\nWINDOW=%d\nSINKS=%d\nSEQLEN=%d\nHEAD_DIM=%d\nBLOCK_M=%d\nBLOCK_N=%d\n",
+            files[c.task], c.window, c.sinks, c.p.seqlen_q, c.p.head_dim, c.t.block_m, c.t.block_n);
+    describe_mask(out, &c);
 }
