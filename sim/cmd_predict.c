@@ -26,7 +26,8 @@ static const tw_option own[] = {
     {"cold", NULL, TW_OPTION_FLAG, offsetof(predict_options, cold), 0,
      "nothing is in any cache at the start, as under a profiler (default: launches back to back)"},
     {"against", "FILE.csv", TW_OPTION_TEXTS, offsetof(predict_options, against), 0,
-     "measurements: print how far predictions of their rows are off; may be given several times"},
+     "measurements: print how far predictions of their rows are off; may be given several times; predictions "
+     "that were written before, with --csv, are judged in place of new ones if they are given too"},
 };
 
 static const char columns[] =

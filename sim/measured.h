@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-/** Values that may be measured: X(column). Units are in the names. */
+/** Values that may be measured, and what was predicted before: X(column). Units are in the names. */
 #define TW_MEASURED_VALUES(X)                                                                                \
     X(time_us)                                                                                               \
     X(time_min_us)                                                                                           \
@@ -29,7 +29,11 @@ extern "C" {
     X(sm_cycles)                                                                                             \
     X(gpu_time_us)                                                                                           \
     X(energy_mj)                                                                                             \
-    X(sm_clock_mhz)
+    X(sm_clock_mhz)                                                                                          \
+    X(predicted_cold_cycles)                                                                                 \
+    X(predicted_time_us)                                                                                     \
+    X(predicted_lasting_clock_mhz)                                                                           \
+    X(predicted_energy_mj)
 
 /** @cond */
 #define TW_MEASURED_FIELD_(column) double column;

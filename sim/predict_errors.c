@@ -19,20 +19,61 @@ static double error_of(double predicted, double measured)
     return predicted / measured - 1; /* NaN where either is */
 }
 
-/* A profiler's cycles are those of one cold launch; times, clocks and energies those of many, one after the other. */
-static tw_status predict_row(tw_row_error *e, const tw_machine *machine)
+/* What is compared. */
+typedef struct quantities {
+    double of[TW_NUM_QUANTITIES];
+} quantities;
+
+static quantities measured_of(const tw_measured *row)
 {
-    const tw_measured *row = e->row;
+    return (quantities){{[TW_QUANTITY_CYCLES] = row->sm_cycles,
+                         [TW_QUANTITY_TIME] = row->time_us,
+                         [TW_QUANTITY_CLOCK] = row->sm_clock_mhz,
+                         [TW_QUANTITY_ENERGY] = row->energy_mj}};
+}
+
+static quantities predicted_before(const tw_measured *row)
+{
+    return (quantities){{[TW_QUANTITY_CYCLES] = row->predicted_cold_cycles,
+                         [TW_QUANTITY_TIME] = row->predicted_time_us,
+                         [TW_QUANTITY_CLOCK] = row->predicted_lasting_clock_mhz,
+                         [TW_QUANTITY_ENERGY] = row->predicted_energy_mj}};
+}
+
+static bool any(const quantities *q)
+{
+    for (int i = 0; i < TW_NUM_QUANTITIES; i++)
+        if (!isnan(q->of[i]))
+            return true;
+    return false;
+}
+
+/* A profiler's cycles are those of one cold launch; times are those of launches with pauses; clocks and energies those of
+ * many without. */
+static tw_status predict_now(quantities *q, const tw_measured *row, const tw_machine *machine)
+{
     const tw_tiling *t = &row->c.tiling;
     tw_predict_options warm = TW_PREDICT_DEFAULTS;
     tw_prediction p;
     tw_build build;
     TW_TRY(tw_build_find(&build, row->kernel, &row->c.problem, machine, t->block_m, t->block_n));
     TW_TRY(tw_predict(&p, &build, &row->c.problem, machine, &warm));
-    e->error[TW_QUANTITY_CYCLES] = error_of(p.cold_cycles, row->sm_cycles);
-    e->error[TW_QUANTITY_TIME] = error_of(p.power.time_s * 1e6, row->time_us);
-    e->error[TW_QUANTITY_CLOCK] = error_of(p.power.lasting_clock_hz / 1e6, row->sm_clock_mhz);
-    e->error[TW_QUANTITY_ENERGY] = error_of(p.power.energy_j * 1e3, row->energy_mj);
+    *q = (quantities){{[TW_QUANTITY_CYCLES] = p.cold_cycles,
+                       [TW_QUANTITY_TIME] = p.power.time_s * 1e6,
+                       [TW_QUANTITY_CLOCK] = p.power.lasting_clock_hz / 1e6,
+                       [TW_QUANTITY_ENERGY] = p.power.energy_j * 1e3}};
+    return TW_OK;
+}
+
+static tw_status predict_row(tw_row_error *e, const tw_machine *machine)
+{
+    quantities measured = measured_of(e->row), predicted = predicted_before(e->row);
+    if (!any(&measured))
+        return TW_OK;
+    if (!any(&predicted))
+        TW_TRY(predict_now(&predicted, e->row, machine));
+    for (int i = 0; i < TW_NUM_QUANTITIES; i++)
+        e->error[i] = error_of(predicted.of[i], measured.of[i]);
     return TW_OK;
 }
 

@@ -38,7 +38,8 @@ typedef struct tw_row_error {
 } tw_row_error;
 
 /**
- * @brief Predicts every row of a list for which there is a build.
+ * @brief Predicts every measured row of a list for which there is a build; where a file has brought predictions that were
+ *        made before (columns predicted_…), these count and no new ones are made.
  * @param[out] errors  one for each row, owned by the caller: free()
  * @return TW_OK; TW_ENOMEM; as tw_machine_find(). Rows that cannot be predicted have NaN.
  */

@@ -123,8 +123,8 @@ tw_status tw_timeline_record(tw_timeline *timeline, const tw_contender *contende
     tw_timeline t = {.name = contender->name, .clock_hz = p->power.clock_hz};
     tw_clock_observer observer = {keep, &t};
     if (view->launch < 0 || view->launch >= p->num_launches)
-        return tw_fail(TW_EINVAL, "launch is %d, %s has launches 0 to %d", view->launch, t.name,
-                       p->num_launches - 1);
+        return tw_fail(TW_EINVAL, "launch is %d, %s has launches 1 to %d", view->launch + 1, t.name,
+                       p->num_launches);
     int blocks = p->build.blocks_per_sm > 1 ? 2 * p->build.blocks_per_sm : 2;
     tw_status status = tw_predict_watch(p, &contender->problem, machine, view->launch, blocks, &observer);
     if (status == TW_OK && t.no_memory)
