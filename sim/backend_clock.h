@@ -23,51 +23,64 @@ typedef enum tw_term {
     TW_NUM_TERMS
 } tw_term;
 
+/** "products", "waits for HBM", … */
 const char *tw_term_name(tw_term term);
 
 /** Cycles of one SM in which each pipe was taken; they overlap. */
 typedef struct tw_pipe_busy {
     double products; /**< whatever multiplies */
     double cores;    /**< at least one agent has the CUDA cores */
-    double smem, l2, hbm;
+    double smem;     /**< shared memory */
+    double l2;       /**< the port to the L2 */
+    double hbm;      /**< the SM's share of HBM */
 } tw_pipe_busy;
 
 /** Parts of a query tile's time, from the view of who calculates. */
-typedef enum tw_phase { TW_PHASE_START, TW_PHASE_LOOP, TW_PHASE_END, TW_NUM_PHASES } tw_phase;
+typedef enum tw_phase {
+    TW_PHASE_START, /**< until its first scores are there */
+    TW_PHASE_LOOP,  /**< over key tiles */
+    TW_PHASE_END,   /**< O is normalised and stored */
+    TW_NUM_PHASES
+} tw_phase;
 
 /** A stretch of time in which an agent, or a pipe, was at something: for timelines. */
 typedef struct tw_span {
-    int place; /**< of the blocks that share the SM */
-    int agent, lane;
-    int item; /**< query tile, counted by the SM */
-    int tile; /**< key tile; −1 outside the loop */
-    tw_op_kind kind;
-    tw_tensor tensor;
-    tw_pipe pipe;
-    int line;
-    double begin, end; /**< cycles */
+    int place;        /**< of the blocks that share the SM */
+    int agent;        /**< of the block, as its operations name it */
+    int lane;         /**< which warp of a quarter of the SM, where an agent is several */
+    int item;         /**< query tile, counted by the SM */
+    int tile;         /**< key tile; −1 outside the loop */
+    tw_op_kind kind;  /**< what it did */
+    tw_tensor tensor; /**< loaded or stored */
+    tw_pipe pipe;     /**< where */
+    int line;         /**< of the schedule's source */
+    double begin;     /**< cycle */
+    double end;       /**< cycle */
 } tw_span;
 
 /** Told of every span when it is over; NULL: nobody is. */
 typedef struct tw_clock_observer {
-    void (*span)(void *self, const tw_span *span);
-    void *self;
+    void (*span)(void *self, const tw_span *span); /**< is told */
+    void *self;                                    /**< handed to it */
 } tw_clock_observer;
 
 /** What one launch takes on the SM that has most to do. */
 typedef struct tw_clock_result {
-    double cycles;
+    double cycles;              /**< from its start to its end */
     double terms[TW_NUM_TERMS]; /**< sum to cycles */
     double phases[TW_NUM_PHASES]
                  [TW_NUM_TERMS]; /**< the same instants, by where the last calculating agent was */
-    tw_pipe_busy busy;
-
+    tw_pipe_busy busy;           /**< of these cycles */
 } tw_clock_result;
 
 /**
  * @brief Plays an SM: a queue of programs, `places` of which run at a time.
- * @param[out] result    untouched on error
- * @param[in]  programs  in the order in which they start; the same one may come several times
+ * @param[out] result        untouched on error
+ * @param[in]  play          what costs depend on
+ * @param[in]  programs      in the order in which they start; the same one may come several times
+ * @param[in]  num_programs  how many
+ * @param[in]  places        blocks that fit an SM
+ * @param[in]  observer      NULL: nobody watches
  * @return TW_OK; TW_ENOMEM; TW_ESCHEDULE (agents wait for each other for ever: the line says which step)
  */
 TW_MUST_CHECK tw_status tw_clock_play(tw_clock_result *result, const tw_play *play,

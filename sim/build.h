@@ -54,40 +54,51 @@ typedef enum tw_deal {
     TW_DEAL_DYNAMIC     /**< one block an SM, longest tiles first, each to who asks first */
 } tw_deal;
 
+/** Most tilings that a row of the table stands for. */
 #define TW_MOST_TILES 16
+
+/** A tiling that a kernel is built for. */
+typedef struct tw_build_tile {
+    int head_dim; /**< for which; 0 ends a list */
+    int block_m;  /**< query rows */
+    int block_n;  /**< key rows */
+} tw_build_tile;
 
 /** A kernel for one head_dim and tile size. */
 typedef struct tw_build {
-    const char *kernel;
-    int head_dim;         /**< 0 in the table: any */
-    int causal;           /**< 0, 1; −1 in the table: either */
-    int block_m, block_n; /**< 0 in the table: any */
-    const char *schedule; /**< whose stream the clock plays */
-    tw_multiplier multiplier;
-    tw_operands operands;
-    tw_copier copier;
-    int warps;          /**< of a block that calculate */
-    int blocks_per_sm;  /**< as registers, threads and shared memory allow */
-    int blocks_of_last; /**< the same of the last launch, where it differs; 0: it does not */
-    int stages;         /**< places of shared memory for each streamed tensor; 0: as the stream has them */
-    tw_deal deal;
-    struct {
-        int head_dim, block_m, block_n;
-    } tiles[TW_MOST_TILES]; /**< that the row stands for, up to head_dim 0; all 0: those of its own columns */
-    int multicast;          /**< blocks of a cluster that share each K and V copy; 0 or 1: none */
-    bool rare_rescale;      /**< O is rescaled only when a maximum has grown much */
-    bool p_in_smem;         /**< P goes to wgmma through shared memory */
-    bool o_through_v;       /**< O leaves by way of V's places; otherwise by Q's */
-    bool library;           /**< nobody here wrote it: what stands here was inferred */
-    bool supposed;          /**< there is no such kernel: an algorithm, built as one would */
-    bool measured;          /**< its cycles were measured on an H100, over a grid of shapes */
+    const char *kernel;       /**< its name */
+    int head_dim;             /**< 0 in the table: any */
+    int causal;               /**< 0, 1; −1 in the table: either */
+    int block_m;              /**< query rows of a tile; 0 in the table: any */
+    int block_n;              /**< key rows; 0 in the table: any */
+    const char *schedule;     /**< whose stream the clock plays */
+    tw_multiplier multiplier; /**< what multiplies */
+    tw_operands operands;     /**< how operands come */
+    tw_copier copier;         /**< how tiles come */
+    int warps;                /**< of a block that calculate */
+    int blocks_per_sm;        /**< as registers, threads and shared memory allow */
+    int blocks_of_last;       /**< the same of the last launch, where it differs; 0: it does not */
+    int stages;   /**< places of shared memory for each streamed tensor; 0: as the stream has them */
+    tw_deal deal; /**< order of query tiles */
+    tw_build_tile tiles
+        [TW_MOST_TILES]; /**< that the row stands for, up to head_dim 0; all 0: those of its own columns */
+    int multicast;       /**< blocks of a cluster that share each K and V copy; 0 or 1: none */
+    bool rare_rescale;   /**< O is rescaled only when a maximum has grown much */
+    bool p_in_smem;      /**< P goes to wgmma through shared memory */
+    bool o_through_v;    /**< O leaves by way of V's places; otherwise by Q's */
+    bool library;        /**< nobody here wrote it: what stands here was inferred */
+    bool supposed;       /**< there is no such kernel: an algorithm, built as one would */
+    bool measured;       /**< its cycles were measured on an H100, over a grid of shapes */
 } tw_build;
 
 /**
  * @brief Finds how a kernel is built for a shape and tiles, or how one would build an algorithm.
  * @param[out] build    complete, but for blocks_per_sm of an algorithm; untouched on error
  * @param[in]  name     kernel of kernels.def, library kernel (fa2, fa3, cudnn, flex) or algorithm
- * @param[in]  block_m  0: as the kernel or the algorithm has it; block_n alike
+ * @param[in]  problem  the shape
+ * @param[in]  machine  decides by what means an algorithm would be built
+ * @param[in]  block_m  0: as the kernel or the algorithm has it
+ * @param[in]  block_n  likewise
  * @return TW_OK; TW_EINVAL (neither kernel nor algorithm: the line lists the kernels); TW_EUNSUPPORTED (not built for
  *         this head_dim or these tiles)
  */
@@ -99,6 +110,11 @@ bool tw_build_is_kernel(const char *name);
 
 /**
  * @brief The i-th tiling that a kernel is built for, for a problem's head_dim and mask.
+ * @param[in]  kernel   its name
+ * @param[in]  problem  the shape
+ * @param[in]  i        from 0
+ * @param[out] block_m  untouched if there is none
+ * @param[out] block_n  likewise
  * @return whether there is one
  */
 bool tw_build_tiling(const char *kernel, const tw_problem *problem, int i, int *block_m, int *block_n);

@@ -84,7 +84,7 @@ static void put_case(tw_table *t, const tw_contender *c)
     const tw_prediction *r = c->result;
     const tw_problem *p = &c->problem;
     double tera_flops = (double)r->counts.total.flops / r->power.time_s / 1e12;
-    tw_length_name(length, sizeof length, p->seqlen_k);
+    tw_seqlen_name(length, sizeof length, p->seqlen_k);
     tw_table_row(t);
     tw_table_cell(t, 0, "%s", length);
     tw_table_cell(t, 1, "%d", p->head_dim);

@@ -30,7 +30,7 @@ static const tw_option tune_own[] = {
 static void print_setting(const char *what, const tw_problem *p, const tw_machine *machine)
 {
     char length[16];
-    tw_length_name(length, sizeof length, p->seqlen_k);
+    tw_seqlen_name(length, sizeof length, p->seqlen_k);
     printf("%s on %s%s: %s, batch %d, %d heads of %d, N = %s%s\n\n", what, machine->name,
            tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->batch, p->num_heads, p->head_dim, length,
            p->causal ? ", causal" : "");

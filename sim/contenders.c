@@ -92,7 +92,7 @@ void tw_contenders_free(tw_contenders *list)
     *list = (tw_contenders){.all = NULL};
 }
 
-void tw_length_name(char *text, size_t size, int n)
+void tw_seqlen_name(char *text, size_t size, int n)
 {
     if (n % (1024 * 1024) == 0)
         snprintf(text, size, "%dM", n / (1024 * 1024));

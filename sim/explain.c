@@ -242,13 +242,13 @@ static tw_status print_lengths(FILE *out, const tw_contender *const both[2], con
         double ms[2];
         TW_TRY(times_at(ms, both, n, machine));
         int ahead = ms[1] < ms[0];
-        tw_length_name(length, sizeof length, n);
+        tw_seqlen_name(length, sizeof length, n);
         if (ahead != leads)
             fprintf(out, "    from N = %-4s on %s is ahead: %.4f ms against %.4f\n", length,
                     both[ahead]->name, ms[ahead], ms[!ahead]);
         leads = ahead;
     }
-    tw_length_name(length, sizeof length, LONGEST);
+    tw_seqlen_name(length, sizeof length, LONGEST);
     fprintf(out, "    and so to %s\n", length);
     return TW_OK;
 }
@@ -260,7 +260,7 @@ tw_status tw_explain(FILE *out, const tw_contender *a, const tw_contender *b, co
     bool b_faster = time_ms(b->result) < time_ms(a->result);
     const tw_contender *fast = b_faster ? b : a, *slow = b_faster ? a : b;
     char length[16];
-    tw_length_name(length, sizeof length, p->seqlen_k);
+    tw_seqlen_name(length, sizeof length, p->seqlen_k);
     fprintf(out, "%s and %s on %s%s: %s, batch %d, %d heads of %d, N = %s%s\n", a->name, b->name,
             machine->name, tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->batch, p->num_heads,
             p->head_dim, length, p->causal ? ", causal" : "");

@@ -207,16 +207,21 @@ const char *tw_machine_name(int i);
 /** ", uncalibrated" for a machine whose numbers were not measured, "" otherwise: to stand behind its name. */
 const char *tw_machine_caveat(const tw_machine *machine);
 
-/** Name and meaning of the i-th number; NULL if there is none. */
+/** Name of the i-th number; NULL if there is none. */
 const char *tw_machine_number_name(int i);
+/** Its meaning; NULL if there is none. */
 const char *tw_machine_number_meaning(int i);
 
-/** Value of the i-th number of a machine, 0 if it is not known; and where it comes from. */
+/** Value of the i-th number of a machine, 0 if it is not known. */
 double tw_machine_number(const tw_machine *machine, int i);
+/** Where it comes from. */
 const tw_machine_source *tw_machine_number_source(const tw_machine *machine, int i);
 
 /**
  * @brief Gives a number, by its name in the file, a value and a source, as a line of a file would.
+ * @param[in,out] machine  untouched on error
+ * @param[in] number  its name
+ * @param[in] value   not negative
  * @param[in] date    YYYY-MM-DD
  * @param[in] source  1 to 159 characters
  * @return TW_OK; TW_EINVAL (no such number; what a file could not say either: the machine is untouched)
@@ -226,6 +231,8 @@ TW_MUST_CHECK tw_status tw_machine_set(tw_machine *machine, const char *number, 
 
 /**
  * @brief Writes a machine as a file that tw_machine_find() reads back as the same machine.
+ * @param[in] file     open
+ * @param[in] machine  to be written
  * @param[in] comment  lines to stand on top, without their ';'; NULL for none
  * @return TW_OK; TW_EOVERFLOW (a line that the reader would refuse: the line names the number). Errors of `file`
  *         are for who opened it.

@@ -17,11 +17,18 @@ extern "C" {
 
 /** Work of a launch, or of many, that takes energy. */
 typedef struct tw_energy_work {
-    double cycles;        /**< of the SM, all launches */
-    double tensor_cycles; /**< of these, those of launches that use tensor cores */
-    double tensor_flops, fmas, exps, plain_operations, smem_bytes, l2_bytes, hbm_bytes;
+    double cycles;           /**< of the SM, all launches */
+    double tensor_cycles;    /**< of these, those of launches that use tensor cores */
+    double tensor_flops;     /**< of products by tensor cores */
+    double fmas;             /**< of products without */
+    double exps;             /**< exponentials */
+    double plain_operations; /**< what goes along with them on the CUDA cores */
+    double smem_bytes;       /**< from shared memory, other than to wgmma */
+    double l2_bytes;         /**< between L2 and SMs */
+    double hbm_bytes;        /**< of HBM, read and written */
 } tw_energy_work;
 
+/** Clock, time and energy of a launch. */
 typedef struct tw_power {
     double clock_hz; /**< of launches with pauses between, as benchmarks time them: cycles over time */
     double time_s;   /**< at it */
@@ -33,6 +40,9 @@ typedef struct tw_power {
 
 /**
  * @brief Clock, time and energy of work.
+ * @param[out] power    untouched on error
+ * @param[in]  work     of all launches
+ * @param[in]  machine  whose energies, limits and clocks count
  * @return TW_OK; TW_EUNSUPPORTED (the machine has no clock_hz); without energies the clock stays at its highest and
  *         energy and power are NaN
  */

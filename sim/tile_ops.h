@@ -414,7 +414,9 @@ void tw_release_stats(tw_emitter *e, tw_row_stats st);
  * Each turn that is given is taken once. A schedule's result does not depend on turns, its time does.
  */
 tw_slot tw_turn(tw_emitter *e);
+/** Another agent may go on. */
 void tw_give_turn(tw_emitter *e, tw_slot turn);
+/** Waits until it was given. */
 void tw_take_turn(tw_emitter *e, tw_slot turn);
 /** From here on, operations are issued by this agent. */
 void tw_as_agent(tw_emitter *e, int agent);
