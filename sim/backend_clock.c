@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PLACES = 32, MOST_LANES = 16, MOST_RUNNING = 512, QUEUE = 16 };
+enum { MOST_PLACES = 32, MOST_RUNNING = 512, MOST_ARRIVING = 256, QUEUE = 16 };
 
 typedef enum state {
     READY,   /* its next step has not begun */
@@ -64,6 +64,11 @@ typedef struct piece {
     bool last;
 } piece;
 
+/* A copy on its way, whose bytes take a share of shared memory's cycles until all are there. */
+typedef struct arrival {
+    double until, smem_share;
+} arrival;
+
 typedef struct sm {
     const tw_play *play;
     const tw_program *const *programs;
@@ -72,6 +77,8 @@ typedef struct sm {
     block blocks[MOST_PLACES];
     runner runners[MOST_RUNNING];
     int num_runners;
+    arrival arriving[MOST_ARRIVING];
+    int num_arriving;
     piece queue[QUEUE];           /* of wgmma; the first is being served */
     int queued, turn;             /* turn: which runner may put the next piece in */
     double now, l2_free, l2_rate; /* when the port to the L2 is free; bytes a cycle */
@@ -296,6 +303,14 @@ static void sleep_until(runner *r, double until, tw_term waits_for)
     r->waits_for = waits_for;
 }
 
+/* The first bytes come after the latency. */
+static void note_arrival(sm *x, const tw_cost *cost, int lanes, double arrives)
+{
+    double takes = fmax(1, arrives - x->now - cost->latency);
+    if (x->num_arriving < MOST_ARRIVING)
+        x->arriving[x->num_arriving++] = (arrival){arrives, fmin(1, cost->smem / lanes / takes)};
+}
+
 /* A copy is under way. Through registers, the agent stays with it until it has stored what came. */
 static void begin_copy(sm *x, runner *r, const tw_sm_step *step)
 {
@@ -305,6 +320,8 @@ static void begin_copy(sm *x, runner *r, const tw_sm_step *step)
     bool hbm_binds, stays = copier == TW_COPY_REGISTERS || copier == TW_COPY_ONE_BY_ONE;
     double arrives = read_end(x, cost, 1.0 / lanes, &hbm_binds) + cost->latency;
     double free_again = x->now + cost->cycles;
+    if (copier == TW_COPY_CP_ASYNC)
+        note_arrival(x, cost, lanes, arrives);
     if (stays)
         arrives = free_again = fmax(arrives, x->now) + cost->cycles;
     x->result.busy.smem += cost->smem / lanes;
@@ -442,10 +459,25 @@ static double warp_speed(const sm *x, const tw_cost *cost, int mma, int fma, int
     }
 }
 
+/* Forgets copies that are there. */
+static double smem_of_arrivals(sm *x)
+{
+    double wanted = 0;
+    int kept = 0;
+    for (int i = 0; i < x->num_arriving; i++) {
+        if (x->arriving[i].until <= x->now)
+            continue;
+        wanted += x->arriving[i].smem_share;
+        x->arriving[kept++] = x->arriving[i];
+    }
+    x->num_arriving = kept;
+    return fmin(wanted, 1);
+}
+
 /* Where warps together want more of shared memory than there is, all who want some are slowed. */
 static void share_smem(sm *x)
 {
-    double wanted = 0;
+    double wanted = smem_of_arrivals(x);
     for (int i = 0; i < x->num_runners; i++) {
         const runner *r = &x->runners[i];
         if (r->state == WORKING && r->left > 0)
@@ -489,6 +521,8 @@ static double next_event(const sm *x)
         else if ((r->state == ASLEEP || r->state == READY) && r->until > x->now)
             next = fmin(next, r->until);
     }
+    for (int i = 0; i < x->num_arriving; i++)
+        next = fmin(next, x->arriving[i].until);
     for (int i = 0; i < x->num_places; i++)
         if (x->blocks[i].program && x->blocks[i].running == 0)
             next = fmin(next, fmax(x->now, x->blocks[i].ends));

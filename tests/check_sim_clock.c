@@ -261,11 +261,13 @@ static const struct {
     {"counters", "01_standard_cublas", TW_QUANTITY_CYCLES, 2.5},
     {"counters", "20_flash2", TW_QUANTITY_CYCLES, 7.0},
     {"counters", "25_mma", TW_QUANTITY_CYCLES, 5.0},
+    {"counters", "26_cp_async", TW_QUANTITY_CYCLES, 5.5},
     {"counters", "30_flash2_mma", TW_QUANTITY_CYCLES, 8.5},
     {"library", "fa3", TW_QUANTITY_CYCLES, 3.0},
     {"library", "fa3", TW_QUANTITY_TIME, 5.0},
+    {"library", "fa2", TW_QUANTITY_TIME, 8.5},
     {"bench", "01_standard_cublas", TW_QUANTITY_TIME, 2.5},
-    {"bench", "27_swizzle", TW_QUANTITY_ENERGY, 7.5},
+    {"bench", "27_swizzle", TW_QUANTITY_ENERGY, 4.0},
 };
 
 START_TEST(test_accuracy)
