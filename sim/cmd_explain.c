@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "explain.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static const char summary[] = "says why one is faster than the other: tilewise explain A,B";
@@ -16,6 +17,11 @@ static const tw_option own[] = {
      "the two, kernels or algorithms; may stand before the options without --kernel"},
 };
 
+static bool are_the_same(const tw_build *a, const tw_build *b)
+{
+    return strcmp(a->kernel, b->kernel) == 0 && a->block_m == b->block_m && a->block_n == b->block_n;
+}
+
 static tw_status explain(const explain_options *o)
 {
     tw_machine machine;
@@ -24,9 +30,7 @@ static tw_status explain(const explain_options *o)
     TW_TRY(tw_options_machine(&machine, &o->shared));
     TW_TRY(tw_contenders_of(&list, o->kernels, &o->shared, &machine));
     tw_status status = TW_OK;
-    if (list.count % 2 != 0 ||
-        (list.count > 1 && strcmp(list.all[0].name, list.all[1].name) == 0 &&
-         memcmp(&list.all[0].build, &list.all[1].build, sizeof list.all[0].build) == 0))
+    if (list.count % 2 != 0 || (list.count > 1 && are_the_same(&list.all[0].build, &list.all[1].build)))
         status = tw_fail(TW_EINVAL,
                          "there must be two different kernels or algorithms to explain, as in A,B");
     if (status == TW_OK)

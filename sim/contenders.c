@@ -61,8 +61,12 @@ tw_status tw_contenders_of(tw_contenders *list, const char *kernels, const tw_op
     shapes.algorithms = (tw_algorithm_list){.count = 1,
                                             .values = {&tw_schedule_flash2}}; /* for the shapes alone */
     TW_TRY(tw_options_cases(&cases, &count, &shapes, machine));
-    list->all = calloc(count * (size_t)named.count, sizeof *list->all);
-    tw_status status = list->all ? TW_OK : tw_fail(TW_ENOMEM, "no memory for %zu shapes", count);
+    list->all = calloc(count * (size_t)named.count + 1, sizeof *list->all);
+    if (!list->all) {
+        free(cases);
+        return tw_fail(TW_ENOMEM, "no memory for %zu shapes", count);
+    }
+    tw_status status = TW_OK;
     for (size_t i = 0; i < count && status == TW_OK; i++)
         for (int n = 0; n < named.count && status == TW_OK; n++)
             status = add(list, named.text[n], &cases[i], machine);
@@ -86,7 +90,7 @@ tw_status tw_contenders_predict(tw_contenders *list, const tw_machine *machine, 
 
 void tw_contenders_free(tw_contenders *list)
 {
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; list->all && i < list->count; i++)
         free(list->all[i].result);
     free(list->all);
     *list = (tw_contenders){.all = NULL};

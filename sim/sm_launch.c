@@ -55,6 +55,7 @@ static tw_status record_all(programs *list, const tw_play *play, const tw_sm_wor
     size_t room = (size_t)num_blocks + 1;
     list->all = calloc(room, sizeof *list->all);
     list->of = calloc(room, sizeof *list->of);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
     list->queue = calloc(room, sizeof *list->queue);
     if (!list->all || !list->of || !list->queue)
         return tw_fail(TW_ENOMEM, "no memory for the work of an SM, %d blocks", num_blocks);

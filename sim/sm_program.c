@@ -248,6 +248,17 @@ static void note_way_out(recorder *r, const tw_sm_step *step)
             r->places[i].readers[step->agent] = r->program->num_steps;
 }
 
+/* Makes room for one more step. */
+static tw_status grow(recorder *r, const tw_emitter *e)
+{
+    tw_program *p = r->program;
+    void *grown = one_more(r, p->steps, p->num_steps, &p->steps_capacity, sizeof *p->steps);
+    if (!grown)
+        return tw_fail(TW_ENOMEM, "no memory for the steps of %s", e->schedule->name);
+    p->steps = grown;
+    return TW_OK;
+}
+
 static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
 {
     recorder *r = self;
@@ -256,10 +267,10 @@ static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
         release_slot(r, op->dst);
         return TW_OK;
     }
-    void *grown = one_more(r, p->steps, p->num_steps, &p->steps_capacity, sizeof *p->steps);
-    if (!grown || op->agent >= TW_MOST_AGENTS)
-        return tw_fail(TW_ENOMEM, "no memory for the steps of %s", e->schedule->name);
-    p->steps = grown;
+    TW_TRY(grow(r, e));
+    if (op->agent >= TW_MOST_AGENTS)
+        return tw_fail(TW_ESCHEDULE, "%s has an agent %d, there are 0 to %d", e->schedule->name, op->agent,
+                       TW_MOST_AGENTS - 1);
     tw_sm_step *step = &p->steps[p->num_steps];
     *step = (tw_sm_step){.kind = op->kind,
                          .tensor = op->tensor,
