@@ -101,7 +101,7 @@ typedef struct slots {
 
 static bool sooner(const slots *s, int a, int b)
 {
-    return s->free_at[a] < s->free_at[b] || (s->free_at[a] == s->free_at[b] && a < b);
+    return s->free_at[a] < s->free_at[b] || (a < b && s->free_at[a] == s->free_at[b]);
 }
 
 static void sink(slots *s, int at)
