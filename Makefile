@@ -91,9 +91,9 @@ clean: ## remove build/
 
 # --- quality -------------------------------------------------------------------------------------------------
 
-c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c tests/fuzz/*.c tests/cuda_stub/*.c notebooks_data/*/*.c docs/manual/*.c) $(lab_sources)
-c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h notebooks_data/*/*.h) $(lab_headers)
-cuda_sources := $(wildcard gpu/*.cu gpu/*.cuh gpu/kernels/*.cu gpu/kernels/*.cuh gpu/kernels/*.h)
+c_sources := $(wildcard cpu_ref/*.c sim/*.c sim/schedules/*.c tests/*.c gpu/*.c gpu/calibrate/*.c tests/fuzz/*.c tests/cuda_stub/*.c notebooks_data/*/*.c docs/manual/*.c) $(lab_sources)
+c_headers := $(wildcard cpu_ref/*.h sim/*.h sim/schedules/*.h tests/*.h gpu/*.h gpu/calibrate/*.h notebooks_data/*/*.h) $(lab_headers)
+cuda_sources := $(wildcard gpu/*.cu gpu/*.cuh gpu/kernels/*.cu gpu/kernels/*.cuh gpu/kernels/*.h gpu/calibrate/*.cu gpu/calibrate/*.cuh)
 
 format: ## rewrite all C and CUDA C as .clang-format says
 	@$(deps) format

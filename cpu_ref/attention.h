@@ -78,7 +78,7 @@ void tw_attention_rounded_row(double *o, const tw_problem *problem, const double
  * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
  * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]; V has head_dim_v columns
  * @param[in]  d_o      as O: [batch, seqlen_q, num_heads, head_dim_v]
- * @return TW_OK; as tw_problem_check(); TW_ENOMEM
+ * @return TW_OK; as tw_problem_check_backward(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_attention_backward_gold(double *dq, double *dk, double *dv,
                                                    const tw_problem *problem, const double *q,
@@ -98,7 +98,8 @@ TW_MUST_CHECK tw_status tw_attention_backward_gold_group(double *dq, double *dk,
 /**
  * @brief The same as a plain program in problem->dtype would do it: the yardstick of gradients.
  *
- * S, P, P ∘ Z, dP, dS, dQ, dK and dV are rounded to it where each is made; sums are double, or fp32 for fp32.
+ * S, P, P ∘ Z, O, dP, dS, dQ, dK and dV are rounded to it where each is made, and D = rowsum(dO ∘ O); sums are double,
+ * or fp32 for fp32.
  */
 TW_MUST_CHECK tw_status tw_attention_backward_rounded_group(double *dq, double *dk, double *dv,
                                                             const tw_problem *problem, const double *q,
@@ -122,6 +123,33 @@ TW_MUST_CHECK tw_status tw_attention_backward_rounded_group(double *dq, double *
  */
 TW_MUST_CHECK tw_status tw_attention_tiled(float *o, float *lse, const tw_problem *problem, const float *q,
                                            const float *k, const float *v, int block_m, int block_n);
+
+/** What a backward pass reads and writes, fp32, in the layouts of problem.h. */
+typedef struct tw_backward_tensors {
+    const float *q;   /**< read, as the next three */
+    const float *k;   /**< K */
+    const float *v;   /**< V */
+    const float *d_o; /**< the gradient of O, as O */
+    const float *o;   /**< of the forward pass, as tw_attention_tiled() gives it */
+    const float *lse; /**< likewise */
+    float *dq;        /**< written, as q */
+    float *dk;        /**< written, as k */
+    float *dv;        /**< written, as v */
+} tw_backward_tensors;
+
+/**
+ * @brief Tiled backward attention in fp32, OpenMP over tiles: P is made again from LSE.
+ *
+ * Fast enough to check a few thousand tokens; by the kernels of tw_attention_tiled(). Results do not depend on the
+ * number of threads. Tiles of 128 x 128 are fast.
+ * @param[in] tensors  dq, dk, dv are written; untouched on error
+ * @param[in] problem  dtype is not looked at
+ * @param[in] block_m  query rows of a tile, >= 1; need not divide seqlen_q
+ * @param[in] block_n  key rows of a tile, >= 1; need not divide seqlen_k
+ * @return TW_OK; as tw_problem_check_backward(); TW_EINVAL (a block size < 1); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_attention_backward_tiled(const tw_backward_tensors *tensors,
+                                                    const tw_problem *problem, int block_m, int block_n);
 
 /** Name of the instruction set that tw_attention_tiled() uses on this CPU: "avx512", "avx2" or "baseline". */
 const char *tw_attention_tiled_isa(void);

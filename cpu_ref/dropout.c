@@ -21,9 +21,21 @@ void tw_dropout_row(double *z, const tw_dropout *dropout, int batch, int head, i
     for (int j = 0; j < n; j++) {
         int column = first_column + j;
         if (j == 0 || column % 4 == 0)
-            tw_philox_dropout_words(word, dropout->seed, dropout->first_batch + batch,
-                                    dropout->first_head + head, dropout->first_row + row, column / 4);
+            tw_philox_dropout_words(word, dropout->seed, batch, head, row, column / 4);
         z[j] = word[column % 4] < threshold ? 0.0 : scale;
+    }
+}
+
+void tw_dropout_apply(double *x, const tw_dropout *dropout, int batch, int head, int row, int first_column,
+                      int n)
+{
+    enum { PIECE = 64 };
+    double z[PIECE];
+    for (int begin = 0; begin < n && tw_dropout_is_on(dropout); begin += PIECE) {
+        int length = n - begin < PIECE ? n - begin : PIECE;
+        tw_dropout_row(z, dropout, batch, head, row, first_column + begin, length);
+        for (int j = 0; j < length; j++)
+            x[begin + j] *= z[j];
     }
 }
 
@@ -44,8 +56,5 @@ tw_status tw_dropout_check(const tw_dropout *dropout)
 {
     if (!(dropout->probability >= 0.0 && dropout->probability < 1.0))
         return tw_fail(TW_EINVAL, "dropout is %g, it must be at least 0 and below 1", dropout->probability);
-    if (dropout->first_batch < 0 || dropout->first_head < 0 || dropout->first_row < 0)
-        return tw_fail(TW_EINVAL, "dropout begins at batch %d, head %d, row %d, none may be below 0",
-                       dropout->first_batch, dropout->first_head, dropout->first_row);
     return TW_OK;
 }

@@ -26,9 +26,6 @@ extern "C" {
 typedef struct tw_dropout {
     double probability; /**< 0 <= p < 1 */
     uint64_t seed;      /**< of the random numbers */
-    int first_batch; /**< where the first batch element lies in a larger attention of which this is a part */
-    int first_head;  /**< likewise the first query head */
-    int first_row;   /**< likewise the first query row */
 } tw_dropout;
 
 /** Is there any dropout? */
@@ -47,11 +44,15 @@ double tw_dropout_scale(const tw_dropout *dropout);
 void tw_dropout_row(double *z, const tw_dropout *dropout, int batch, int head, int row, int first_column,
                     int n);
 
-/** The same in fp32. */
+/** x[j] times Z of column first_column + j: P becomes P ∘ Z. Nothing without dropout. */
+void tw_dropout_apply(double *x, const tw_dropout *dropout, int batch, int head, int row, int first_column,
+                      int n);
+
+/** tw_dropout_row() in fp32. */
 void tw_dropout_row_float(float *z, const tw_dropout *dropout, int batch, int head, int row, int first_column,
                           int n);
 
-/** TW_OK; TW_EINVAL (p is not in [0, 1); a first batch element, head or row < 0). */
+/** TW_OK; TW_EINVAL (p is not in [0, 1)). */
 TW_MUST_CHECK tw_status tw_dropout_check(const tw_dropout *dropout);
 
 #ifdef __cplusplus

@@ -53,19 +53,6 @@ static double softmax(double *s, int n, double sink)
     return l == 0.0 ? -INFINITY : m + log(l);
 }
 
-/* P becomes P ∘ Z, a few columns at a time. */
-static void drop(double *weight, const tw_problem *p, int n, tw_gold_row at)
-{
-    enum { PIECE = 64 };
-    double z[PIECE];
-    for (int begin = 0; begin < n && tw_dropout_is_on(&p->dropout); begin += PIECE) {
-        int length = n - begin < PIECE ? n - begin : PIECE;
-        tw_dropout_row(z, &p->dropout, at.batch, at.head, at.row, begin, length);
-        for (int j = 0; j < length; j++)
-            weight[begin + j] *= z[j];
-    }
-}
-
 /* o = Σ_j weight[j] · v_j; 0 if there are no keys. A key of weight 0 may be hidden, and then its V is not looked at. */
 static void weighted_sum(double *o, const tw_problem *p, const double *weight, int n, const double *v,
                          tw_gold_row at)
@@ -88,7 +75,7 @@ void tw_gold_attend(double *o, double *lse, const tw_problem *p, const double *q
 {
     int n = tw_gold_scores(scratch, p, q, k, at, NULL);
     double row_lse = softmax(scratch, n, tw_sink_logit(p, at.head, at.row));
-    drop(scratch, p, n, at);
+    tw_dropout_apply(scratch, &p->dropout, at.batch, at.head, at.row, 0, n);
     weighted_sum(o, p, scratch, n, v, at);
     if (lse != NULL)
         *lse = row_lse;
@@ -111,7 +98,7 @@ void tw_gold_attend_rounded(double *o, const tw_problem *p, const double *q, con
     softmax(scratch, n, tw_sink_logit(p, at.head, at.row));
     for (int j = 0; j < n; j++)
         scratch[j] = tw_dtype_round(p->dtype, scratch[j]);
-    drop(scratch, p, n, at);
+    tw_dropout_apply(scratch, &p->dropout, at.batch, at.head, at.row, 0, n);
     for (int j = 0; j < n; j++)
         scratch[j] = tw_dtype_round(p->dtype, scratch[j]);
     weighted_sum(o, p, scratch, n, v, at);

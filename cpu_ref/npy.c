@@ -186,22 +186,30 @@ static int64_t decode_integer(const unsigned char *bytes, const tw_npy_header *h
     return value;
 }
 
+static tw_status read_integer_values(int64_t *values, int fd, const char *path, const tw_npy_header *header)
+{
+    unsigned char chunk[CHUNK_ELEMENTS * sizeof(int64_t)] = {0};
+    size_t element = (size_t)header->element_bytes;
+    for (size_t done = 0; done < header->num_elements;) {
+        size_t n = chunk_of(header->num_elements - done);
+        TW_TRY(read_all(fd, path, chunk, n * element));
+        for (size_t i = 0; i < n; i++)
+            values[done + i] = decode_integer(chunk + i * element, header);
+        done += n;
+    }
+    return TW_OK;
+}
+
 static tw_status read_integers(tw_integer_data *data, int fd, const char *path, int64_t size)
 {
     tw_npy_header header = {0};
-    unsigned char chunk[CHUNK_ELEMENTS * sizeof(int64_t)] = {0};
     TW_TRY(read_header(&header, fd, path, size, TW_NPY_INTEGERS));
     assert(header.num_elements > 0); /* a dimension of 0 is refused */
     TW_TRY(tw_memory_check((double)header.num_elements * sizeof(int64_t), path));
     int64_t *values = malloc(header.num_elements * sizeof *values);
-    tw_status status = values ? TW_OK : tw_fail(TW_ENOMEM, "%s: no memory for its integers", path);
-    for (size_t done = 0; done < header.num_elements && status == TW_OK;) {
-        size_t n = chunk_of(header.num_elements - done), element = (size_t)header.element_bytes;
-        status = read_all(fd, path, chunk, n * element);
-        for (size_t i = 0; i < n && status == TW_OK; i++)
-            values[done + i] = decode_integer(chunk + i * element, &header);
-        done += n;
-    }
+    if (values == NULL)
+        return tw_fail(TW_ENOMEM, "%s: no memory for its %zu integers", path, header.num_elements);
+    tw_status status = read_integer_values(values, fd, path, &header);
     if (status != TW_OK) {
         free(values);
         return status;

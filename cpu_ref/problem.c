@@ -76,6 +76,16 @@ tw_status tw_problem_check(const tw_problem *p)
     return TW_OK;
 }
 
+tw_status tw_problem_check_backward(const tw_problem *p)
+{
+    TW_TRY(tw_problem_check(p));
+    const char *what = tw_score_mods_are_on(p)  ? "modified scores"
+                       : p->scoring.sink_logits ? "sink logits"
+                       : p->v_in_k              ? "a V that is a part of K"
+                                                : NULL;
+    return what ? tw_fail(TW_EUNSUPPORTED, "there is no backward pass with %s, leave that out", what) : TW_OK;
+}
+
 double tw_problem_scale(const tw_problem *p)
 {
     return p->softmax_scale != 0.0 ? p->softmax_scale : 1.0 / sqrt((double)p->head_dim);

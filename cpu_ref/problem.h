@@ -57,6 +57,14 @@ typedef struct tw_problem {
  */
 TW_MUST_CHECK tw_status tw_problem_check(const tw_problem *problem);
 
+/**
+ * @brief Is this a problem that there is a backward pass for?
+ *
+ * Masks, packed sequences, grouped heads and dropout are; what changes scores, sink logits and a V within K are not.
+ * @return TW_OK; as tw_problem_check(); TW_EUNSUPPORTED
+ */
+TW_MUST_CHECK tw_status tw_problem_check_backward(const tw_problem *problem);
+
 /** softmax_scale, with 0 replaced by 1 / sqrt(head_dim). */
 double tw_problem_scale(const tw_problem *problem);
 

@@ -199,6 +199,13 @@ static void fold_tile(const tw_panel *t)
         value_block(t->o + (size_t)c * LANES, alpha, t->s, t->v + c, t->padded_dim, t->n);
 }
 
+static void accumulate(float *c, const float *a, const float *b, int rows, int depth)
+{
+    const vec one[VECTORS] = {splat(1.0F), splat(1.0F)};
+    for (int i = 0; i < rows; i += BLOCK_ROWS)
+        value_block(c + (size_t)i * LANES, one, b, a + i, rows, depth);
+}
+
 static void exp2_array(float *y, const float *x, int n)
 {
     for (int i = 0; i < n; i += WIDTH)
@@ -214,4 +221,5 @@ const tw_tiled_kernel NAME(TW_ISA) = {.isa = TEXT(TW_ISA),
                                       .lanes = LANES,
                                       .block_rows = BLOCK_ROWS,
                                       .fold_tile = fold_tile,
+                                      .accumulate = accumulate,
                                       .exp2 = exp2_array};

@@ -16,8 +16,7 @@
 #ifndef TW_TILED_KERNEL_H
 #define TW_TILED_KERNEL_H
 
-#include "problem.h"
-#include "status.h"
+#include "attention.h"
 
 /* One panel and one tile of keys. */
 typedef struct tw_panel {
@@ -45,7 +44,9 @@ typedef struct tw_tiled_kernel {
     int block_rows; /* rows of K, or columns of V, that one register block takes */
     /* Folds the tile into m, l and o: one step of online_softmax.h for every lane. */
     void (*fold_tile)(const tw_panel *panel);
-    /* y = 2^x for x <= 0; n is a multiple of lanes. Here for its test. */
+    /* One panel of C += Aᵀ B: c[i][lane] += Σ_k a[k][i] · b[k][lane]. A has `rows` columns, a multiple of block_rows. */
+    void (*accumulate)(float *c, const float *a, const float *b, int rows, int depth);
+    /* y = 2^x for x <= 0; n is a multiple of lanes; y may be x. */
     void (*exp2)(float *y, const float *x, int n);
 } tw_tiled_kernel;
 
@@ -62,5 +63,10 @@ int tw_tiled_kernels(const tw_tiled_kernel *kernels[3]);
 TW_MUST_CHECK tw_status tw_attention_tiled_by(const tw_tiled_kernel *kernel, float *o, float *lse,
                                               const tw_problem *problem, const float *q, const float *k,
                                               const float *v, int block_m, int block_n);
+
+/* tw_attention_backward_tiled() likewise. */
+TW_MUST_CHECK tw_status tw_attention_backward_tiled_by(const tw_tiled_kernel *kernel,
+                                                       const tw_backward_tensors *tensors,
+                                                       const tw_problem *problem, int block_m, int block_n);
 
 #endif

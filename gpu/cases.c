@@ -3,20 +3,41 @@
 
 #include <stdio.h>
 
-tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int head_dim, int block_m, int block_n)
+/* The kernel's own tiles for a head_dim, where none are wanted; 0 is not wanted. */
+static tw_tiling wanted_tiling(const tw_gpu_kernel *kernel, int head_dim, int block_m, int block_n,
+                               const tw_gpu_options *o)
 {
     tw_tiling t = tw_tiling_for(kernel->tiling, kernel->exceptions, head_dim);
     t.block_m = block_m != 0 ? block_m : t.block_m;
     t.block_n = block_n != 0 ? block_n : t.block_n;
+    t.order = (tw_order)o->order;
+    t.kv_order = (tw_kv_order)o->kv_order;
     return t;
 }
 
-void tw_gpu_write_case(FILE *file, const char *machine, const tw_gpu_case *one)
+static bool any_order_named(const tw_gpu_program *s)
 {
+    for (int i = 0; i < s->num_sets; i++)
+        if (s->sets[i].options.order != TW_ORDER_OWN || s->sets[i].options.kv_order != TW_KV_FORWARD)
+            return true;
+    return false;
+}
+
+const char *tw_gpu_order_columns(const tw_gpu_program *program)
+{
+    return any_order_named(program) ? ",order,kv_order" : "";
+}
+
+void tw_gpu_write_case(FILE *file, const tw_gpu_program *program, const tw_gpu_case *one)
+{
+    static const char *const orders[] = TW_ORDER_NAMES, *const kv_orders[] = TW_KV_ORDER_NAMES;
     const tw_problem *p = &one->problem;
+    const char *machine = program->device.machine;
     fprintf(file, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s", one->kernel->schedule, machine, p->batch,
             p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
             p->causal, one->tiling.block_m, one->tiling.block_n, one->kernel->name);
+    if (any_order_named(program))
+        fprintf(file, ",%s,%s", orders[one->tiling.order], kv_orders[one->tiling.kv_order]);
 }
 
 void tw_gpu_report_skipped(tw_gpu_program *s, const char *line)
@@ -45,7 +66,7 @@ static tw_gpu_case case_at(const tw_gpu_set *set, const tw_problem *problem, int
     i /= num_values(&o->block_n);
     int block_m = o->block_m.values[i % num_values(&o->block_m)];
     const tw_gpu_kernel *kernel = set->selection.kernels[i / num_values(&o->block_m)];
-    tw_tiling tiling = tw_gpu_wanted_tiling(kernel, problem->head_dim, block_m, block_n);
+    tw_tiling tiling = wanted_tiling(kernel, problem->head_dim, block_m, block_n, &set->options);
     return (tw_gpu_case){.kernel = kernel, .problem = *problem, .tiling = tiling, .options = &set->options};
 }
 

@@ -38,7 +38,7 @@ static void report_case(tw_gpu_program *s, const tw_gpu_case *one, const tw_gpu_
     const tw_problem *p = &one->problem;
     double tflops_per_s = (double)tw_problem_flops(p) / t->time_us / 1e6;
     if (s->csv.file != NULL) {
-        tw_gpu_write_case(s->csv.file, s->device.machine, one);
+        tw_gpu_write_case(s->csv.file, s, one);
         fprintf(s->csv.file, ",%.3f,%.3f,%.3f,%d,%.4g,%.0f,%.3g\n", t->time_us, t->time_min_us,
                 t->time_max_us, t->reps, t->energy_mj, t->sm_clock_mhz, v->o.max_abs_error);
         fflush(s->csv.file);
@@ -74,8 +74,9 @@ tw_status tw_gpu_bench_command(tw_gpu_program *s)
     if (s->csv.file != NULL) {
         tw_gpu_write_header(s->csv.file, &s->device, s->command_line);
         TW_TRY(tw_gpu_write_examination(s->csv.file, &s->device, s->stream));
-        fprintf(s->csv.file, "%s,time_us,time_min_us,time_max_us,reps,energy_mj,sm_clock_mhz,max_abs_error\n",
-                TW_GPU_CSV_COLUMNS);
+        fprintf(s->csv.file,
+                "%s%s,time_us,time_min_us,time_max_us,reps,energy_mj,sm_clock_mhz,max_abs_error\n",
+                TW_GPU_CSV_COLUMNS, tw_gpu_order_columns(s));
     }
     if (table_wanted(s))
         printf("%-20s %5s %5s %7s %7s %4s %-5s %-6s %-7s %11s %6s %8s %9s %6s %9s\n", "kernel", "batch",

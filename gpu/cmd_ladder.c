@@ -87,7 +87,7 @@ static tw_status time_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_ten
     const tw_gpu_work work = tw_gpu_kernel_work(&launch);
     TW_TRY(tw_gpu_time(&timing, &work, one->options->reps, energy_seconds(s, one->options, l)));
     fprintf(output(s), "%d,", l->round);
-    tw_gpu_write_case(output(s), s->device.machine, one);
+    tw_gpu_write_case(output(s), s, one);
     write_timing(output(s), &timing);
     return TW_OK;
 }
@@ -117,6 +117,8 @@ static tw_status run_rounds(tw_gpu_program *s, ladder *l)
 tw_status tw_gpu_ladder_command(tw_gpu_program *s)
 {
     ladder l = {.round = 0};
+    if (*tw_gpu_order_columns(s) != '\0')
+        return tw_fail(TW_EINVAL, "ladder takes no --order or --kv-order, bench and launch do");
     tw_gpu_write_header(output(s), &s->device, s->command_line);
     TW_TRY(tw_gpu_write_examination(output(s), &s->device, s->stream));
     fprintf(output(s),

@@ -16,7 +16,7 @@ static tw_status launch_case(tw_gpu_program *s, const tw_gpu_case *one, tw_gpu_t
     TW_CUDA_TRY(cudaStreamSynchronize(s->stream));
     TW_CUDA_TRY(cudaProfilerStop());
     FILE *out = s->csv.file != NULL ? s->csv.file : stdout;
-    tw_gpu_write_case(out, s->device.machine, one);
+    tw_gpu_write_case(out, s, one);
     fprintf(out, "\n");
     return TW_OK;
 }
@@ -25,6 +25,6 @@ tw_status tw_gpu_launch_command(tw_gpu_program *s)
 {
     FILE *out = s->csv.file != NULL ? s->csv.file : stdout;
     tw_gpu_write_header(out, &s->device, s->command_line);
-    fprintf(out, "%s\n", TW_GPU_CSV_COLUMNS);
+    fprintf(out, "%s%s\n", TW_GPU_CSV_COLUMNS, tw_gpu_order_columns(s));
     return tw_gpu_for_each_case(s, NULL, launch_case, NULL);
 }

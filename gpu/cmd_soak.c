@@ -43,14 +43,17 @@ static double seconds_since(const struct timespec *start)
 static void report_wrong(tw_gpu_program *s, const soak *k, const tw_gpu_soak_case *one, uint64_t number,
                          int i)
 {
+    static const char *const orders[] = TW_ORDER_NAMES, *const kv_orders[] = TW_KV_ORDER_NAMES;
     char shape[200], what[300];
+    const tw_tiling *t = &k->gpu.tiling[i];
     const tw_gpu_kernel *kernel = selected(s)->kernels[i];
     if (++s->num_disagreements > MAX_PRINTED)
         return;
     tw_gpu_soak_case_name(shape, sizeof shape, one);
     tw_gpu_soak_explain(what, sizeof what, &k->gpu, one, i);
-    printf("WRONG %s %dx%d, %s: %s. Again: tilewise-gpu soak --seed %llu --only %llu --kernel %s\n",
-           kernel->name, k->gpu.tiling[i].block_m, k->gpu.tiling[i].block_n, shape, what,
+    printf("WRONG %s %dx%d, order %s, %s, %s: %s. Again: tilewise-gpu soak --seed %llu --only %llu --kernel "
+           "%s\n",
+           kernel->name, t->block_m, t->block_n, orders[t->order], kv_orders[t->kv_order], shape, what,
            (unsigned long long)s->options.shared.seed, (unsigned long long)number, kernel->name);
     fflush(stdout);
 }

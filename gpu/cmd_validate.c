@@ -87,13 +87,24 @@ static void judge(tw_gpu_program *s, group *g, const tw_gpu_kernel *k, const tw_
            p->seqlen_k, p->head_dim, p->causal ? "causal" : "no mask", why, v->line);
 }
 
+/* A tiling of a kernel, in the order that the command line names. */
+static tw_tiling in_order(const tw_gpu_program *s, const tw_tiling *t)
+{
+    tw_tiling tiling = *t;
+    tiling.order = (tw_order)s->options.order;
+    tiling.kv_order = (tw_kv_order)s->options.kv_order;
+    return tiling;
+}
+
 /* A head_dim that no kernel takes need not be computed on the CPU. */
 static bool anyone_supports(const tw_gpu_program *s, const tw_problem *p)
 {
     for (int i = 0; i < num_kernels(s); i++)
-        for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(kernel_at(s, i), t)) != NULL;)
-            if (kernel_at(s, i)->supports(p, t) == TW_OK)
+        for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(kernel_at(s, i), t)) != NULL;) {
+            const tw_tiling tiling = in_order(s, t);
+            if (tw_gpu_can_run(&s->device, kernel_at(s, i), p, &tiling, 0) == TW_OK)
                 return true;
+        }
     return false;
 }
 
@@ -112,13 +123,14 @@ static tw_status validate_problem(tw_gpu_program *s, group *g, const tw_problem 
     for (int i = 0; status == TW_OK && i < num_kernels(s); i++) {
         const tw_gpu_kernel *k = kernel_at(s, i);
         for (const tw_tiling *t = NULL; status == TW_OK && (t = tw_gpu_next_tiling(k, t)) != NULL; g++) {
-            if (tw_gpu_can_run(&s->device, k, p, t, tensors.held_bytes) != TW_OK) {
+            const tw_tiling tiling = in_order(s, t);
+            if (tw_gpu_can_run(&s->device, k, p, &tiling, tensors.held_bytes) != TW_OK) {
                 g->skipped++;
                 continue;
             }
-            status = tw_gpu_validate_launch(&verdict, &reference, &tensors, k, t, s->stream);
+            status = tw_gpu_validate_launch(&verdict, &reference, &tensors, k, &tiling, s->stream);
             if (status == TW_OK)
-                judge(s, g, k, t, p, why, &verdict);
+                judge(s, g, k, &tiling, p, why, &verdict);
         }
     }
     tw_gpu_reference_free(&reference);

@@ -60,14 +60,14 @@ typedef tw_status (*tw_gpu_problem_fn)(tw_gpu_program *program, tw_gpu_tensors *
 TW_MUST_CHECK tw_status tw_gpu_for_each_case(tw_gpu_program *program, tw_gpu_problem_fn on_problem,
                                              tw_gpu_case_fn on_case, void *context);
 
-/** Writes the leading columns of a case, TW_GPU_CSV_COLUMNS, without an end of line. */
-void tw_gpu_write_case(FILE *file, const char *machine, const tw_gpu_case *one);
+/** Writes the leading columns of a case, TW_GPU_CSV_COLUMNS and tw_gpu_order_columns(), without an end of line. */
+void tw_gpu_write_case(FILE *file, const tw_gpu_program *program, const tw_gpu_case *one);
 
 /** A line on stderr, and a comment in the CSV file if there is one: what was not measured, and why. */
 void tw_gpu_report_skipped(tw_gpu_program *program, const char *line);
 
-/** The tiling that a kernel uses for a head_dim when these block sizes are wanted; 0 is the kernel's own. */
-tw_tiling tw_gpu_wanted_tiling(const tw_gpu_kernel *kernel, int head_dim, int block_m, int block_n);
+/** Columns behind TW_GPU_CSV_COLUMNS where some case has an order that is not the kernel's own; otherwise "". */
+const char *tw_gpu_order_columns(const tw_gpu_program *program);
 
 TW_MUST_CHECK tw_status tw_gpu_list_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_doctor_command(tw_gpu_program *program);
@@ -76,5 +76,8 @@ TW_MUST_CHECK tw_status tw_gpu_soak_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_bench_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_ladder_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_launch_command(tw_gpu_program *program);
+
+/** Reads its own command line, calibrate/options.h, and opens the GPU itself. */
+TW_MUST_CHECK tw_status tw_gpu_calibrate_command(tw_gpu_program *program, int argc, char **argv);
 
 #endif

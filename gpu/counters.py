@@ -13,6 +13,9 @@ of the simulator leave that out). Filling the tensors is not profiled.
 --replay kernel (the default) repeats each launch until all counters are read, and puts memory back in between;
 --replay application runs the whole program again instead, which needs no room to put memory aside: for matrices of
 scores that fill half of the GPU.
+
+--command calibrate profiles `tilewise-gpu calibrate` in place of `launch`, whose option --launch says what: `dirty` (one
+write of each size: HBM writes fall short of it by what may stay dirty in the L2) or `l2` (working sets read 8 times).
 """
 import csv
 import os
@@ -89,13 +92,13 @@ def join(log, cases_text, command):
     return "\n".join(out) + "\n"
 
 
-def profile(ncu, replay, program, options, folder):
+def profile(ncu, replay, program, command, options, folder):
     """Runs the cases under ncu; returns its log and the cases."""
     log, cases_csv = os.path.join(folder, "ncu.log"), os.path.join(folder, "cases.csv")
     done = subprocess.run([ncu, "--csv", "--page", "raw", "--print-units", "base", "--clock-control", "none",
                            "--profile-from-start", "off", "--replay-mode", replay,
                            "--metrics", ",".join(METRICS), "--log-file", log,
-                           program, "launch", "--csv", cases_csv, *options],
+                           program, command, "--csv", cases_csv, *options],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     text = open(log, encoding="utf-8").read() if os.path.exists(log) else ""
     if "ERR_NVGPUCTRPERM" in text + done.stdout:
@@ -145,7 +148,10 @@ def main():
         program = take(arguments, "--program", "build/tilewise-gpu")
         ncu = take(arguments, "--ncu", "ncu")
         replay = take(arguments, "--replay", "kernel")
+        subcommand = take(arguments, "--command", "launch")
         path = take(arguments, "--csv", None)
+        if subcommand not in ("launch", "calibrate"):
+            fail(f"--command is '{subcommand}', it must be launch or calibrate")
         if replay not in ("kernel", "application"):
             fail(f"--replay is '{replay}', it must be kernel or application")
         if path is None:
@@ -157,7 +163,7 @@ def main():
         if shutil.which(program) is None:
             fail(f"'{program}' is not there: make gpu builds it")
         with tempfile.TemporaryDirectory() as folder:
-            write_whole(path, join(*profile(ncu, replay, program, arguments, folder), command))
+            write_whole(path, join(*profile(ncu, replay, program, subcommand, arguments, folder), command))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
     except (ValueError, KeyError) as error:

@@ -81,6 +81,8 @@ tw_status tw_gpu_can_run(const tw_gpu_device *device, const tw_gpu_kernel *kerne
         return tw_fail(TW_EUNSUPPORTED, "%s needs compute capability %d.%d, the %s has %d.%d", kernel->name,
                        kernel->min_arch / 10, kernel->min_arch % 10, device->name, device->arch / 10,
                        device->arch % 10);
+    if (!kernel->takes_orders && (tiling->order != TW_ORDER_OWN || tiling->kv_order != TW_KV_FORWARD))
+        return tw_fail(TW_EUNSUPPORTED, "%s works in its own order alone", kernel->name);
     TW_TRY(kernel->supports(problem, tiling));
     return check_memory(kernel, problem, tiling, held_bytes);
 }

@@ -29,6 +29,7 @@ static const tw_gpu_command commands[] = {
     COMMAND("ladder", true, GROUPS_TIMES | TW_GPU_GROUP_ROUNDS,
             "the same in rounds, a matrix product of cuBLAS among the kernels; see `make ladder`"),
     COMMAND("launch", true, GROUPS_CASES, "runs every case once, for a profiler; see `make counters`"),
+    COMMAND("calibrate", true, 0, "measures this GPU in under two minutes, and writes its machine file"),
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -58,7 +59,7 @@ void tw_gpu_print_help(void)
            "    tilewise-gpu bench --seqlen 4k --heads 16\n\n"
            "Commands\n\n");
     for (int i = 0; i < NUM_COMMANDS; i++)
-        printf("    %-8s  %s\n", commands[i].name, commands[i].what);
-    printf("\nEach has --help. Exit status: 0 done, 1 a kernel is wrong or the GPU not fit, 2 could not be "
-           "done.\n");
+        printf("    %-9s  %s\n", commands[i].name, commands[i].what);
+    printf("\nEach has --help. Exit status: 0 done, 1 a kernel is wrong, the GPU not fit or a reading not "
+           "believed, 2 could not be done.\n");
 }

@@ -54,6 +54,8 @@ typedef struct tw_gpu_kernel {
     tw_status (*launch)(const tw_gpu_args *args);
     /** TW_TILE_EXCEPTIONS of them: head_dims for which other tiles than those of `tiling` are used; NULL for none. */
     const tw_tile_exception *exceptions;
+    /** supports() looks at tiling.order and kv_order; if not, only TW_ORDER_OWN and TW_KV_FORWARD are asked for. */
+    bool takes_orders;
 } tw_gpu_kernel;
 
 /** What a plugin (a shared object given by --plugin) exports under the name "tw_plugin_kernel". */

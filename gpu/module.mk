@@ -6,11 +6,12 @@ nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) 
               -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
 
-gpu_c_sources  := $(wildcard gpu/*.c)
-gpu_cu_sources := $(wildcard gpu/kernels/*.cu) gpu/fill.cu gpu/soak_kernels.cu gpu/spin.cu
+gpu_c_sources  := $(wildcard gpu/*.c gpu/calibrate/*.c)
+gpu_cu_sources := $(wildcard gpu/kernels/*.cu gpu/calibrate/*.cu) gpu/fill.cu gpu/soak_kernels.cu gpu/spin.cu
 gpu_objects    := $(gpu_c_sources:%.c=$(build)/obj/%.o) $(gpu_cu_sources:%.cu=$(build)/%.o)
 # What needs no CUDA, for tests on machines without it.
-gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,help options machine_name checkup soak_case)
+gpu_host_objects := $(patsubst %,$(build)/obj/gpu/%.o,help options machine_name checkup soak_case \
+                      $(addprefix calibrate/,options fit sides properties))
 
 $(build)/obj/gpu/%.o: object_cflags = -isystem $(cuda_home)/include
 
@@ -20,6 +21,10 @@ $(build)/gpu/flags: FORCE
 
 # Rungs 40 and up are Hopper's alone: wgmma is in sm_90a, and in no later architecture.
 $(build)/gpu/kernels/4%.o: nvcc_archs := -gencode arch=compute_90a,code=sm_90a
+
+# So is the tensor core's best rate, which the microbenchmarks measure; GPUs before and after get along without it.
+$(build)/gpu/calibrate/%.o: nvcc_archs := -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+                                          -gencode arch=compute_90,code=compute_90
 
 # ptxas says what every kernel takes; that is kept beside the object, and a kernel that spills is an error.
 $(build)/gpu/%.o: gpu/%.cu $(build)/gpu/flags | has-nvcc
@@ -42,7 +47,7 @@ $(build)/plugin_example.so: gpu/plugin_example.cu gpu/kernel.h gpu/cuda_try.h $(
 	$(NVCC) $(nvcc_flags) -cudart static -shared $< -o $@ 2> $(build)/gpu/plugin_example.ptxas.txt || \
 	    { cat $(build)/gpu/plugin_example.ptxas.txt; exit 1; }
 
-.PHONY: has-nvcc bench validate counters ladder doctor soak sanitize-gpu
+.PHONY: has-nvcc bench validate counters calibrate ladder doctor soak sanitize-gpu
 has-nvcc:
 	@$(NVCC) --version >/dev/null 2>&1 || \
 	    { echo 'make gpu needs nvcc, the CUDA compiler: install the CUDA toolkit, or say NVCC=/path/to/nvcc'; exit 1; }
@@ -58,6 +63,10 @@ validate: gpu ## every GPU kernel against the CPU reference on awkward shapes (n
 
 bench: gpu ## time and energy of every GPU kernel into build/gpu/bench.csv (needs a GPU)
 	$(build)/tilewise-gpu bench $(GPU_GRID) --csv $(GPU_CSV)/bench.csv
+
+calibrate: gpu ## measure this GPU in under two minutes; build/gpu/calibration/ has its machine file and curves (needs a GPU)
+	@mkdir -p $(GPU_CSV)/calibration
+	$(build)/tilewise-gpu calibrate --out $(GPU_CSV)/calibration/machine.ini --plots $(GPU_CSV)/calibration
 
 counters: gpu ## hardware counters of every GPU kernel into build/gpu/counters.csv (needs ncu and a GPU)
 	gpu/counters.py --program $(build)/tilewise-gpu --csv $(GPU_CSV)/counters.csv $(GPU_GRID)

@@ -26,6 +26,8 @@ typedef struct tw_gpu_options {
     char *kernels; /**< comma-separated names; NULL: all */
     char *plugin;  /**< path; NULL: none */
     int mask;      /**< --mask: 0 none, 1 causal, 2 both; --causal is 1 */
+    int order;     /**< a tw_order */
+    int kv_order;  /**< a tw_kv_order */
     char *cases;   /**< --cases: path; NULL: none */
     int reps;
     bool no_energy;

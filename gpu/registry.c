@@ -22,12 +22,13 @@ static const tw_gpu_kernel own_kernels[] = {
      schedule,                                                                                               \
      idea,                                                                                                   \
      min_arch,                                                                                               \
-     {block_m, block_n, fetch, unit},                                                                        \
+     {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD},                                           \
      tw_##symbol##_tilings,                                                                                  \
      tw_##symbol##_supports,                                                                                 \
      tw_##symbol##_workspace_bytes,                                                                          \
      tw_##symbol##_launch,                                                                                   \
-     symbol##_exceptions},
+     symbol##_exceptions,                                                                                    \
+     true},
 #include "kernels.def"
 };
 

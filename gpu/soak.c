@@ -96,16 +96,23 @@ static bool can_run(const tw_gpu_kernel *k, const tw_gpu_soak_case *one, const t
 {
     if (one->large_scores && strcmp(k->schedule, "standard_tiled") == 0)
         return false; /* it rounds S, as the yardstick does: of two wrong results neither judges the other */
+    if (!k->takes_orders && (t->order != TW_ORDER_OWN || t->kv_order != TW_KV_FORWARD))
+        return false;
     return device->arch >= k->min_arch && k->supports(&one->problem, t) == TW_OK;
 }
 
-/* The kernel's own choice, or one of all that it has for the shape; block_m 0: none. */
+/* The kernel's own choice, in the shape's order if it takes that, or one of all that it has for the shape; block_m 0: none. */
 static tw_tiling choose_tiling(const tw_gpu_kernel *k, const tw_gpu_soak_case *one,
                                const tw_gpu_device *device)
 {
     tw_tiling own = tw_tiling_for(k->tiling, k->exceptions, one->problem.head_dim);
     const tw_tiling *able[64];
     unsigned count = 0;
+    tw_tiling ordered = own;
+    ordered.order = one->order;
+    ordered.kv_order = one->kv_order;
+    if (can_run(k, one, &ordered, device) && (one->order != TW_ORDER_OWN || one->kv_order != TW_KV_FORWARD))
+        return ordered;
     if (one->tiling_is_default && can_run(k, one, &own, device))
         return own;
     for (const tw_tiling *t = NULL; (t = tw_gpu_next_tiling(k, t)) != NULL && count < 64;)

@@ -144,6 +144,10 @@ tw_gpu_soak_case tw_gpu_soak_case_at(uint64_t seed, uint64_t number)
     one.data_seed = (uint64_t)draw(&d) << 32 | draw(&d);
     one.tiling_is_default = one_in(&d, 3);
     one.tiling_draw = draw(&d);
+    if (one_in(&d, 2)) {
+        one.order = (tw_order)between(&d, 0, TW_NUM_ORDERS - 1);
+        one.kv_order = (tw_kv_order)between(&d, 0, TW_NUM_KV_ORDERS - 1);
+    }
     return one;
 }
 

@@ -6,6 +6,7 @@
 #define TW_GPU_SOAK_CASE_H
 
 #include "../cpu_ref/problem.h"
+#include "../sim/order.h"
 
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ typedef struct tw_gpu_soak_case {
     uint64_t data_seed;     /**< of Q, K and V */
     uint32_t tiling_draw;   /**< picks a kernel's tiling: modulo how many it has for the shape */
     bool tiling_is_default; /**< or its own choice */
+    tw_order order;         /**< for kernels that take one, with their own tiles */
+    tw_kv_order kv_order;   /**< likewise */
 } tw_gpu_soak_case;
 
 /** Shape number 1, 2, 3, … of a seed. */

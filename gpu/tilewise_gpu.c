@@ -9,8 +9,10 @@
 
 /* What the subcommands of help.c run, in the same order. */
 static tw_status (*const runs[])(tw_gpu_program *program) = {
-    tw_gpu_list_command,  tw_gpu_doctor_command, tw_gpu_validate_command, tw_gpu_soak_command,
-    tw_gpu_bench_command, tw_gpu_ladder_command, tw_gpu_launch_command};
+    tw_gpu_list_command,     tw_gpu_doctor_command,
+    tw_gpu_validate_command, tw_gpu_soak_command,
+    tw_gpu_bench_command,    tw_gpu_ladder_command,
+    tw_gpu_launch_command,   NULL /* calibrate reads a command line of its own */};
 
 /* The command line in one line, shortened if it is very long. */
 static void remember_command_line(tw_gpu_program *s, int argc, char **argv)
@@ -97,6 +99,8 @@ static tw_status dispatch(tw_gpu_program *s, int argc, char **argv)
     }
     TW_TRY(tw_gpu_command_find(&index, argv[1]));
     remember_command_line(s, argc, argv);
+    if (runs[index] == NULL)
+        return tw_gpu_calibrate_command(s, argc - 1, argv + 1);
     tw_status status = read_and_run(s, index, argc - 1, argv + 1);
     tw_csv_discard(&s->csv);
     tw_gpu_options_free(&s->options);

@@ -22,7 +22,7 @@ tables: $(build)/tables ## writes the tables of README.md and docs/theory/ladder
 	    $(build)/tables ladder README.md notebooks_data/h100/ladder.csv notebooks_data/h100/counters.csv; \
 	    else echo "left out: the table of README.md, because make ladder was not run"; fi
 
-.PHONY: report plots report-files plot-files plot-csv gpu-measurements
+.PHONY: report plots report-files plot-files plot-csv gpu-measurements predictions
 plot-csv: $(build)/tilewise $(build)/plot_data
 	@$(plots_dir)/make_data.sh $(measured_dir) $(build)/report/data
 
@@ -47,8 +47,11 @@ gpu-measurements: bench
 report-files: plot-files
 	@$(plots_dir)/report.sh $(measured_dir) $(build)/report
 
-# Predictions that are recorded before anything is measured: a measurement that comes later can prove them wrong.
+# Written before a measurement and committed before it: a prediction made afterwards proves nothing.
 .PHONY: predictions
 evidence_cases := notebooks_data/cases/evidence.txt notebooks_data/cases/libraries.txt
-predictions: $(build)/tilewise ## predicts the evidence set anew: notebooks_data/predictions/h100_time.csv
+predictions: $(build)/tilewise ## HBM traffic and time of the evidence sets, as notebooks_data/predictions/h100_*.csv
+	@mkdir -p $(build)/predictions
+	notebooks_data/predictions/make_cases.sh > $(build)/predictions/h100_hbm_cases.csv
+	$(build)/tilewise predict --cases $(build)/predictions/h100_hbm_cases.csv --csv notebooks_data/predictions/h100_hbm.csv
 	notebooks_data/predictions/predict_cases.sh h100 notebooks_data/predictions/h100_time.csv $(evidence_cases)

@@ -93,15 +93,9 @@ static int64_t number_of_rows(const row_set *set)
     return rows;
 }
 
-/* Where a tensor lies: V may be a part of K, and is then not read again behind an L2. */
-static tw_tensor home_of(const tw_emitter *e, tw_tensor tensor)
-{
-    return tensor == TW_V && e->problem->v_in_k ? TW_K : tensor;
-}
-
 static void touch(counter *c, const tw_emitter *e, touched *tensors, const tw_op *op)
 {
-    touched *t = &tensors[home_of(e, op->tensor)];
+    touched *t = &tensors[tw_tensor_home(op->tensor, e->problem)];
     int stride = op->rows.stride > 0 ? op->rows.stride : op->rows.rows; /* the gaps are other agents' rows */
     int64_t row_end = op->rows.row0 + (op->rows.run - 1) * stride + op->rows.rows;
     int64_t col_end = op->cols.row0 + op->cols.rows * op->cols.run;
@@ -118,7 +112,7 @@ static void count_load(counter *c, const tw_emitter *e, const tw_op *op)
     bool boxes = e->tiling->fetch == TW_FETCH_BOX;
     int64_t rows = boxes ? op->rows.box_rows : op->rows.rows;
     int64_t cols = boxes ? op->cols.box_rows : op->cols.rows;
-    int bytes = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
+    int bytes = tw_tensor_element_bytes(op->tensor, e->problem);
     add_product(c, &c->now->sram_fill_bytes, rows * cols * bytes, op->times);
     add_product(c, &c->now->sram_fill_elements, rows * cols, op->times);
     touch(c, e, c->read, op);
@@ -126,11 +120,18 @@ static void count_load(counter *c, const tw_emitter *e, const tw_op *op)
 
 static void count_store(counter *c, const tw_emitter *e, const tw_op *op)
 {
-    int bytes = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
+    int bytes = tw_tensor_element_bytes(op->tensor, e->problem);
     int64_t elements = (int64_t)op->rows.rows * op->cols.rows;
     add_product(c, &c->now->sram_drain_bytes, elements * bytes, op->times);
     add_product(c, &c->now->sram_drain_elements, elements, op->times);
     touch(c, e, c->written, op);
+}
+
+/* One way out of the SM; behind it, what is added to is read and written. */
+static void count_atomic_add(counter *c, const tw_emitter *e, const tw_op *op)
+{
+    count_store(c, e, op);
+    touch(c, e, c->read, op);
 }
 
 /* Unmasked pairs that an operation on the scores `s` stands for. */
@@ -167,10 +168,14 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
     case TW_OP_STORE:
         count_store(c, e, op);
         break;
+    case TW_OP_ATOMIC_ADD:
+        count_atomic_add(c, e, op);
+        break;
     case TW_OP_MATMUL_NT:
         count_product(c, e, op, dst, e->slots[op->a].cols.rows);
         break;
     case TW_OP_MATMUL_ADD:
+    case TW_OP_MATMUL_TN:
         count_product(c, e, op, &e->slots[op->a], dst->cols.rows);
         break;
     case TW_OP_ONLINE_SOFTMAX:
@@ -180,6 +185,7 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
         break;
     case TW_OP_SOFTMAX:
     case TW_OP_SOFTMAX_APPLY:
+    case TW_OP_SOFTMAX_LSE:
         add_product(c, &c->now->exps, pairs_of(c, e, op, dst), 1);
         break;
     case TW_OP_SCORE_MOD:
@@ -228,6 +234,8 @@ static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, i
     switch (tensor) {
     case TW_K:
     case TW_V:
+    case TW_DK:
+    case TW_DV:
         return heads < p->num_heads ? batches : (int64_t)p->num_heads_kv * batches;
     case TW_BIAS:
         return (scores->bias_per_head ? heads : 1) * (scores->bias_per_batch ? batches : 1);
@@ -246,11 +254,12 @@ static void flush(counter *c, int64_t *bytes, int64_t *elements, touched *t, tw_
                   const tw_emitter *e, int64_t heads, int64_t batches)
 {
     int64_t size = number_of_rows(&t->rows) * t->cols, alike = heads * batches;
-    bool in_parts = tensor == TW_S || tensor == TW_P || tensor == TW_BIAS || tensor == TW_TILE_LIST;
-    if (in_parts && t->elements / alike < size)
+    const unsigned in_parts = TW_SET(TW_S) | TW_SET(TW_P) | TW_SET(TW_BIAS) | TW_SET(TW_TILE_LIST) |
+                              TW_SET(TW_DP) | TW_SET(TW_DS) | TW_SET(TW_Z) | TW_SET(TW_PZ) | TW_SET(TW_DPZ);
+    if (in_parts & TW_SET(tensor) && t->elements / alike < size)
         size = t->elements / alike;
     int64_t copies = copies_of(e->problem, tensor, heads, batches);
-    add_product(c, bytes, size, copies * tw_dtype_bytes(tw_tensor_shape_of(tensor, e->problem).dtype));
+    add_product(c, bytes, size, copies * tw_tensor_element_bytes(tensor, e->problem));
     add_product(c, elements, size, copies);
     forget(t);
 }
@@ -263,7 +272,7 @@ static tw_status end_head(void *self, const tw_emitter *e, int64_t heads, int64_
     int group = e->problem->num_heads / e->problem->num_heads_kv;
     bool group_done = heads == e->problem->num_heads || (e->head + 1) % group == 0;
     for (int t = 0; t < TW_NUM_TENSORS && tw_machine_has_l2(e->machine); t++) {
-        bool shared = t == TW_K || t == TW_V;
+        bool shared = t == TW_K || t == TW_V || t == TW_DK || t == TW_DV;
         if (shared && !group_done)
             continue;
         flush(c, &now->hbm_read_bytes, &now->hbm_read_elements, &c->read[t], (tw_tensor)t, e, heads, batches);
@@ -394,5 +403,21 @@ tw_status tw_count(tw_count_result *result, const tw_schedule *schedule, const t
     if (c.overflow)
         return tw_fail(TW_EOVERFLOW, "the counts of %s do not fit 63 bits", schedule->name);
     *result = c.result;
+    return TW_OK;
+}
+
+tw_status tw_count_append(tw_count_result *sum, const tw_count_result *second)
+{
+    counter c = {.result = {.num_launches = sum->num_launches + second->num_launches}};
+    if (c.result.num_launches > TW_MAX_LAUNCHES)
+        return tw_fail(TW_EUNSUPPORTED, "both passes have %d launches, there may be %d",
+                       c.result.num_launches, TW_MAX_LAUNCHES);
+    memcpy(c.result.launch, sum->launch, (size_t)sum->num_launches * sizeof *sum->launch);
+    memcpy(c.result.launch + sum->num_launches, second->launch,
+           (size_t)second->num_launches * sizeof *second->launch);
+    add_up(&c);
+    if (c.overflow)
+        return tw_fail(TW_EOVERFLOW, "the counts of both passes do not fit 63 bits");
+    *sum = c.result;
     return TW_OK;
 }

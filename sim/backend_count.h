@@ -60,6 +60,14 @@ TW_MUST_CHECK tw_status tw_count(tw_count_result *result, const tw_schedule *sch
                                  const tw_machine *machine);
 
 /**
+ * @brief Two passes one behind the other: launches of both, counts added up, peaks the larger.
+ * @param[in,out] sum     the first; becomes both; untouched on error
+ * @param[in]     second  what goes behind it
+ * @return TW_OK; TW_EOVERFLOW; TW_EUNSUPPORTED (more launches than TW_MAX_LAUNCHES)
+ */
+TW_MUST_CHECK tw_status tw_count_append(tw_count_result *sum, const tw_count_result *second);
+
+/**
  * @brief The largest tiles that fit on chip.
  *
  * With block_m as it is, the largest block_n; if none fits, the largest square. 0 and 0 if not even 1 × 1 does.

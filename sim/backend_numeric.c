@@ -3,47 +3,49 @@
 
 #include "../cpu_ref/online_softmax.h"
 #include "backend_count.h"
+#include "numeric_executor.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Contents of the slots, row-major, and of the tensors in HBM. */
-typedef struct executor {
-    double *slots[TW_MAX_SLOTS];
-    size_t capacity[TW_MAX_SLOTS]; /* elements */
-    const double *inputs[TW_NUM_TENSORS];
-    double *outputs[TW_NUM_TENSORS]; /* O, LSE, S, P, L: read and written */
-    tw_rounding rounding;
-    const tw_numeric_observer *observer;
-    tw_numeric_stats stats;
-    tw_status status;   /* what the arithmetic itself found wrong */
-    int64_t drop, seen; /* a test's: which operation to leave out, how many were offered so far */
-} executor;
-
 /* ---- where things are ----------------------------------------------------------------------------------- */
 
-/* Tensors of a row for each query row and head. */
+/* Most have a row for each query row and head. */
 static size_t tensor_elements(tw_tensor tensor, const tw_problem *p)
 {
+    if (tensor == TW_K || tensor == TW_DK)
+        return tw_problem_k_elements(p);
+    if (tensor == TW_V || tensor == TW_DV)
+        return tw_problem_v_elements(p);
     return tw_problem_lse_elements(p) * (size_t)tw_tensor_shape_of(tensor, p).cols;
 }
 
 /* Index of element (row, 0) of a tensor. */
-static size_t tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, int head, int64_t row)
+size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, int head, int64_t row)
 {
     const tw_problem *p = e->problem;
     switch (tensor) {
     case TW_Q:
+    case TW_DQ:
+    case TW_DQ_SUM:
         return tw_problem_q_row(p, batch, head, (int)row);
     case TW_O:
+    case TW_DO:
         return tw_problem_o_row(p, batch, head, (int)row);
     case TW_K:
+    case TW_DK:
         return tw_problem_k_row(p, batch, head, (int)row);
     case TW_V:
+    case TW_DV:
         return tw_problem_v_row(p, batch, head, (int)row);
     case TW_S:
-    case TW_P: /* packed sequences keep rows as long as the longest needs */
+    case TW_P:
+    case TW_DP:
+    case TW_DS:
+    case TW_Z:
+    case TW_PZ:
+    case TW_DPZ: /* packed sequences keep rows as long as the longest needs */
         return tw_problem_lse_at(p, batch, head, (int)row) * (size_t)e->whole->seqlen_k;
     case TW_BIAS:
         return (size_t)tw_bias_row(p, batch, head, (int)row);
@@ -55,7 +57,7 @@ static size_t tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, int h
 }
 
 /* Room for the slot that an operation writes. */
-static tw_status make_room(executor *x, const tw_emitter *e, int id)
+static tw_status make_room(tw_executor *x, const tw_emitter *e, int id)
 {
     size_t need = (size_t)tw_slot_elements(&e->slots[id]);
     if (x->capacity[id] >= need)
@@ -69,7 +71,7 @@ static tw_status make_room(executor *x, const tw_emitter *e, int id)
     return TW_OK;
 }
 
-static double *row_of(executor *x, const tw_emitter *e, int id, int row)
+double *tw_executor_row(tw_executor *x, const tw_emitter *e, int id, int row)
 {
     return x->slots[id] + (size_t)row * (size_t)e->slots[id].cols.rows;
 }
@@ -81,7 +83,7 @@ static void round_all(double *x, size_t n, tw_dtype dtype)
 }
 
 /* What arithmetic leaves in a slot is an fp32 number on a GPU. */
-static void round_slot(executor *x, const tw_emitter *e, int id)
+static void round_slot(tw_executor *x, const tw_emitter *e, int id)
 {
     if (x->rounding == TW_ROUND_AS_GPU && id >= 0)
         round_all(x->slots[id], (size_t)tw_slot_elements(&e->slots[id]), TW_FP32);
@@ -90,13 +92,13 @@ static void round_slot(executor *x, const tw_emitter *e, int id)
 /* ---- operations ----------------------------------------------------------------------------------------- */
 
 /* Of a list the slot holds how much was read, and where in it the walk is. */
-static void put_list(executor *x, const tw_op *op)
+static void put_list(tw_executor *x, const tw_op *op)
 {
     x->slots[op->dst][0] = (double)op->cols.rows;
     x->slots[op->dst][1] = 0.0;
 }
 
-static void load(executor *x, const tw_emitter *e, const tw_op *op)
+static void load(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const double *tensor = x->outputs[op->tensor] ? x->outputs[op->tensor] : x->inputs[op->tensor];
     tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
@@ -104,30 +106,32 @@ static void load(executor *x, const tw_emitter *e, const tw_op *op)
     if (op->tensor == TW_TILE_LIST)
         put_list(x, op); /* the walk knows the indices: nobody computes with them */
     for (int r = 0; r < op->rows.rows && op->tensor != TW_TILE_LIST; r++) {
-        double *to = row_of(x, e, op->dst, r);
-        size_t from = tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
+        double *to = tw_executor_row(x, e, op->dst, r);
+        size_t from = tw_executor_tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
         memcpy(to, tensor + from + op->cols.row0, width * sizeof(double));
         if (x->rounding == TW_ROUND_AS_GPU)
             round_all(to, width, dtype);
     }
-    x->stats.sram_fill_bytes += (int64_t)op->rows.rows * op->cols.rows * tw_dtype_bytes(dtype);
+    x->stats.sram_fill_bytes += (int64_t)op->rows.rows * op->cols.rows *
+                                tw_tensor_element_bytes(op->tensor, e->problem);
 }
 
-static void store(executor *x, const tw_emitter *e, const tw_op *op)
+static void store(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
     size_t width = (size_t)op->cols.rows;
     for (int r = 0; r < op->rows.rows; r++) {
-        size_t to = tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
+        size_t to = tw_executor_tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
         double *row = x->outputs[op->tensor] + to + op->cols.row0;
-        memcpy(row, row_of(x, e, op->a, r), width * sizeof(double));
+        memcpy(row, tw_executor_row(x, e, op->a, r), width * sizeof(double));
         if (x->rounding == TW_ROUND_AS_GPU)
             round_all(row, width, dtype);
     }
-    x->stats.sram_drain_bytes += (int64_t)op->rows.rows * op->cols.rows * tw_dtype_bytes(dtype);
+    x->stats.sram_drain_bytes += (int64_t)op->rows.rows * op->cols.rows *
+                                 tw_tensor_element_bytes(op->tensor, e->problem);
 }
 
-static void fill(executor *x, const tw_emitter *e, const tw_op *op)
+static void fill(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     size_t n = (size_t)tw_slot_elements(&e->slots[op->dst]);
     size_t period = op->a >= 0 ? (size_t)tw_slot_elements(&e->slots[op->a]) : 1;
@@ -137,14 +141,14 @@ static void fill(executor *x, const tw_emitter *e, const tw_op *op)
 }
 
 /* S = scale · Q Kᵀ */
-static void matmul_nt(executor *x, const tw_emitter *e, const tw_op *op)
+static void matmul_nt(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     int rows = e->slots[op->a].rows.rows, keys = e->slots[op->b].rows.rows, depth = e->slots[op->a].cols.rows;
     for (int i = 0; i < rows; i++) {
-        const double *q = row_of(x, e, op->a, i);
-        double *s = row_of(x, e, op->dst, i);
+        const double *q = tw_executor_row(x, e, op->a, i);
+        double *s = tw_executor_row(x, e, op->dst, i);
         for (int j = 0; j < keys; j++) {
-            const double *k = row_of(x, e, op->b, j);
+            const double *k = tw_executor_row(x, e, op->b, j);
             double sum = 0.0;
             for (int c = 0; c < depth; c++)
                 sum += q[c] * k[c];
@@ -153,14 +157,20 @@ static void matmul_nt(executor *x, const tw_emitter *e, const tw_op *op)
     }
 }
 
-/* O += P V */
-static void matmul_add(executor *x, const tw_emitter *e, const tw_op *op)
+/* O += P V, dQ += scale · dS K */
+static void matmul_add(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     int rows = e->slots[op->a].rows.rows, keys = e->slots[op->a].cols.rows,
         width = e->slots[op->dst].cols.rows, stride = e->slots[op->b].cols.rows;
-    for (int i = 0; i < rows; i++)
-        tw_online_accumulate(row_of(x, e, op->dst, i), row_of(x, e, op->a, i), x->slots[op->b], keys, width,
-                             stride);
+    for (int i = 0; i < rows; i++) {
+        double *sum = tw_executor_row(x, e, op->dst, i);
+        const double *weights = tw_executor_row(x, e, op->a, i);
+        for (int j = 0; j < keys; j++) {
+            double weight = op->value * weights[j];
+            tw_online_accumulate(sum, &weight, x->slots[op->b] + (size_t)j * (size_t)stride, 1, width,
+                                 stride);
+        }
+    }
 }
 
 /* Scores of one row of a tile that its mask hides become −inf. */
@@ -179,21 +189,21 @@ static void mask_row(double *row, const tw_emitter *e, const tw_slot_info *s, in
     }
 }
 
-static void mask(executor *x, const tw_emitter *e, const tw_op *op)
+static void mask(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const tw_slot_info *s = &e->slots[op->dst];
     for (int r = 0; r < s->rows.rows; r++)
-        mask_row(row_of(x, e, op->dst, r), e, s, r);
+        mask_row(tw_executor_row(x, e, op->dst, r), e, s, r);
 }
 
 /* The bias comes from its tile on chip, the rest of what happens to a score from the problem. */
-static void score_mod(executor *x, const tw_emitter *e, const tw_op *op)
+static void score_mod(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const tw_slot_info *s = &e->slots[op->dst];
     for (int r = 0; r < s->rows.rows; r++) {
-        double *row = row_of(x, e, op->dst, r);
+        double *row = tw_executor_row(x, e, op->dst, r);
         for (int j = 0; j < s->cols.rows; j++) {
-            const double *bias = op->a >= 0 ? row_of(x, e, op->a, r) + j : NULL;
+            const double *bias = op->a >= 0 ? tw_executor_row(x, e, op->a, r) + j : NULL;
             row[j] = tw_score_modified_with(e->problem, row[j], bias, e->batch, e->head,
                                             (int)s->rows.row0 + r, (int)s->cols.row0 + j);
         }
@@ -201,10 +211,10 @@ static void score_mod(executor *x, const tw_emitter *e, const tw_op *op)
 }
 
 /* One row of one step: the recurrence of online_softmax.h. What is not wanted is computed and dropped. */
-static void softmax_row(executor *x, const tw_emitter *e, const tw_op *op, int r)
+static void softmax_row(tw_executor *x, const tw_emitter *e, const tw_op *op, int r)
 {
     int n = e->slots[op->dst].cols.rows;
-    double *s = row_of(x, e, op->dst, r), *m = &x->slots[op->stats.m.id][r],
+    double *s = tw_executor_row(x, e, op->dst, r), *m = &x->slots[op->stats.m.id][r],
            *l = &x->slots[op->stats.l.id][r];
     double m_new = tw_online_max(*m, s, n), alpha = tw_online_rescale_factor(*m, m_new);
     if (op->kind == TW_OP_ROW_STATS) { /* S must survive: its exponents are summed one at a time */
@@ -225,10 +235,10 @@ static void softmax_row(executor *x, const tw_emitter *e, const tw_op *op, int r
 }
 
 /* P = e^(S − m) / l with the statistics of the whole row. */
-static void softmax_apply_row(executor *x, const tw_emitter *e, const tw_op *op, int r)
+static void softmax_apply_row(tw_executor *x, const tw_emitter *e, const tw_op *op, int r)
 {
     int n = e->slots[op->dst].cols.rows;
-    double *s = row_of(x, e, op->dst, r), m = x->slots[op->stats.m.id][r];
+    double *s = tw_executor_row(x, e, op->dst, r), m = x->slots[op->stats.m.id][r];
     if (tw_online_max(m, s, n) > m)
         x->status = tw_fail(TW_ESCHEDULE, "schedule %s, line %d: a score exceeds the maximum of its row",
                             e->schedule->name, op->line);
@@ -237,11 +247,11 @@ static void softmax_apply_row(executor *x, const tw_emitter *e, const tw_op *op,
 }
 
 /* Operations that treat each row of dst by itself. */
-static void by_row(executor *x, const tw_emitter *e, const tw_op *op)
+static void by_row(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     int width = e->slots[op->dst].cols.rows;
     for (int r = 0; r < e->slots[op->dst].rows.rows; r++) {
-        double *row = row_of(x, e, op->dst, r);
+        double *row = tw_executor_row(x, e, op->dst, r);
         switch (op->kind) {
         case TW_OP_RESCALE:
             tw_online_rescale(row, x->slots[op->stats.alpha.id][r], width);
@@ -262,19 +272,19 @@ static void by_row(executor *x, const tw_emitter *e, const tw_op *op)
     }
 }
 
-static void convert(executor *x, const tw_emitter *e, const tw_op *op)
+static void convert(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     if (x->rounding == TW_ROUND_AS_GPU)
         round_all(x->slots[op->dst], (size_t)tw_slot_elements(&e->slots[op->dst]), op->dtype);
 }
 
-static tw_status execute(executor *x, const tw_emitter *e, const tw_op *op)
+static tw_status execute(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     if (op->dst >= 0)
         TW_TRY(make_room(x, e, op->dst));
     if (op->kind == TW_OP_ONLINE_SOFTMAX)
         TW_TRY(make_room(x, e, op->stats.alpha.id));
-    static void (*const run[TW_NUM_OPS])(executor *, const tw_emitter *, const tw_op *) = {
+    static void (*const run[TW_NUM_OPS])(tw_executor *, const tw_emitter *, const tw_op *) = {
         [TW_OP_LOAD] = load,
         [TW_OP_STORE] = store,
         [TW_OP_FILL] = fill,
@@ -291,9 +301,10 @@ static tw_status execute(executor *x, const tw_emitter *e, const tw_op *op)
         [TW_OP_LSE] = by_row,
         [TW_OP_CONVERT] = convert,
     };
-    if (!run[op->kind])
+    if (run[op->kind])
+        run[op->kind](x, e, op);
+    else if (!tw_execute_backward(x, e, op))
         return TW_OK; /* release: the emitter's bookkeeping is all there is to it */
-    run[op->kind](x, e, op);
     round_slot(x, e, op->dst);
     round_slot(x, e, op->stats.m.id);
     round_slot(x, e, op->stats.l.id);
@@ -304,7 +315,7 @@ static tw_status execute(executor *x, const tw_emitter *e, const tw_op *op)
 
 static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
 {
-    executor *x = self;
+    tw_executor *x = self;
     TW_TRY(execute(x, e, op));
     TW_TRY(x->status);
     x->stats.num_ops++;
@@ -316,7 +327,7 @@ static tw_status on_op(void *self, const tw_emitter *e, const tw_op *op)
 static bool is_dropped(void *self, const tw_op *op)
 {
     (void)op;
-    executor *x = self;
+    tw_executor *x = self;
     return x->seen++ == x->drop;
 }
 
@@ -350,33 +361,37 @@ static void put_starting_values(double *x, const tw_schedule *schedule, const tw
         x[i] = starting_value(schedule, p, tensor, by_head ? (int)(i / rows % heads) : 0);
 }
 
-static tw_status make_tensors(executor *x, const tw_schedule *schedule, const tw_problem *p, double *o)
+/* Tensors that the schedule touches and nobody has made yet. */
+static tw_status make_tensors(tw_executor *x, const tw_schedule *schedule, const tw_problem *p)
 {
-    x->outputs[TW_O] = o;
-    for (int t = TW_O; t < TW_NUM_TENSORS; t++) {
-        if (!(touched_tensors(schedule) & TW_SET(t)))
+    for (int t = 0; t < TW_NUM_TENSORS; t++) {
+        if (!(touched_tensors(schedule) & TW_SET(t)) || x->inputs[t] || (x->made & TW_SET(t)))
             continue;
         size_t n = tensor_elements((tw_tensor)t, p);
-        if (!x->outputs[t])
+        if (!x->outputs[t]) {
             x->outputs[t] = malloc(n * sizeof(double));
+            x->owned |= TW_SET(t);
+        }
         if (!x->outputs[t])
             return tw_fail(TW_ENOMEM, "tensor %s of %zu numbers does not fit into memory",
                            tw_tensor_name((tw_tensor)t), n);
         put_starting_values(x->outputs[t], schedule, p, (tw_tensor)t);
+        x->made |= TW_SET(t);
     }
     return TW_OK;
 }
 
-static void free_tensors(executor *x)
+static void free_tensors(tw_executor *x)
 {
-    for (int t = TW_O + 1; t < TW_NUM_TENSORS; t++)
-        free(x->outputs[t]);
+    for (int t = 0; t < TW_NUM_TENSORS; t++)
+        if (x->owned & TW_SET(t))
+            free(x->outputs[t]);
     for (int id = 0; id < TW_MAX_SLOTS; id++)
         free(x->slots[id]);
 }
 
 /* LSE as the schedule stored it, or from m and l where it keeps those; NaN if it does neither. */
-static void give_lse(double *lse, const executor *x, const tw_problem *p)
+static void give_lse(double *lse, const tw_executor *x, const tw_problem *p)
 {
     size_t n = tw_problem_lse_elements(p);
     const double *written = x->outputs[TW_LSE], *m = x->outputs[TW_M], *l = x->outputs[TW_L];
@@ -384,24 +399,38 @@ static void give_lse(double *lse, const executor *x, const tw_problem *p)
         lse[i] = written ? written[i] : m && l ? tw_online_lse(m[i], l[i]) : NAN;
 }
 
-tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const tw_schedule *schedule,
-                         const tw_problem *problem, const tw_tiling *tiling, const tw_machine *machine,
-                         const double *q, const double *k, const double *v, const tw_numeric_options *options)
+static tw_executor executor_of(const tw_numeric_options *options, const tw_problem *problem, const double *q,
+                               const double *k, const double *v, const double *d_o)
+{
+    return (tw_executor){.rounding = options->rounding,
+                         .observer = options->observer,
+                         .drop = options->drop_one ? options->drop : -1,
+                         .inputs = {[TW_Q] = q,
+                                    [TW_K] = k,
+                                    [TW_V] = v,
+                                    [TW_DO] = d_o,
+                                    [TW_BIAS] = problem->scoring.bias,
+                                    [TW_SINK] = problem->scoring.sink_logits}};
+}
+
+/* One pass, on what is in HBM by now. */
+static tw_status run_pass(tw_executor *x, const tw_schedule *schedule, const tw_problem *problem,
+                          const tw_tiling *tiling, const tw_machine *machine)
 {
     static const tw_backend backend = {.merges = false, .op = on_op, .drop = is_dropped};
     tw_count_result counted; /* before any work: do the tiles fit? */
     TW_TRY(tw_count(&counted, schedule, problem, tiling, machine));
-    executor x = {.rounding = options->rounding,
-                  .observer = options->observer,
-                  .drop = options->drop_one ? options->drop : -1,
-                  .inputs = {[TW_Q] = q,
-                             [TW_K] = k,
-                             [TW_V] = v,
-                             [TW_BIAS] = problem->scoring.bias,
-                             [TW_SINK] = problem->scoring.sink_logits}};
-    tw_status status = make_tensors(&x, schedule, problem, o);
-    if (status == TW_OK)
-        status = tw_emit(schedule, problem, tiling, machine, &backend, &x);
+    TW_TRY(make_tensors(x, schedule, problem));
+    return tw_emit(schedule, problem, tiling, machine, &backend, x);
+}
+
+tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const tw_schedule *schedule,
+                         const tw_problem *problem, const tw_tiling *tiling, const tw_machine *machine,
+                         const double *q, const double *k, const double *v, const tw_numeric_options *options)
+{
+    tw_executor x = executor_of(options, problem, q, k, v, NULL);
+    x.outputs[TW_O] = o;
+    tw_status status = run_pass(&x, schedule, problem, tiling, machine);
     if (status == TW_OK && lse)
         give_lse(lse, &x, problem);
     if (status == TW_OK && stats)
@@ -410,11 +439,37 @@ tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats, const 
     return status;
 }
 
+tw_status tw_numeric_run_step(const tw_step_results *results, tw_numeric_stats stats[2],
+                              const tw_training_step *step, const tw_problem *problem,
+                              const tw_machine *machine, const double *q, const double *k, const double *v,
+                              const double *d_o, const tw_numeric_options *options)
+{
+    tw_executor x = executor_of(options, problem, q, k, v, d_o);
+    x.outputs[TW_O] = results->o;
+    x.outputs[TW_DQ] = results->dq, x.outputs[TW_DK] = results->dk, x.outputs[TW_DV] = results->dv;
+    x.observer = NULL;
+    tw_status status = run_pass(&x, step->forward, problem, &step->forward_tiling, machine);
+    if (status == TW_OK && stats)
+        stats[0] = x.stats;
+    x.stats = (tw_numeric_stats){0};
+    x.observer = options->observer;
+    if (status == TW_OK)
+        status = run_pass(&x, step->backward, problem, &step->backward_tiling, machine);
+    if (status == TW_OK && results->lse)
+        give_lse(results->lse, &x, problem);
+    if (status == TW_OK && stats)
+        stats[1] = x.stats;
+    free_tensors(&x);
+    return status;
+}
+
 double tw_numeric_bytes(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *tiling)
 {
+    const unsigned given = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_DO) |
+                           TW_SET(TW_DQ) | TW_SET(TW_DK) | TW_SET(TW_DV);
     double elements = 0.0;
-    for (int t = TW_O + 1; t < TW_NUM_TENSORS; t++)
-        if (touched_tensors(schedule) & TW_SET(t))
+    for (int t = 0; t < TW_NUM_TENSORS; t++)
+        if (touched_tensors(schedule) & TW_SET(t) & ~given)
             elements += (double)tw_problem_lse_elements(p) * (double)tw_tensor_shape_of((tw_tensor)t, p).cols;
     bool whole = schedule->ignores_sram;
     double rows = whole || tiling->block_m > p->seqlen_q ? p->seqlen_q : tiling->block_m;

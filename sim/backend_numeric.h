@@ -64,8 +64,46 @@ TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats 
                                        const tw_tiling *tiling, const tw_machine *machine, const double *q,
                                        const double *k, const double *v, const tw_numeric_options *options);
 
+/** A forward pass, and the backward pass that reads what it leaves in HBM: O, LSE, P, … */
+typedef struct tw_training_step {
+    const tw_schedule *forward;  /**< runs first */
+    const tw_schedule *backward; /**< runs behind it */
+    tw_tiling forward_tiling;    /**< of the first */
+    tw_tiling backward_tiling;   /**< of the second */
+} tw_training_step;
+
+/** What comes out of a training step. o and lse may be NULL. */
+typedef struct tw_step_results {
+    double *o;   /**< [batch, seqlen_q, num_heads, head_dim_v] */
+    double *lse; /**< [batch, num_heads, seqlen_q] */
+    double *dq;  /**< as q */
+    double *dk;  /**< as k */
+    double *dv;  /**< as v */
+} tw_step_results;
+
 /**
- * @brief Bytes of memory that tw_numeric_run() takes besides q, k, v, o: intermediate tensors and slots.
+ * @brief Executes both passes of a training step, one behind the other, on the same tensors in HBM.
+ *
+ * An operation to be dropped is counted from the first of the forward pass; the observer sees the backward pass alone.
+ * @param[out] results  contents undefined on error
+ * @param[out] stats    of the forward and of the backward pass; may be NULL
+ * @param[in]  step     both passes and their tiles
+ * @param[in]  problem  shapes, mask, number format
+ * @param[in]  machine  what a block may hold on chip
+ * @param[in]  q        [batch, seqlen_q, num_heads, head_dim]
+ * @param[in]  k, v     [batch, seqlen_k, num_heads_kv, head_dim]
+ * @param[in]  d_o      as o
+ * @param[in]  options  may be all zero
+ * @return as tw_numeric_run()
+ */
+TW_MUST_CHECK tw_status tw_numeric_run_step(const tw_step_results *results, tw_numeric_stats stats[2],
+                                            const tw_training_step *step, const tw_problem *problem,
+                                            const tw_machine *machine, const double *q, const double *k,
+                                            const double *v, const double *d_o,
+                                            const tw_numeric_options *options);
+
+/**
+ * @brief Bytes of memory that tw_numeric_run() takes besides q, k, v, o and their gradients: intermediate tensors and slots.
  *
  * As double, since S of a long sequence does not fit 63 bits of bytes sooner than one would think.
  */

@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_scores(tw_tensor tensor)
-{
-    return tensor == TW_S || tensor == TW_P;
-}
-
 /* ---- recording ------------------------------------------------------------------------------------------ */
 
 /* Which statistics and which accumulator a tile of scores works on. */
@@ -99,7 +94,7 @@ static tw_trace_chip keep_chip(recorder *r, const tw_slot_info *slots, const int
 static void keep_frame(recorder *r, const tw_emitter *e, const tw_op *op, double *const *contents)
 {
     tw_trace *t = &r->trace;
-    int slot = op->kind == TW_OP_STORE || op->kind == TW_OP_TAKE_TURN ? op->a : op->dst;
+    int slot = op->dst >= 0 ? op->dst : op->a;
     tw_trace_frame frame = {.kind = op->kind,
                             .name = name_of(&e->slots[slot]),
                             .slot = slot,
@@ -133,11 +128,11 @@ static void keep_frame(recorder *r, const tw_emitter *e, const tw_op *op, double
 static void note_partners(recorder *r, const tw_emitter *e, const tw_op *op)
 {
     bool statistics = op->stats.m.id >= 0;
-    if (op->kind == TW_OP_MATMUL_NT || (op->kind == TW_OP_LOAD && is_scores(op->tensor)))
+    if (op->kind == TW_OP_MATMUL_NT || (op->kind == TW_OP_LOAD && tw_trace_is_scores(op->tensor)))
         r->of_scores[op->dst] = no_partners;
     if (statistics)
         r->of_block.m = op->stats.m.id, r->of_block.l = op->stats.l.id;
-    if (statistics && op->dst >= 0 && is_scores(e->slots[op->dst].tensor))
+    if (statistics && op->dst >= 0 && tw_trace_is_scores(e->slots[op->dst].tensor))
         r->of_scores[op->dst].m = op->stats.m.id, r->of_scores[op->dst].l = op->stats.l.id;
     if (op->kind == TW_OP_MATMUL_ADD)
         r->of_block.o = r->of_scores[op->a].o = op->dst;
@@ -167,16 +162,30 @@ static void keep_rows(recorder *r, tw_trace_stop *stop, partners with, double *c
     if (l && l->tensor == TW_L)
         stop->l = keep_numbers(r, contents[with.l], (size_t)l->rows.rows);
     stop->o_normalized = o && o->normalized;
-    if (o && o->tensor == TW_O && in_tile) {
+    stop->o_tensor = o ? o->tensor : TW_O;
+    if (o && (o->tensor == TW_O || o->tensor == TW_DQ || o->tensor == TW_DQ_SUM) && in_tile) {
         size_t width = (size_t)o->cols.rows;
         stop->o = keep_numbers(r, contents[with.o] + (size_t)(row - stop->rows.row0) * width, width);
     }
+}
+
+/* At the end of a block that has neither O nor statistics: something that it holds. */
+static const tw_slot_info *stored_last(const recorder *r, bool *of_keys)
+{
+    for (int id = 0; id < TW_MAX_SLOTS; id++)
+        if (r->slots[id].live && r->slots[id].written) {
+            *of_keys = r->slots[id].tensor == TW_DK || r->slots[id].tensor == TW_DV;
+            return &r->slots[id];
+        }
+    return NULL;
 }
 
 static void keep_stop(recorder *r, int scores, double *const *contents)
 {
     tw_trace *t = &r->trace;
     partners with = scores >= 0 ? r->of_scores[scores] : r->of_block;
+    if (with.o < 0)
+        with.o = r->of_block.o; /* dQ works with dS, not with P */
     const tw_slot_info *of = scores >= 0 ? &r->slots[scores] : held(r, with.o, NULL);
     tw_trace_stop stop = {.tile = scores >= 0 ? ++t->num_tiles : 0,
                           .launch = r->launch,
@@ -190,6 +199,8 @@ static void keep_stop(recorder *r, int scores, double *const *contents)
                           .last_frame = t->num_frames > 0 ? t->num_frames - 1 : 0};
     if (!of)
         of = held(r, with.m, NULL);
+    if (!of)
+        of = stored_last(r, &stop.of_keys);
     if (of)
         stop.rows = of->rows;
     if (scores >= 0)
@@ -217,7 +228,7 @@ static bool last_to_go(const tw_emitter *e, int id)
 static void on_release(recorder *r, const tw_emitter *e, const tw_op *op, double *const *contents)
 {
     tw_trace *t = &r->trace;
-    bool scores = is_scores(e->slots[op->dst].tensor);
+    bool scores = tw_trace_is_scores(e->slots[op->dst].tensor);
     if (r->working && (scores || last_to_go(e, op->dst)))
         keep_stop(r, scores ? op->dst : -1, contents);
     else if (!r->working && t->num_stops > 0 && r->options->full) {
@@ -288,12 +299,23 @@ static tw_status run(recorder *r, const double *q, const double *k, const double
     const tw_trace *t = &r->trace;
     const tw_numeric_observer observer = {record_op, r};
     const tw_numeric_options options = {.rounding = TW_ROUND_NEVER, .observer = &observer};
-    double *o = malloc(tw_problem_o_elements(&t->problem) * sizeof *o);
-    if (!o)
-        return tw_fail(TW_ENOMEM, "no memory for O");
-    tw_status status = tw_numeric_run(o, NULL, NULL, t->schedule, &t->problem, &t->tiling, &t->machine, q, k,
-                                      v, &options);
-    free(o);
+    double *results[] = {malloc(tw_problem_o_elements(&t->problem) * sizeof(double)),
+                         malloc(tw_problem_q_elements(&t->problem) * sizeof(double)),
+                         malloc(tw_problem_k_elements(&t->problem) * sizeof(double)),
+                         malloc(tw_problem_v_elements(&t->problem) * sizeof(double))};
+    const tw_training_step step = {r->options->forward, t->schedule, r->options->forward_tiling, t->tiling};
+    const tw_step_results gradients = {results[0], NULL, results[1], results[2], results[3]};
+    tw_status status = TW_OK;
+    if (!results[0] || !results[1] || !results[2] || !results[3])
+        status = tw_fail(TW_ENOMEM, "no memory for O and gradients");
+    else if (step.forward)
+        status = tw_numeric_run_step(&gradients, NULL, &step, &t->problem, &t->machine, q, k, v,
+                                     r->options->d_o, &options);
+    else
+        status = tw_numeric_run(results[0], NULL, NULL, t->schedule, &t->problem, &t->tiling, &t->machine, q,
+                                k, v, &options);
+    for (int i = 0; i < 4; i++)
+        free(results[i]);
     return status != TW_OK ? status : r->status;
 }
 

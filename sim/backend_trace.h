@@ -4,7 +4,7 @@
  *
  * A run is executed by the numeric back end and written down, so that it can be shown forward and back. A stop is
  * a tile (it ends where its tile of scores leaves the chip: one step of online softmax where a schedule has them)
- * or the end of a block, where O is divided by l and LSE is taken.
+ * or the end of a block, where O is divided by l and LSE is taken, or dK and dV are stored.
  */
 #ifndef TW_BACKEND_TRACE_H
 #define TW_BACKEND_TRACE_H
@@ -69,6 +69,8 @@ typedef struct tw_trace_stop {
     int64_t o_row;      /**< −1 if the stop does not hold the row asked for */
     bool m_is_lse;      /**< m has become LSE */
     bool o_normalized;  /**< O has been divided by l */
+    tw_tensor o_tensor; /**< what `o` is a row of: O, or in a backward pass dQ or its sums */
+    bool of_keys;       /**< the end of a block whose rows are keys */
     tw_trace_chip chip; /**< at the stop */
     size_t first_frame; /**< in a full trace, as the next two */
     size_t at_frame;    /**< what the stop shows is after this one */
@@ -98,11 +100,17 @@ typedef struct tw_trace {
 
 /** What to record. */
 typedef struct tw_trace_options {
-    bool full;           /**< every operation, and whatever it wrote of S, P, O, m, l */
-    int64_t row;         /**< whose row of O a stop keeps; −1 for the first row of its tile */
-    int64_t max_tiles;   /**< a longer walk is refused before it is run */
-    int64_t max_numbers; /**< likewise one with more numbers to keep */
+    bool full;                  /**< every operation, and whatever it wrote of S, P, O, m, l */
+    int64_t row;                /**< whose row of O a stop keeps; −1 for the first row of its tile */
+    int64_t max_tiles;          /**< a longer walk is refused before it is run */
+    int64_t max_numbers;        /**< likewise one with more numbers to keep */
+    const tw_schedule *forward; /**< of a backward schedule: what goes before it, unrecorded */
+    tw_tiling forward_tiling;   /**< its tiles */
+    const double *d_o;          /**< the gradient of O, as O */
 } tw_trace_options;
+
+/** Is a slot a tile of scores, or of what they become or are the gradient of? */
+bool tw_trace_is_scores(tw_tensor tensor);
 
 /**
  * @brief Refuses a walk that is too long or too large, before there are any tensors.

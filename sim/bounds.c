@@ -7,7 +7,8 @@
 /* One head's traffic, as elements of the input's type and as fp32 row statistics. */
 typedef struct traffic {
     int64_t fill, drain;             /* elements of the input's type */
-    int64_t fill_stats, drain_stats; /* row statistics */
+    int64_t fill_stats, drain_stats; /* row statistics, and fp32 sums of dQ */
+    int64_t fill_bytes, drain_bytes; /* of a dropout mask */
 } traffic;
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -194,14 +195,129 @@ static bool moves_as_flash2(const char *schedule)
     return false;
 }
 
+/* ---- dropout and masks as kernels of their own ----------------------------------------------------------- */
+
+/* standard; 2N² where there is a mask; P in, P ∘ Z and Z out where there is dropout. */
+static traffic standard_unfused(const tw_problem *p)
+{
+    int64_t scores = (int64_t)p->seqlen_q * p->seqlen_k;
+    traffic one = standard(p);
+    if (tw_mask_is_on(p))
+        one.fill += scores, one.drain += scores;
+    if (tw_dropout_is_on(&p->dropout))
+        one.fill += scores, one.drain += scores, one.drain_bytes += scores;
+    return one;
+}
+
+/* ---- backward passes: of one K/V head and the g query heads that read it --------------------------------- */
+
+/* 7N² + 8Nd: dV = Pᵀ dO, dP = dO Vᵀ, dS of P and dP, dQ = dS K, dK = dSᵀ Q. */
+static traffic standard_backward(const tw_problem *p, int64_t g)
+{
+    int64_t nq = p->seqlen_q, nk = p->seqlen_k, scores = nq * nk, d = p->head_dim,
+            d_v = tw_problem_head_dim_v(p);
+    return (traffic){.fill = g * (5 * scores + 2 * nq * d_v + nk * d_v + nk * d + nq * d),
+                     .drain = g * (2 * scores + nq * d) + nk * (d + d_v)};
+}
+
+/* The same, where d(P ∘ Z) and Z go in and dP comes out of a kernel of dropout's own. */
+static traffic standard_unfused_backward(const tw_problem *p, int64_t g)
+{
+    int64_t scores = g * p->seqlen_q * p->seqlen_k;
+    traffic one = standard_backward(p, g);
+    if (tw_dropout_is_on(&p->dropout))
+        one.fill += scores, one.drain += scores, one.fill_bytes += scores;
+    return one;
+}
+
+/* A factor goes in again for each row or column of tiles of the result; long rows of P and dP twice. */
+static traffic standard_tiled_backward(const tw_problem *p, const tw_tiling *t, const tw_machine *machine,
+                                       int64_t g)
+{
+    int64_t nq = p->seqlen_q, nk = p->seqlen_k, scores = nq * nk, d = p->head_dim,
+            d_v = tw_problem_head_dim_v(p);
+    int64_t tr = ceil_div(nq, t->block_m), tc = ceil_div(nk, t->block_n);
+    bool on_chip = nk <= TW_SOFTMAX_ROW_KEYS &&
+                   2.0 * (double)nk * tw_dtype_bytes(p->dtype) <= machine->smem_bytes;
+    int64_t factors = 2 * tc * nq * d_v + tr * nk * d_v + tr * nk * d + tc * nq * d;
+    return (traffic){.fill = g * ((on_chip ? 5 : 7) * scores + factors),
+                     .drain = g * (2 * scores + nq * d) + nk * (d + d_v)};
+}
+
+/* What key tiles see, added up: keys that are seen, query rows and tiles of them that see each. */
+typedef struct visits {
+    int64_t keys, rows, lists;
+} visits;
+
+static visits visits_of(const tw_problem *p, const tw_tiling *t)
+{
+    visits all = {0, 0, 0};
+    for (int64_t key = 0; key < p->seqlen_k && p->seqlen_q > 0; key += t->block_n) {
+        int64_t end = min64(key + t->block_n, p->seqlen_k);
+        loaded seeing = rows_loaded(p, t, key, end);
+        all.keys += seeing.rows > 0 ? end - key : 0;
+        all.rows += seeing.rows;
+        all.lists += seeing.rows > 0 && p->mask.blocks ? 2 + seeing.tiles : 0;
+    }
+    return all;
+}
+
+/* 4Nd + Tc (5Nd + 2N): K, V in and dK, dV out; Q, O, dO, dQ, m, l in and dQ out for every key tile that sees them. */
+static traffic flash1_backward(const tw_problem *p, const tw_tiling *t, int64_t g)
+{
+    int64_t d = p->head_dim, d_v = tw_problem_head_dim_v(p);
+    visits v = visits_of(p, t);
+    return (traffic){.fill = v.keys * (d + d_v) + g * v.rows * 2 * (d + d_v),
+                     .drain = v.keys * (d + d_v) + g * v.rows * d,
+                     .fill_stats = g * (2 * v.rows + v.lists)};
+}
+
+/* D: 3Nd + N. Gradients: 4Nd + Tc (3Nd + 2N). Conversion: 2Nd. */
+static traffic flash2_backward(const tw_problem *p, const tw_tiling *t, int64_t g)
+{
+    int64_t nq = p->seqlen_q, nk = p->seqlen_k, d = p->head_dim, d_v = tw_problem_head_dim_v(p);
+    visits v = visits_of(p, t);
+    return (traffic){.fill = g * 2 * nq * d_v + (v.keys + g * v.rows) * (d + d_v),
+                     .drain = nk * (d + d_v) + g * nq * d,
+                     .fill_stats = g * (2 * v.rows + v.lists + nq * d),
+                     .drain_stats = g * (nq + nq * d + v.rows * d)};
+}
+
+/* False if the schedule is none of these. */
+static bool backward(traffic *one, const char *schedule, const tw_problem *p, const tw_tiling *t,
+                     const tw_machine *machine)
+{
+    int64_t g = p->num_heads / p->num_heads_kv;
+    if (strcmp(schedule, "standard_backward") == 0)
+        *one = standard_backward(p, g);
+    else if (strcmp(schedule, "standard_unfused_backward") == 0)
+        *one = standard_unfused_backward(p, g);
+    else if (strcmp(schedule, "standard_tiled_backward") == 0)
+        *one = standard_tiled_backward(p, t, machine, g);
+    else if (strcmp(schedule, "flash1_backward") == 0)
+        *one = flash1_backward(p, t, g);
+    else if (strcmp(schedule, "flash2_backward") == 0)
+        *one = flash2_backward(p, t, g);
+    else
+        return false;
+    return true;
+}
+
+static bool is_backward(const char *schedule)
+{
+    const char *ending = strstr(schedule, "_backward");
+    return ending && strcmp(ending, "_backward") == 0;
+}
+
 static tw_status one_head(traffic *one, int *heads, const char *schedule, const tw_problem *p,
                           const tw_tiling *t, const tw_machine *machine)
 {
     tw_problem packed = tw_problem_packed(p);
     int64_t k_and_v = (int64_t)p->head_dim + tw_problem_head_dim_v(p);
-    bool by_columns = strcmp(schedule, "flash1") == 0, visits_all = strncmp(schedule, "standard", 8) == 0;
+    bool by_columns = strcmp(schedule, "flash1") == 0 || is_backward(schedule);
+    bool visits_all = strncmp(schedule, "standard", 8) == 0;
     bool packs = strcmp(schedule, "gqa_packed") == 0 || strcmp(schedule, "mla") == 0;
-    *heads = packs ? p->num_heads_kv : p->num_heads;
+    *heads = packs || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
     if (!visits_all && !has_formula(p, t, by_columns))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under this mask", schedule);
     if (packs && p->mask.blocks)
@@ -210,7 +326,9 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
         *one = standard(p);
     else if (strcmp(schedule, "standard_tiled") == 0)
         *one = standard_tiled(p, t, machine);
-    else if (by_columns)
+    else if (strcmp(schedule, "standard_unfused") == 0)
+        *one = standard_unfused(p);
+    else if (strcmp(schedule, "flash1") == 0)
         *one = flash1(p, t);
     else if (moves_as_flash2(schedule))
         *one = q_outer(p, t, k_and_v, false, consumers_of(schedule, t));
@@ -220,7 +338,7 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
         *one = q_outer(&packed, t, k_and_v, false, 1);
     else if (strcmp(schedule, "mla") == 0)
         *one = q_outer(&packed, t, p->head_dim, false, 1);
-    else
+    else if (!backward(one, schedule, p, t, machine))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form", schedule);
     return TW_OK;
 }
@@ -231,13 +349,13 @@ tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const 
     int64_t fill = 0, drain = 0, bytes = tw_dtype_bytes(p->dtype), alike = p->cu_seqlens_q ? 1 : p->batch;
     for (int batch = 0; batch < p->batch; batch += (int)alike) {
         tw_problem sequence = tw_problem_sequence(p, batch);
-        traffic one = {0, 0, 0, 0};
+        traffic one = {0};
         int heads = 0;
         TW_TRY(one_head(&one, &heads, schedule, &sequence, t, machine));
-        if (sequence.seqlen_q == 0)
+        if (sequence.seqlen_q == 0 && !is_backward(schedule))
             continue; /* no block runs */
-        fill += alike * heads * (one.fill * bytes + one.fill_stats * 4);
-        drain += alike * heads * (one.drain * bytes + one.drain_stats * 4);
+        fill += alike * heads * (one.fill * bytes + one.fill_stats * 4 + one.fill_bytes);
+        drain += alike * heads * (one.drain * bytes + one.drain_stats * 4 + one.drain_bytes);
     }
     *fill_bytes = fill;
     *drain_bytes = drain;

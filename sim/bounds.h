@@ -26,7 +26,7 @@ extern "C" {
  * @param[in]  problem   shapes and mask; bytes are those of its number format, 4 for a row statistic
  * @param[in]  tiling    block_m, block_n in rows
  * @param[in]  machine   says whether a row of S fits on chip
- * @param[in]  schedule  "standard", "standard_tiled", "flash1", "flash2", "flex", "gqa_packed" or "mla"
+ * @param[in]  schedule  a name of the registry, of either pass
  * @return TW_OK; TW_EUNSUPPORTED (no closed form for that schedule, or none under that mask)
  */
 TW_MUST_CHECK tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const char *schedule,

@@ -8,6 +8,8 @@
 tw_status tw_options_machine(tw_machine *machine, const tw_options *options)
 {
     TW_TRY(tw_machine_find(machine, options->machine ? options->machine : "h100"));
+    for (int i = 0; i < options->set.count; i++)
+        TW_TRY(tw_machine_set(machine, options->set.values[i]));
     if (options->sram_bytes == 0)
         return TW_OK;
     machine->smem_bytes = (double)options->sram_bytes;
@@ -28,11 +30,13 @@ static tw_int_list list_or(const tw_int_list *given, int otherwise)
     return given->count > 0 ? *given : (tw_int_list){.count = 1, .values = {otherwise}};
 }
 
-static tw_algorithm_list all_algorithms(void)
+/* Of those that nobody has named, only such as have the pass that is asked for. */
+static tw_algorithm_list all_algorithms(int passes)
 {
     tw_algorithm_list all = {.count = 0};
-    for (int i = 0; i < tw_schedule_count() && i < TW_ALGORITHMS_MAX; i++)
-        if (!tw_schedule_at(i)->variant_of)
+    for (int i = 0; i < tw_schedule_count() && all.count < TW_ALGORITHMS_MAX; i++)
+        if (!tw_schedule_at(i)->variant_of &&
+            (passes == TW_PASSES_FORWARD || tw_schedule_backward_of(tw_schedule_at(i))))
             all.values[all.count++] = tw_schedule_at(i);
     return all;
 }
@@ -80,7 +84,7 @@ static tw_status axes_of(axes *a, const tw_options *o)
     a->head_dim = list_or(&o->head_dim, 128);
     a->block_m = list_or(&o->block_m, 0); /* 0: the schedule's choice */
     a->block_n = list_or(&o->block_n, 0);
-    a->algorithms = o->algorithms.count > 0 ? o->algorithms : all_algorithms();
+    a->algorithms = o->algorithms.count > 0 ? o->algorithms : all_algorithms(o->passes);
     return TW_OK;
 }
 
@@ -109,21 +113,60 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
                               .causal = o->causal};
     c->wanted = (tw_tiling){.block_m = value[BLOCK_M],
                             .block_n = value[BLOCK_N],
-                            .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR};
+                            .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR,
+                            .order = (tw_order)o->order,
+                            .kv_order = (tw_kv_order)o->kv_order};
     c->tiling = c->wanted;
 }
 
 /* A schedule's own rule counts K, V, Q and O; where scores and statistics stand in the same memory, its block_n is cut
  * to what fits. Tiles that the user gave, and the common default, are left as they are: they may be refused. */
+static tw_tiling tiles_for(const tw_schedule *schedule, const tw_case *c, const tw_machine *machine)
+{
+    tw_tiling tiling = c->wanted, fitting;
+    tw_schedule_default_tiling(schedule, &tiling, &c->problem, machine);
+    if (!schedule->default_tiling || c->wanted.block_n != 0)
+        return tiling;
+    tw_largest_tiling(&fitting, schedule, &c->problem, &tiling, machine);
+    return fitting.block_m == tiling.block_m ? fitting : tiling;
+}
+
 static void choose_tiles(tw_case *c, const tw_machine *machine)
 {
-    tw_tiling fitting;
-    tw_schedule_default_tiling(c->schedule, &c->tiling, &c->problem, machine);
-    if (!c->schedule->default_tiling || c->wanted.block_n != 0)
-        return;
-    tw_largest_tiling(&fitting, c->schedule, &c->problem, &c->tiling, machine);
-    if (fitting.block_m == c->tiling.block_m)
-        c->tiling = fitting;
+    c->tiling = tiles_for(c->schedule, c, machine);
+    if (c->forward)
+        c->forward_tiling = tiles_for(c->forward, c, machine);
+    if (c->backward)
+        c->backward_tiling = tiles_for(c->backward, c, machine);
+}
+
+/* What --pass makes of the algorithm that was named: a backward pass named itself needs no --pass. */
+static tw_status choose_pass(tw_case *c, int passes)
+{
+    const tw_schedule *forward = c->schedule, *backward = tw_schedule_backward_of(c->schedule);
+    if (c->schedule->pass == TW_PASS_BACKWARD)
+        forward = tw_schedule_forward_of(c->schedule), backward = c->schedule;
+    if (!backward && passes != TW_PASSES_FORWARD)
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s has no backward pass, --pass must be forward or the algorithm another",
+                       c->schedule->name);
+    if (passes == TW_PASSES_BOTH)
+        c->schedule = forward, c->backward = backward;
+    else if (passes == TW_PASSES_BACKWARD || c->schedule == backward)
+        c->schedule = backward, c->forward = forward;
+    return TW_OK;
+}
+
+tw_status tw_case_count(tw_count_result *result, const tw_case *c, const tw_machine *machine)
+{
+    tw_count_result first, second;
+    TW_TRY(tw_count(&first, c->schedule, &c->problem, &c->tiling, machine));
+    if (c->backward) {
+        TW_TRY(tw_count(&second, c->backward, &c->problem, &c->backward_tiling, machine));
+        TW_TRY(tw_count_append(&first, &second));
+    }
+    *result = first;
+    return TW_OK;
 }
 
 /* batch = tokens / seqlen_q and heads = hidden / head_dim, where those were given. */
@@ -180,11 +223,18 @@ void tw_cases_free(tw_case *cases, size_t count)
     free(cases);
 }
 
-/* Where no algorithm was named, those are taken that can do the problem and are meant for it. */
-static bool is_offered(const tw_schedule *schedule, const tw_problem *problem, bool named)
+static bool suits(const tw_schedule *schedule, const tw_problem *problem)
 {
-    return named ||
-           (tw_honours_check(schedule, problem) == TW_OK && (!schedule->suits || schedule->suits(problem)));
+    return tw_honours_check(schedule, problem) == TW_OK && (!schedule->suits || schedule->suits(problem));
+}
+
+/* Where no algorithm was named, those are taken that can do the problem and are meant for it; a backward pass that
+ * several algorithms share, once. */
+static bool is_offered(const tw_case *c, bool named)
+{
+    bool again = c->forward && tw_schedule_forward_of(c->schedule) != c->forward;
+    return named || (suits(c->schedule, &c->problem) && (!c->forward || suits(c->forward, &c->problem)) &&
+                     (!c->backward || suits(c->backward, &c->problem)) && !again);
 }
 
 static size_t number_of_cases(const axes *a)
@@ -200,6 +250,7 @@ static tw_status make_case(tw_case *c, tw_problem *plain, const tw_case *before,
                            const tw_problem *plain_before, const axes *a, const tw_options *o, size_t index)
 {
     case_at(c, a, o, index);
+    TW_TRY(choose_pass(c, o->passes));
     TW_TRY(share_out(c, o));
     *plain = c->problem;
     return tw_extras_given(&o->extras) ? attach(c, before, plain_before, o) : TW_OK;
@@ -224,8 +275,7 @@ tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *opt
     for (size_t i = 0; i < n && status == TW_OK; i++) {
         status = make_case(&all[used], &plain[1], used > 0 ? &all[used - 1] : NULL, &plain[0], &a, options,
                            i);
-        if (status == TW_OK &&
-            is_offered(all[used].schedule, &all[used].problem, options->algorithms.count > 0)) {
+        if (status == TW_OK && is_offered(&all[used], options->algorithms.count > 0)) {
             choose_tiles(&all[used++], machine);
             plain[0] = plain[1];
         } else {

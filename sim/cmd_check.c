@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char summary[] = "compares an attention output in .npy files with exact attention";
+static const char summary[] =
+    "compares an attention output, or gradients, in .npy files with exact attention";
 
 typedef struct check_options {
     tw_options shared;
-    char *q, *k, *v, *o, *lse;
+    char *q, *k, *v, *o, *lse, *d_o, *gradient[TW_NUM_GRADIENTS];
     int layout;
     double softmax_scale;
 } check_options;
@@ -26,6 +27,12 @@ static const tw_option own[] = {
     {"o", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, o), 0, "the output to be checked"},
     {"lse", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, lse), 0,
      "its log-sum-exp [batch, heads, seqlen_q], natural logarithm"},
+    {"do", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, d_o), 0,
+     "gradient of the output, for gradients to be checked"},
+    {"dq", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, gradient[TW_GRADIENT_Q]), 0,
+     "gradient of the queries, to be checked; likewise"},
+    {"dk", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, gradient[TW_GRADIENT_K]), 0, "of the keys"},
+    {"dv", "FILE.npy", TW_OPTION_TEXT, offsetof(check_options, gradient[TW_GRADIENT_V]), 0, "of the values"},
     {"layout", TW_LAYOUT_CHOICES, TW_OPTION_CHOICE, offsetof(check_options, layout), 0,
      "axes of Q, K, V, O: batch, seqlen, heads, head_dim, or heads before seqlen (default: bshd)"},
     {"softmax-scale", "NUMBER", TW_OPTION_POSITIVE, offsetof(check_options, softmax_scale), 0,
@@ -44,13 +51,30 @@ static tw_status check_extras(const check_options *o)
     return tw_extras_check(x, o->shared.causal);
 }
 
+/* The first gradient that is given; NULL if none is. */
+static const char *a_gradient(const check_options *o)
+{
+    static const char *const names[TW_NUM_GRADIENTS] = {"dq", "dk", "dv"};
+    for (int g = 0; g < TW_NUM_GRADIENTS; g++)
+        if (o->gradient[g])
+            return names[g];
+    return NULL;
+}
+
 static tw_status require(const check_options *o)
 {
+    const char *gradient = a_gradient(o);
     const struct {
         const char *name, *path;
     } needed[] = {{"q", o->q}, {"k", o->k}, {"v", o->v}, {"o", o->o}};
+    if (gradient && !o->d_o)
+        return tw_fail(TW_EINVAL, "--do is missing, --%s is the gradient of sum(dO * O)", gradient);
+    if (o->d_o && !gradient)
+        return tw_fail(TW_EINVAL, "--do is given, but no gradient: it must come with --dq, --dk or --dv");
+    if (gradient && o->lse && !o->o)
+        return tw_fail(TW_EINVAL, "--lse is given without --o, they are checked together");
     for (int i = 0; i < 4; i++)
-        if (!needed[i].path && !(i == 2 && o->shared.extras.latent))
+        if (!needed[i].path && !(i == 2 && o->shared.extras.latent) && !(i == 3 && gradient))
             return tw_fail(TW_EINVAL, "--%s is missing, check needs --q, --k, --v and --o, each a .npy file",
                            needed[i].name);
     return check_extras(o);
@@ -61,14 +85,14 @@ static tw_status check_finite(const double *x, size_t n, const char *path)
 {
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
-            return tw_fail(TW_EFORMAT, "%s: number %zu is %g, Q, K and V must be finite", path, i, x[i]);
+            return tw_fail(TW_EFORMAT, "%s: number %zu is %g, Q, K, V and dO must be finite", path, i, x[i]);
     return TW_OK;
 }
 
 /* Everything that is read; freed by its owner, whatever could be read of it. */
 typedef struct files {
     tw_inputs inputs;
-    double *o, *lse;
+    double *o, *lse, *d_o, *gradient[TW_NUM_GRADIENTS];
     tw_dtype lse_dtype;
     tw_attached *attached; /* what masks, biases and offsets are */
     bool o_swapped;        /* O has heads and sequence the other way round than Q, and was read that way */
@@ -114,14 +138,37 @@ static tw_status read_inputs(files *f, const check_options *o)
     return x->latent ? TW_OK : check_finite(f->inputs.v, tw_problem_v_elements(p), o->v);
 }
 
+/* dO and what is said to be the gradients; the coarsest of their types is forgiven. */
+static tw_status read_gradients(files *f, const check_options *o, tw_dtype *dtype)
+{
+    static const tw_like like[TW_NUM_GRADIENTS] = {TW_LIKE_Q, TW_LIKE_K, TW_LIKE_V};
+    const tw_problem *p = &f->inputs.problem;
+    tw_dtype dtype_of_file;
+    if (!o->d_o)
+        return TW_OK;
+    TW_TRY(tw_gradient_read(&f->d_o, &dtype_of_file, o->d_o, p, TW_LIKE_O, (tw_layout)o->layout));
+    TW_TRY(check_finite(f->d_o, tw_problem_o_elements(p), o->d_o));
+    *dtype = tw_coarser(*dtype, dtype_of_file);
+    for (int g = 0; g < TW_NUM_GRADIENTS; g++) {
+        if (!o->gradient[g])
+            continue;
+        TW_TRY(tw_gradient_read(&f->gradient[g], &dtype_of_file, o->gradient[g], p, like[g],
+                                (tw_layout)o->layout));
+        *dtype = tw_coarser(*dtype, dtype_of_file);
+    }
+    return TW_OK;
+}
+
 static tw_status read_files(files *f, const check_options *o)
 {
-    tw_dtype o_dtype;
     TW_TRY(read_inputs(f, o));
     tw_problem *p = &f->inputs.problem;
-    TW_TRY(read_output(f, &o_dtype, o->o, (tw_layout)o->layout));
+    tw_dtype o_dtype = p->dtype;
+    if (o->o)
+        TW_TRY(read_output(f, &o_dtype, o->o, (tw_layout)o->layout));
     if (o->lse)
         TW_TRY(tw_lse_read(&f->lse, &f->lse_dtype, o->lse, p));
+    TW_TRY(read_gradients(f, o, &o_dtype));
     p->dtype = tw_coarser(p->dtype, o_dtype);
     p->causal = o->shared.causal;
     p->softmax_scale = o->softmax_scale;
@@ -201,6 +248,61 @@ static tw_status compare_with_exact(const files *f, const check_options *o)
     return TW_OK;
 }
 
+static tw_status explain_gradients(const tw_gradient_claim *claim, const tw_gradients_verdict *verdict,
+                                   const check_options *o)
+{
+    char mistake[256];
+    bool finite = true;
+    printf("does not agree:");
+    for (int g = 0; g < TW_NUM_GRADIENTS; g++) {
+        if (!verdict->of[g].agrees)
+            printf(" %s", tw_gradient_name(g));
+        finite = finite && verdict->of[g].not_finite == 0;
+    }
+    putchar('\n');
+    TW_TRY(tw_diagnose_gradients(mistake, sizeof mistake, claim, verdict, o->shared.seed));
+    if (*mistake)
+        printf("this would explain it: %s\n", mistake);
+    else if (!finite)
+        printf("NaN and infinity are never right: a row whose LSE is -inf has dQ = 0 and adds nothing to dK "
+               "and dV\n");
+    else
+        printf("none of the usual mistakes fits (softmax_scale, sign, mask, dropout, mean over grouped "
+               "heads)\n");
+    return TW_EMISMATCH;
+}
+
+static tw_status compare_gradients(const files *f, const check_options *o)
+{
+    const tw_gradient_claim claim = {.problem = f->inputs.problem,
+                                     .q = f->inputs.q,
+                                     .k = f->inputs.k,
+                                     .v = f->inputs.v,
+                                     .d_o = f->d_o,
+                                     .gradient = {f->gradient[0], f->gradient[1], f->gradient[2]}};
+    tw_gradients_verdict verdict;
+    TW_TRY(tw_verify_gradients(&verdict, &claim, o->shared.seed, 4.0));
+    printf("gradients (%s) against exact ones\n  ", tw_layout_name((tw_layout)o->layout));
+    tw_problem_print(stdout, &claim.problem);
+    tw_gradients_print(stdout, &verdict, &claim);
+    if (!verdict.agree)
+        return explain_gradients(&claim, &verdict, o);
+    printf("agrees\n");
+    return TW_OK;
+}
+
+/* O and gradients are judged each by itself; one that disagrees is enough. */
+static tw_status compare_all(const files *f, const check_options *o)
+{
+    tw_status forward = o->o ? compare_with_exact(f, o) : TW_OK;
+    if (forward != TW_OK && forward != TW_EMISMATCH)
+        return forward;
+    if (o->o && o->d_o)
+        putchar('\n');
+    tw_status backward = o->d_o ? compare_gradients(f, o) : TW_OK;
+    return backward != TW_OK ? backward : forward;
+}
+
 static tw_status check(const check_options *o)
 {
     files f = {.o = NULL};
@@ -208,10 +310,13 @@ static tw_status check(const check_options *o)
     TW_TRY(tw_check_softmax_scale(o->softmax_scale));
     tw_status status = read_files(&f, o);
     if (status == TW_OK)
-        status = compare_with_exact(&f, o);
+        status = compare_all(&f, o);
     tw_inputs_free(&f.inputs);
     free(f.o);
     free(f.lse);
+    free(f.d_o);
+    for (int g = 0; g < TW_NUM_GRADIENTS; g++)
+        free(f.gradient[g]);
     tw_attached_release(f.attached);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "compare_table.h"
 #include "csv.h"
+#include "l2_jobs.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,13 +18,17 @@ static const char *const recorded[] = {"notebooks_data/h100/bench.csv", "noteboo
 
 typedef struct compare_options {
     tw_options shared;
-    tw_text_list measured;
-    bool summary;
+    tw_text_list measured, predicted;
+    bool summary, no_l2;
 } compare_options;
 
 static const tw_option own[] = {
     {"measured", "FILE.csv", TW_OPTION_TEXTS, offsetof(compare_options, measured), 0,
      "measurements; may be given several times (default: notebooks_data/h100/bench.csv and counters.csv)"},
+    {"predicted", "FILE.csv", TW_OPTION_TEXTS, offsetof(compare_options, predicted), 0,
+     "predictions of `tilewise predict`, made before; rows that they do not have are predicted now"},
+    {"no-l2", NULL, TW_OPTION_FLAG, offsetof(compare_options, no_l2), 0,
+     "no replay through the L2: HBM bytes are compulsory ones alone"},
     {"summary", NULL, TW_OPTION_FLAG, offsetof(compare_options, summary), 0,
      "standard beside tiled attention, by sequence length, instead of the errors of each kernel"},
 };
@@ -49,37 +54,17 @@ static tw_status read_recorded(tw_measured_list *list)
 static tw_status read_measured(tw_measured_list *list, const compare_options *o)
 {
     if (o->measured.count == 0)
-        return read_recorded(list);
+        TW_TRY(read_recorded(list));
     for (int i = 0; i < o->measured.count; i++)
         TW_TRY(tw_measured_read(list, o->measured.values[i]));
+    size_t measured = list->count;
+    for (int i = 0; i < o->predicted.count; i++)
+        TW_TRY(tw_measured_read(list, o->predicted.values[i]));
+    list->count = measured; /* what was predicted and never measured is nothing to compare */
     return TW_OK;
 }
 
-/* The machine that a row was measured on, unless the user names another. The last one is kept. */
-static tw_status machine_of(tw_machine *machine, const tw_measured *row, const tw_options *o)
-{
-    if (o->machine || o->sram_bytes > 0)
-        return *machine->name ? TW_OK : tw_options_machine(machine, o);
-    if (strcmp(machine->name, row->machine) == 0)
-        return TW_OK;
-    for (int i = 0; i < tw_machine_count(); i++)
-        if (strcmp(row->machine, tw_machine_name(i)) == 0)
-            return tw_machine_find(machine, row->machine);
-    return tw_fail(TW_EFORMAT,
-                   "machine '%s' has no machine file; `tilewise-gpu calibrate --out NAME.ini` makes one, "
-                   "for --machine NAME.ini",
-                   tw_quote(row->machine).text);
-}
-
-static tw_status predict_row(tw_compared *row, tw_machine *machine, const tw_options *o)
-{
-    const tw_case *c = &row->measured->c;
-    TW_TRY(machine_of(machine, row->measured, o));
-    TW_TRY(tw_count(&row->counts, c->schedule, &c->problem, &c->tiling, machine));
-    if (tw_roofline_time(&row->roofline, &row->counts, c->problem.dtype, c->tiling.unit, machine) != TW_OK)
-        row->roofline = (tw_roofline){.time_s = NAN, .limit = ""}; /* it predicts bytes alone */
-    return TW_OK;
-}
+#define MAX_MACHINES 32
 
 /* What is predicted; rows whose tiles do not fit the machine are not among it. */
 typedef struct predictions {
@@ -87,19 +72,72 @@ typedef struct predictions {
     size_t count, left_out;
     char uncalibrated[64]; /* name of the first machine that is; "" if all were measured */
     char why[512]; /* of the first row left out: where it is and by how much its tiles are too large */
+    tw_machine machines[MAX_MACHINES];
+    int num_machines;
 } predictions;
 
-static tw_status predict(predictions *p, const tw_measured_list *list, const tw_options *o)
+static tw_status read_machine(tw_machine *machine, const tw_measured *row, const tw_options *o)
 {
-    tw_machine machine = {.name = ""};
+    if (o->machine || o->sram_bytes > 0)
+        return tw_options_machine(machine, o);
+    for (int i = 0; i < tw_machine_count(); i++) {
+        if (strcmp(row->machine, tw_machine_name(i)) != 0)
+            continue;
+        tw_options same = *o;
+        same.machine = (char *)row->machine; /* with what --set says */
+        return tw_options_machine(machine, &same);
+    }
+    return tw_fail(TW_EFORMAT,
+                   "machine '%s' has no machine file; `tilewise-gpu calibrate --out NAME.ini` makes one, "
+                   "for --machine NAME.ini",
+                   tw_quote(row->machine).text);
+}
+
+/* The machine that a row was measured on, unless the user names another. Each is read once. */
+static tw_status machine_of(const tw_machine **machine, predictions *p, const tw_measured *row,
+                            const tw_options *o)
+{
+    bool one_for_all = o->machine || o->sram_bytes > 0;
+    for (int i = 0; i < p->num_machines; i++) {
+        *machine = &p->machines[i];
+        if (one_for_all || strcmp(row->machine, p->machines[i].name) == 0)
+            return TW_OK;
+    }
+    if (p->num_machines == MAX_MACHINES)
+        return tw_fail(TW_EFORMAT, "rows of more than %d machines cannot be compared at once", MAX_MACHINES);
+    *machine = &p->machines[p->num_machines];
+    TW_TRY(read_machine(&p->machines[p->num_machines], row, o));
+    p->num_machines++;
+    return TW_OK;
+}
+
+static tw_status predict_row(tw_compared *row, const tw_machine *machine)
+{
+    const tw_measured *m = row->measured;
+    const tw_case *c = &m->c;
+    TW_TRY(tw_count(&row->counts, c->schedule, &c->problem, &c->tiling, machine));
+    if (tw_roofline_time(&row->roofline, &row->counts, c->problem.dtype, c->tiling.unit, machine) != TW_OK)
+        row->roofline = (tw_roofline){.time_s = NAN, .limit = ""}; /* it predicts bytes alone */
+    row->l2_request_bytes = m->predicted_l2_request_bytes;
+    row->l2_hbm_read_bytes = m->predicted_l2_hbm_read_bytes;
+    row->l2_hbm_write_bytes = m->predicted_l2_hbm_write_bytes;
+    row->recorded = isfinite(row->l2_hbm_read_bytes);
+    return TW_OK;
+}
+
+static tw_status count_rows(predictions *p, const tw_measured_list *list, const tw_options *o)
+{
     for (size_t i = 0; i < list->count; i++) {
         tw_compared *row = &p->rows[p->count];
+        const tw_machine *machine;
         row->measured = &list->rows[i];
-        tw_status status = predict_row(row, &machine, o);
+        tw_status status = machine_of(&machine, p, row->measured, o);
+        if (status == TW_OK)
+            status = predict_row(row, machine);
         if (status == TW_OK) {
             p->count++;
-            if (machine.uncalibrated && *p->uncalibrated == '\0')
-                memcpy(p->uncalibrated, machine.name, sizeof p->uncalibrated);
+            if (machine->uncalibrated && *p->uncalibrated == '\0')
+                memcpy(p->uncalibrated, machine->name, sizeof p->uncalibrated);
             continue;
         }
         char line[512];
@@ -111,6 +149,48 @@ static tw_status predict(predictions *p, const tw_measured_list *list, const tw_
             memcpy(p->why, line, sizeof line);
     }
     return p->count > 0 ? TW_OK : tw_fail(TW_ESRAM, "%s", p->why);
+}
+
+/* Is a replay wanted: was anything behind the L2 measured, and not predicted before? */
+static bool wants_replay(const tw_compared *row)
+{
+    const tw_measured *m = row->measured;
+    return !row->recorded && (isfinite(m->hbm_read_bytes) || isfinite(m->hbm_write_bytes));
+}
+
+static tw_status replay_rows(predictions *p, tw_l2_job *jobs, const tw_options *o)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const tw_machine *machine = NULL;
+        TW_TRY(machine_of(&machine, p, p->rows[i].measured, o));
+        if (wants_replay(&p->rows[i]) && tw_machine_has_l2(machine))
+            jobs[count++] = tw_l2_job_of(p->rows[i].measured, machine, (int)i);
+    }
+    TW_TRY(tw_l2_run_jobs(jobs, count, TW_L2_MOST_OPERATIONS));
+    for (size_t i = 0; i < count; i++) {
+        const tw_l2_traffic *t = &jobs[i].result.total.traffic;
+        tw_compared *row = &p->rows[jobs[i].index];
+        if (jobs[i].status != TW_OK)
+            continue; /* a ledger without tiles, or too much of it: nothing to compare */
+        row->l2_request_bytes = (double)(t->read_request_bytes + t->write_request_bytes);
+        row->l2_hbm_read_bytes = (double)t->hbm_read_bytes;
+        row->l2_hbm_write_bytes = (double)t->hbm_write_bytes;
+    }
+    return TW_OK;
+}
+
+static tw_status predict(predictions *p, const tw_measured_list *list, const compare_options *o)
+{
+    TW_TRY(count_rows(p, list, &o->shared));
+    if (o->no_l2 || o->summary)
+        return TW_OK;
+    tw_l2_job *jobs = calloc(p->count, sizeof *jobs);
+    if (!jobs)
+        return tw_fail(TW_ENOMEM, "no memory for %zu replays", p->count);
+    tw_status status = replay_rows(p, jobs, &o->shared);
+    free(jobs);
+    return status;
 }
 
 /* "7 of 40 rows are left out, …"; nothing if none is. */
@@ -138,7 +218,8 @@ static const char columns[] =
     "time_us,"
     "predicted_limit,measured_fill_bytes,measured_drain_bytes,measured_l2_request_bytes,measured_hbm_read_"
     "bytes,"
-    "measured_hbm_write_bytes,measured_time_us,measured_time_min_us,measured_time_max_us,measured_sm_cycles";
+    "measured_hbm_write_bytes,measured_time_us,measured_time_min_us,measured_time_max_us,measured_sm_cycles,"
+    "predicted_l2_request_bytes,predicted_l2_hbm_read_bytes,predicted_l2_hbm_write_bytes";
 
 /* A value that is not known is an empty field. */
 static void print_value(FILE *out, double value, const char *format)
@@ -168,6 +249,9 @@ static void csv_row(FILE *out, const tw_compared *row)
     print_value(out, m->time_min_us, "%.3f");
     print_value(out, m->time_max_us, "%.3f");
     print_value(out, m->sm_cycles, "%.0f");
+    print_value(out, row->l2_request_bytes, "%.0f");
+    print_value(out, row->l2_hbm_read_bytes, "%.0f");
+    print_value(out, row->l2_hbm_write_bytes, "%.0f");
     fputc('\n', out);
 }
 
@@ -178,7 +262,8 @@ static tw_status write_csv(const predictions *p, const char *path, int argc, cha
     if (!csv.file)
         return TW_OK;
     tw_csv_header(&csv, "tilewise compare", argc, argv);
-    fprintf(csv.file, "# predicted time: roofline; predicted hbm: compulsory\n");
+    fprintf(csv.file,
+            "# predicted time: roofline; predicted hbm: compulsory; predicted l2_hbm: behind the L2\n");
     note_left_out(csv.file, p, "# ");
     note_uncalibrated(csv.file, p, "# ");
     fprintf(csv.file, "%s\n", columns);
@@ -201,10 +286,11 @@ static tw_status report(const tw_measured_list *list, const compare_options *o, 
 {
     const char *csv = o->shared.csv;
     bool alone = csv && strcmp(csv, "-") == 0;
-    predictions p = {.rows = list->count > 0 ? calloc(list->count, sizeof *p.rows) : NULL};
+    static predictions p; /* its machines are too much for the stack */
+    p = (predictions){.rows = list->count > 0 ? calloc(list->count, sizeof *p.rows) : NULL};
     if (!p.rows)
         return tw_fail(TW_ENOMEM, "no memory for %zu predictions", list->count);
-    tw_status status = predict(&p, list, &o->shared);
+    tw_status status = predict(&p, list, o);
     if (status == TW_OK && !alone && !o->summary && !tw_compare_any_error(p.rows, p.count))
         status = tw_fail(TW_EFORMAT,
                          "%s: no row has a measured value to set beside its prediction: time_us (of a "

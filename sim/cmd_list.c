@@ -5,14 +5,24 @@
 #include <stdio.h>
 #include <string.h>
 
+static void print_algorithm(const tw_schedule *s)
+{
+    char year[16] = "-";
+    if (s->year > 0)
+        snprintf(year, sizeof year, "%d", s->year);
+    printf("%-25s %-4s  %-29s %s\n", s->name, year, s->paper ? s->paper : "-", s->summary);
+}
+
+/* Forward passes, then, behind an empty line, the backward passes that go with them. */
 static tw_status list_algorithms(void)
 {
+    for (int i = 0; i < tw_schedule_count(); i++)
+        print_algorithm(tw_schedule_at(i));
+    putchar('\n');
     for (int i = 0; i < tw_schedule_count(); i++) {
-        const tw_schedule *s = tw_schedule_at(i);
-        char year[16] = "-";
-        if (s->year > 0)
-            snprintf(year, sizeof year, "%d", s->year);
-        printf("%-16s %-4s  %-29s %s\n", s->name, year, s->paper ? s->paper : "-", s->summary);
+        const tw_schedule *backward = tw_schedule_backward_of(tw_schedule_at(i));
+        if (backward && tw_schedule_forward_of(backward) == tw_schedule_at(i))
+            print_algorithm(backward);
     }
     return TW_OK;
 }
@@ -67,6 +77,8 @@ static const struct {
     {"--bias", "Raffel et al., arXiv:1910.10683", 2019, "a relative bias that is read from memory"},
     {"--sink-logit", "OpenAI, arXiv:2508.10925", 2025, "one more logit under each softmax"},
     {"--heads-kv 1", "Shazeer, arXiv:1911.02150", 2019, "multi-query attention; gqa_packed packs its heads"},
+    {"--dropout P", "Srivastava et al., JMLR 15", 2014,
+     "drops probabilities; Philox counters (Salmon et al. 2011) make the same mask again"},
     {"--latent", "DeepSeek-AI, arXiv:2405.04434", 2024, "latent attention: V is a part of K; mla"},
 };
 

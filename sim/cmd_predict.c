@@ -14,7 +14,8 @@ static const char summary[] = "predicts bytes, cycles, clock, time and energy, a
 typedef struct predict_options {
     tw_options shared;
     char *kernels, *hit_rate;
-    tw_text_list against;
+    tw_text_list against, cases;
+    int seeds;
     bool cold;
 } predict_options;
 
@@ -28,6 +29,12 @@ static const tw_option own[] = {
     {"against", "FILE.csv", TW_OPTION_TEXTS, offsetof(predict_options, against), 0,
      "measurements: print how far predictions of their rows are off; may be given several times; predictions "
      "that were written before, with --csv, are judged in place of new ones if they are given too"},
+    {"cases", "FILE.csv", TW_OPTION_TEXTS, offsetof(predict_options, cases), 0,
+     "instead: HBM traffic and L2 requests of these cases, by replay: columns of a file of measurements up "
+     "to "
+     "kernel, and if you like order, kv_order, start, blocks_per_sm, workers, dispatch; may be repeated"},
+    {"seeds", "NUMBER", TW_OPTION_INT, offsetof(predict_options, seeds), 0,
+     "with --cases: replays of each case, with seeds from --seed on; the mean is predicted (default: 3)"},
 };
 
 static const char columns[] =
@@ -196,14 +203,16 @@ static tw_status compare(const predict_options *o)
 
 int tw_cmd_predict(int argc, char **argv)
 {
-    predict_options o = {.shared = tw_options_default()};
+    predict_options o = {.shared = tw_options_default(), .seeds = 3};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_CSV;
+                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)
-        status = o.against.count > 0 ? compare(&o) : predict_shapes(&o, argc, argv);
+        status = o.cases.count > 0     ? tw_predict_cases(&o.shared, &o.cases, o.seeds, argc, argv)
+                 : o.against.count > 0 ? compare(&o)
+                                       : predict_shapes(&o, argc, argv);
     tw_options_free(sets, 2);
     return tw_exit_code(status);
 }

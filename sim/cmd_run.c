@@ -1,14 +1,8 @@
 /* tilewise run: executes schedules on real tensors, and compares what comes out with exact attention. */
-#include "backend_count.h"
-#include "backend_numeric.h"
 #include "commands.h"
 #include "csv.h"
+#include "execution.h"
 #include "progress.h"
-#include "table.h"
-#include "tensors.h"
-#include "verify.h"
-
-#include "../cpu_ref/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +11,7 @@ static const char summary[] = "executes algorithms tile by tile and compares the
 
 typedef struct run_options {
     tw_options shared;
-    char *q, *k, *v, *o, *lse;
+    char *q, *k, *v, *o, *lse, *d_o, *gradient[TW_NUM_GRADIENTS];
     int layout;
     bool exact;
     double softmax_scale;
@@ -31,6 +25,12 @@ static const tw_option own[] = {
     {"o", "FILE.npy", TW_OPTION_TEXT, offsetof(run_options, o), 0, "writes the output; one case only"},
     {"lse", "FILE.npy", TW_OPTION_TEXT, offsetof(run_options, lse), 0,
      "writes the log-sum-exp; one case only"},
+    {"do", "FILE.npy", TW_OPTION_TEXT, offsetof(run_options, d_o), 0,
+     "gradient of the output, beside --q, --k and --v, for --pass backward or both"},
+    {"dq", "FILE.npy", TW_OPTION_TEXT, offsetof(run_options, gradient[TW_GRADIENT_Q]), 0,
+     "writes the gradient of the queries; one case only"},
+    {"dk", "FILE.npy", TW_OPTION_TEXT, offsetof(run_options, gradient[TW_GRADIENT_K]), 0, "of the keys"},
+    {"dv", "FILE.npy", TW_OPTION_TEXT, offsetof(run_options, gradient[TW_GRADIENT_V]), 0, "of the values"},
     {"layout", TW_LAYOUT_CHOICES, TW_OPTION_CHOICE, offsetof(run_options, layout), 0,
      "axes of the files: batch, seqlen, heads, head_dim, or heads before seqlen (default: bshd)"},
     {"softmax-scale", "NUMBER", TW_OPTION_POSITIVE, offsetof(run_options, softmax_scale), 0,
@@ -39,223 +39,217 @@ static const tw_option own[] = {
      "double precision throughout, instead of rounding as a GPU would"},
 };
 
-/* One case on its way: what came out, and how it was judged. */
-typedef struct execution {
-    double *o, *lse;
-    tw_numeric_stats stats;
-    tw_counts counts;
-    tw_verdict verdict;
-} execution;
-
-static tw_status check_memory(const tw_case *c, bool inputs_there)
-{
-    const tw_problem *p = &c->problem;
-    double inputs = (double)tw_problem_q_elements(p) + (double)tw_problem_k_elements(p) +
-                    (double)tw_problem_v_elements(p);
-    double outputs = (double)tw_problem_o_elements(p) + (double)tw_problem_lse_elements(p);
-    double bytes = ((inputs_there ? 0.0 : inputs) + outputs) * sizeof(double) +
-                   tw_numeric_bytes(c->schedule, p, &c->tiling);
-    char what[96];
-    snprintf(what, sizeof what, "running %s on %d x %d", c->schedule->name, p->seqlen_q, p->seqlen_k);
-    return tw_memory_check(bytes, what);
-}
-
-static tw_status execute(execution *x, const tw_case *c, const tw_inputs *in, const tw_machine *machine,
-                         const run_options *o)
-{
-    tw_problem judged = c->problem;
-    x->o = malloc(tw_problem_o_elements(&c->problem) * sizeof *x->o);
-    x->lse = malloc(tw_problem_lse_elements(&c->problem) * sizeof *x->lse);
-    if (!x->o || !x->lse)
-        return tw_fail(TW_ENOMEM, "no memory for O and LSE");
-    const tw_numeric_options numeric = {.rounding = o->exact ? TW_ROUND_NEVER : TW_ROUND_AS_GPU};
-    TW_TRY(tw_numeric_run(x->o, x->lse, &x->stats, c->schedule, &c->problem, &c->tiling, machine, in->q,
-                          in->k, in->v, &numeric));
-    if (o->exact)
-        judged.dtype = TW_FP64;
-    tw_claim claim = {.problem = judged, .q = in->q, .k = in->k, .v = in->v, .o = x->o};
-    if (c->schedule->writes_lse)
-        claim.lse = x->lse;
-    claim.lse_dtype = o->exact ? TW_FP64 : TW_FP32;
-    tw_variant right = tw_variant_of(&judged);
-    tw_row_sample sample = tw_row_sample_for(&judged, o->shared.seed, 0.25);
-    TW_TRY(tw_verify(&x->verdict, &claim, &right, &sample));
-    return tw_check_exact(&x->verdict, &judged);
-}
-
-/* ---- the table ------------------------------------------------------------------------------------------ */
-
-enum {
-    COL_SHAPE,
-    COL_ALGORITHM,
-    COL_TILES,
-    COL_MAX,
-    COL_ALLOWED,
-    COL_RMS,
-    COL_RELATIVE,
-    COL_LSE,
-    COL_EXECUTED,
-    COL_COUNTED,
-    COL_VERDICT
-};
-
-static tw_table new_table(void)
-{
-    tw_table t = {.num_columns = 0};
-    tw_table_column(&t, "queries x keys", "", false);
-    tw_table_column(&t, "algorithm", "", true);
-    tw_table_column(&t, "tiles", "m x n", false);
-    tw_table_column(&t, "max error", "of O", false);
-    tw_table_column(&t, "allowed", "", false);
-    tw_table_column(&t, "RMS error", "", false);
-    tw_table_column(&t, "relative", "", false);
-    tw_table_column(&t, "max error", "of LSE", false);
-    tw_table_column(&t, "executed", "bytes in + out", false);
-    tw_table_column(&t, "counted", "bytes in + out", false);
-    tw_table_column(&t, "", "", true);
-    return t;
-}
-
-static bool bytes_agree(const execution *x)
-{
-    return x->stats.sram_fill_bytes == x->counts.sram_fill_bytes &&
-           x->stats.sram_drain_bytes == x->counts.sram_drain_bytes;
-}
-
-static bool agrees(const execution *x)
-{
-    return x->verdict.o_agrees && x->verdict.lse_agrees && bytes_agree(x);
-}
-
-static void add_row(tw_table *t, const tw_case *c, const execution *x)
-{
-    const tw_verdict *v = &x->verdict;
-    tw_table_row(t);
-    tw_table_cell(t, COL_SHAPE, "%d x %d", c->problem.seqlen_q, c->problem.seqlen_k);
-    tw_table_cell(t, COL_ALGORITHM, "%s", c->schedule->name);
-    if (c->schedule->ignores_sram)
-        tw_table_cell(t, COL_TILES, "whole");
-    else
-        tw_table_cell(t, COL_TILES, "%d x %d", c->tiling.block_m, c->tiling.block_n);
-    tw_table_cell(t, COL_MAX, "%.2e", v->o.max_abs_error);
-    tw_table_cell(t, COL_ALLOWED, "%.2e", 2.0 * v->o_baseline + v->o_atol);
-    tw_table_cell(t, COL_RMS, "%.2e", v->o.rms_error);
-    tw_table_cell(t, COL_RELATIVE, "%.2e", v->o.relative_error);
-    tw_table_cell(t, COL_LSE, c->schedule->writes_lse ? "%.2e" : "-", v->lse.max_abs_error);
-    tw_table_number(t, COL_EXECUTED, (double)(x->stats.sram_fill_bytes + x->stats.sram_drain_bytes), 0);
-    tw_table_number(t, COL_COUNTED, (double)(x->counts.sram_fill_bytes + x->counts.sram_drain_bytes), 0);
-    tw_table_cell(t, COL_VERDICT, "%s",
-                  !bytes_agree(x) ? "BYTES DIFFER"
-                  : agrees(x)     ? "agrees"
-                                  : "DOES NOT AGREE");
-}
-
-static void print_notes(const tw_case *c, const tw_verdict *v, const run_options *o)
-{
-    char rows[TW_CELL_BYTES], total[TW_CELL_BYTES];
-    tw_format_number(rows, (double)v->sample.count, 0);
-    tw_format_number(total, (double)v->sample.total, 0);
-    printf("\nErrors are against attention in double precision, on %s of %s rows (the last case). Allowed: "
-           "twice the "
-           "error of\nstandard attention in %s, plus FlashAttention's atol.\n",
-           rows, total, o->exact ? "fp64" : tw_dtype_name(c->problem.dtype));
-}
-
 /* ---- cases ---------------------------------------------------------------------------------------------- */
 
-static tw_status write_results(const execution *x, const tw_case *c, const run_options *o)
+/* What files gave in place of random numbers. */
+typedef struct given_tensors {
+    tw_inputs inputs;
+    double *d_o;
+} given_tensors;
+
+static tw_status write_results(const tw_execution *x, const tw_case *c, const run_options *o)
 {
+    static const tw_like like[TW_NUM_GRADIENTS] = {TW_LIKE_Q, TW_LIKE_K, TW_LIKE_V};
+    tw_layout layout = (tw_layout)o->layout;
     if (o->o)
-        TW_TRY(tw_output_write(o->o, x->o, &c->problem, (tw_layout)o->layout));
+        TW_TRY(tw_output_write(o->o, x->o, &c->problem, layout));
+    for (int g = 0; g < TW_NUM_GRADIENTS; g++)
+        if (o->gradient[g])
+            TW_TRY(tw_gradient_write(o->gradient[g], x->gradient[g], &c->problem, like[g], layout));
     return o->lse ? tw_lse_write(o->lse, x->lse, &c->problem) : TW_OK;
 }
 
-static tw_status run_case(tw_table *table, const tw_case *c, const tw_inputs *given,
-                          const tw_machine *machine, const run_options *o, tw_verdict *verdict,
-                          bool *all_agree)
+/* Tensors that no file gave. */
+static tw_status make_tensors(given_tensors *made, const given_tensors *given, const tw_case *c,
+                              bool backward, uint64_t seed)
 {
-    execution x = {.o = NULL};
-    tw_inputs made = {.q = NULL};
-    tw_count_result counted;
-    tw_status status = tw_count(&counted, c->schedule, &c->problem, &c->tiling,
-                                machine); /* first: it may refuse */
+    if (!given)
+        TW_TRY(tw_inputs_random(&made->inputs, &c->problem, seed));
+    return backward && !(given && given->d_o) ? tw_gradient_random(&made->d_o, &c->problem, seed) : TW_OK;
+}
+
+static tw_status run_case(tw_execution *x, const tw_case *c, const given_tensors *given,
+                          const tw_machine *machine, const run_options *o)
+{
+    given_tensors made = {.d_o = NULL};
+    const tw_execution_options options = {
+        .exact = o->exact, .inputs_there = given != NULL, .seed = o->shared.seed};
+    tw_status status = tw_execution_begin(x, c, machine, &options); /* first: it may refuse */
     if (status == TW_OK)
-        status = check_memory(c, given != NULL);
+        status = make_tensors(&made, given, c, x->backward.schedule != NULL, o->shared.seed);
     if (status == TW_OK)
-        x.counts = counted.total;
-    if (status == TW_OK && !given)
-        status = tw_inputs_random(&made, &c->problem, o->shared.seed);
+        status = tw_execution_run(x, c, machine, given ? &given->inputs : &made.inputs,
+                                  made.d_o ? made.d_o
+                                  : given  ? given->d_o
+                                           : NULL,
+                                  &options);
     if (status == TW_OK)
-        status = execute(&x, c, given ? given : &made, machine, o);
-    if (status == TW_OK)
-        status = write_results(&x, c, o);
-    if (status == TW_OK) {
-        add_row(table, c, &x);
-        *verdict = x.verdict;
-        *all_agree = *all_agree && agrees(&x);
-    }
-    tw_inputs_free(&made);
-    free(x.o);
-    free(x.lse);
+        status = write_results(x, c, o);
+    tw_inputs_free(&made.inputs);
+    free(made.d_o);
     return status;
 }
 
-static tw_status run_all(const tw_case *cases, size_t count, const tw_inputs *given,
-                         const tw_machine *machine, const run_options *o)
+/* How much of the last case was compared. */
+typedef struct compared {
+    bool forward, backward;
+    tw_row_sample rows;
+    int64_t heads, of_heads;
+} compared;
+
+static void note_compared(compared *all, const tw_execution *x)
 {
-    tw_table table = new_table();
-    tw_verdict last = {.o_agrees = false};
-    bool all_agree = true;
-    tw_status status = TW_OK;
-    for (size_t i = 0; i < count && status == TW_OK; i++) {
-        tw_progress_show((double)i, (double)count, cases[i].schedule->name);
-        status = run_case(&table, &cases[i], given, machine, o, &last, &all_agree);
+    if (x->forward.judged)
+        all->forward = true, all->rows = x->verdict.sample;
+    if (x->backward.judged) {
+        all->backward = true;
+        all->heads = x->gradients.heads, all->of_heads = x->gradients.of_heads;
     }
-    tw_progress_clear();
-    if (status != TW_OK) {
-        free(table.cells);
-        return status;
-    }
-    const tw_problem *p = &cases[0].problem;
+}
+
+static void print_notes(const tw_case *c, const compared *all, const run_options *o)
+{
+    char rows[TW_CELL_BYTES], total[TW_CELL_BYTES];
+    const char *format = o->exact ? "fp64" : tw_dtype_name(c->problem.dtype);
+    tw_format_number(rows, (double)all->rows.count, 0);
+    tw_format_number(total, (double)all->rows.total, 0);
+    if (all->forward)
+        printf(
+            "\nErrors are against attention in double precision, on %s of %s rows (the last case). Allowed: "
+            "twice the "
+            "error of\nstandard attention in %s, plus FlashAttention's atol.\n",
+            rows, total, format);
+    if (all->backward)
+        printf(
+            "\nErrors of gradients are against those in double precision, on %lld of %lld K/V heads and the "
+            "query heads that\nread them (the last case). Allowed: twice the error of a plain backward pass "
+            "in %s, plus FlashAttention's atol.\n",
+            (long long)all->heads, (long long)all->of_heads, format);
+}
+
+static void print_head(const tw_case *c, const tw_machine *machine, const run_options *o)
+{
+    const tw_problem *p = &c->problem;
     char setting[TW_EXTRAS_NAME];
     tw_extras_name(setting, p);
     printf("Executed tile by tile on %s%s: %s, batch %d, %d heads on %d, head_dim %d, %s, %s\n\n",
            machine->name, tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->batch, p->num_heads,
            p->num_heads_kv, p->head_dim, setting, o->exact ? "nothing rounded" : "rounded as a GPU would");
-    TW_TRY(tw_table_print(&table, stdout));
-    print_notes(&cases[count - 1], &last, o);
+}
+
+/* Forward passes and backward passes have a table each. */
+static tw_status print_tables(tw_table *forward, tw_table *backward, const compared *all)
+{
+    tw_status status = all->forward ? tw_table_print(forward, stdout) : TW_OK;
+    if (all->forward && all->backward)
+        putchar('\n');
+    return all->backward && status == TW_OK ? tw_table_print(backward, stdout) : status;
+}
+
+static tw_status run_all(const tw_case *cases, size_t count, const given_tensors *given,
+                         const tw_machine *machine, const run_options *o)
+{
+    tw_table forward = tw_execution_forward_table(), backward = tw_execution_backward_table();
+    compared all = {.forward = false};
+    bool all_agree = true;
+    tw_status status = TW_OK;
+    for (size_t i = 0; i < count && status == TW_OK; i++) {
+        tw_execution x;
+        tw_progress_show((double)i, (double)count, cases[i].schedule->name);
+        status = run_case(&x, &cases[i], given, machine, o);
+        if (status == TW_OK) {
+            tw_execution_add_rows(&forward, &backward, &cases[i], &x);
+            note_compared(&all, &x);
+            all_agree = all_agree && tw_execution_agrees(&x);
+        }
+        tw_execution_free(&x);
+    }
+    tw_progress_clear();
+    if (status != TW_OK) {
+        free(forward.cells);
+        free(backward.cells);
+        return status;
+    }
+    print_head(&cases[0], machine, o);
+    TW_TRY(print_tables(&forward, &backward, &all));
+    print_notes(&cases[count - 1], &all, o);
     return all_agree ? TW_OK : TW_EMISMATCH;
+}
+
+/* A file that an option names. */
+typedef struct named_file {
+    const char *name, *path;
+} named_file;
+
+enum { NUM_INPUTS = 4, NUM_OUTPUTS = 2 + TW_NUM_GRADIENTS };
+
+static void list_outputs(named_file outputs[NUM_OUTPUTS], const run_options *o)
+{
+    static const char *const names[TW_NUM_GRADIENTS] = {"dq", "dk", "dv"};
+    outputs[0] = (named_file){"o", o->o};
+    outputs[1] = (named_file){"lse", o->lse};
+    for (int g = 0; g < TW_NUM_GRADIENTS; g++)
+        outputs[2 + g] = (named_file){names[g], o->gradient[g]};
 }
 
 /* No output may take another's place, nor an input's. */
 static tw_status check_paths(const run_options *o)
 {
-    const struct {
-        const char *name, *path;
-    } inputs[] = {{"q", o->q}, {"k", o->k}, {"v", o->v}}, outputs[] = {{"o", o->o}, {"lse", o->lse}};
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 3; j++)
-            if (outputs[i].path && inputs[j].path && tw_same_file(outputs[i].path, inputs[j].path))
+    const named_file inputs[NUM_INPUTS] = {{"q", o->q}, {"k", o->k}, {"v", o->v}, {"do", o->d_o}};
+    named_file out[NUM_OUTPUTS];
+    list_outputs(out, o);
+    for (int i = 0; i < NUM_OUTPUTS; i++) {
+        for (int j = 0; j < NUM_INPUTS; j++)
+            if (out[i].path && inputs[j].path && tw_same_file(out[i].path, inputs[j].path))
                 return tw_fail(TW_EINVAL, "--%s is %s, the file of --%s: it must be another, or that is lost",
-                               outputs[i].name, outputs[i].path, inputs[j].name);
-    if (o->o && o->lse && tw_same_file(o->o, o->lse))
-        return tw_fail(TW_EINVAL, "--o and --lse are both %s, they must be two files", o->o);
+                               out[i].name, out[i].path, inputs[j].name);
+        for (int j = i + 1; j < NUM_OUTPUTS; j++)
+            if (out[i].path && out[j].path && tw_same_file(out[i].path, out[j].path))
+                return tw_fail(TW_EINVAL, "--%s and --%s are both %s, they must be two files", out[i].name,
+                               out[j].name, out[i].path);
+    }
+    return TW_OK;
+}
+
+/* Gradients come of a backward pass, and O and LSE are shown to be right of a forward pass alone. */
+static tw_status check_passes(const tw_case *c, const run_options *o)
+{
+    bool backward = c->backward || c->schedule->pass == TW_PASS_BACKWARD;
+    named_file out[NUM_OUTPUTS];
+    list_outputs(out, o);
+    for (int i = 2; i < NUM_OUTPUTS && !backward; i++)
+        if (out[i].path)
+            return tw_fail(TW_EINVAL, "--%s is given, but no backward pass: --pass must be backward or both",
+                           out[i].name);
+    if (o->d_o && !backward)
+        return tw_fail(TW_EINVAL, "--do is given, but no backward pass: --pass must be backward or both");
+    for (int i = 0; i < 2; i++)
+        if (out[i].path && c->schedule->pass == TW_PASS_BACKWARD)
+            return tw_fail(TW_EINVAL, "--%s is of a forward pass: --pass must be forward or both",
+                           out[i].name);
     return TW_OK;
 }
 
 /* What would fail after the work is asked before it. */
 static tw_status check_results(const tw_case *cases, size_t count, const run_options *o)
 {
-    if ((o->o || o->lse) && count > 1)
-        return tw_fail(TW_EINVAL,
-                       "--%s takes the result of one case, there are %zu: name one --algorithm and one shape",
-                       o->o ? "o" : "lse", count);
+    named_file out[NUM_OUTPUTS];
+    list_outputs(out, o);
+    for (int i = 0; i < NUM_OUTPUTS; i++)
+        if (out[i].path && count > 1)
+            return tw_fail(
+                TW_EINVAL,
+                "--%s takes the result of one case, there are %zu: name one --algorithm and one shape",
+                out[i].name, count);
+    for (size_t i = 0; i < count; i++)
+        TW_TRY(check_passes(&cases[i], o));
     if (o->lse && !cases[0].schedule->writes_lse)
         return tw_fail(TW_EUNSUPPORTED, "--lse: %s writes no LSE, it must be another algorithm",
                        cases[0].schedule->name);
-    if (o->o)
-        TW_TRY(tw_check_writable(o->o));
-    return o->lse ? tw_check_writable(o->lse) : TW_OK;
+    for (int i = 0; i < NUM_OUTPUTS; i++)
+        if (out[i].path)
+            TW_TRY(tw_check_writable(out[i].path));
+    return TW_OK;
 }
 
 /* The shape comes with the files: it must not be said again. */
@@ -282,8 +276,9 @@ static tw_status check_given(const run_options *o)
 }
 
 /* The lengths of packed sequences must be known before their files can be read. */
-static tw_status read_files(tw_inputs *given, const run_options *o)
+static tw_status read_files(given_tensors *given, const run_options *o)
 {
+    tw_dtype d_o_dtype;
     tw_attached *lengths = calloc(1, sizeof *lengths);
     tw_problem packed = {.batch = 0};
     if (!lengths)
@@ -295,18 +290,24 @@ static tw_status read_files(tw_inputs *given, const run_options *o)
                             .head_dim_v = o->shared.extras.head_dim_v,
                             .packed = packed.cu_seqlens_q ? &packed : NULL};
     if (status == TW_OK)
-        status = tw_inputs_read(given, o->q, o->k, o->v, &how);
-    given->problem.cu_seqlens_q = given->problem.cu_seqlens_k = NULL; /* the cases read them anew */
+        status = tw_inputs_read(&given->inputs, o->q, o->k, o->v, &how);
+    if (status == TW_OK && o->d_o)
+        status = tw_gradient_read(&given->d_o, &d_o_dtype, o->d_o, &given->inputs.problem, TW_LIKE_O,
+                                  how.layout);
+    if (status == TW_OK && o->d_o)
+        given->inputs.problem.dtype = tw_coarser(given->inputs.problem.dtype, d_o_dtype);
+    given->inputs.problem.cu_seqlens_q = given->inputs.problem.cu_seqlens_k =
+        NULL; /* the cases read them anew */
     tw_attached_release(lengths);
     return status;
 }
 
 /* Puts the files' shape where the options' lists would have been. */
-static tw_status read_given(tw_inputs *given, tw_options *shape, const run_options *o)
+static tw_status read_given(given_tensors *given, tw_options *shape, const run_options *o)
 {
     TW_TRY(check_given(o));
     TW_TRY(read_files(given, o));
-    const tw_problem *p = &given->problem;
+    const tw_problem *p = &given->inputs.problem;
     if (p->dtype == TW_FP64 && !o->exact)
         return tw_fail(TW_EUNSUPPORTED,
                        "%s: is float64, which no GPU kernel reads; add --exact, or convert it", o->q);
@@ -324,7 +325,7 @@ static tw_status read_given(tw_inputs *given, tw_options *shape, const run_optio
     return TW_OK;
 }
 
-static tw_status run_cases_of(const tw_options *shape, const tw_inputs *given, const run_options *o)
+static tw_status run_cases_of(const tw_options *shape, const given_tensors *given, const run_options *o)
 {
     tw_machine machine;
     tw_case *cases = NULL;
@@ -342,15 +343,16 @@ static tw_status run_cases_of(const tw_options *shape, const tw_inputs *given, c
 
 static tw_status run(const run_options *o)
 {
-    tw_inputs given = {.q = NULL};
+    given_tensors given = {.d_o = NULL};
     tw_options shape = o->shared;
-    bool files = o->q || o->k || o->v;
+    bool files = o->q || o->k || o->v || o->d_o;
     TW_TRY(check_paths(o));
     TW_TRY(tw_check_softmax_scale(o->softmax_scale));
     tw_status status = files ? read_given(&given, &shape, o) : TW_OK;
     if (status == TW_OK)
         status = run_cases_of(&shape, files ? &given : NULL, o);
-    tw_inputs_free(&given);
+    tw_inputs_free(&given.inputs);
+    free(given.d_o);
     return status;
 }
 

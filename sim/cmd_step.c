@@ -139,12 +139,32 @@ static tw_status record_random(tw_trace *trace, const tw_case *c, const tw_machi
                                const tw_trace_options *options)
 {
     tw_inputs inputs;
-    TW_TRY(tw_trace_check(c->schedule, &c->problem, &c->tiling, machine, options));
+    tw_trace_options with_gradient = *options;
+    double *d_o = NULL;
+    with_gradient.forward = c->forward;
+    with_gradient.forward_tiling = c->forward_tiling;
+    TW_TRY(tw_trace_check(c->schedule, &c->problem, &c->tiling, machine, &with_gradient));
     TW_TRY(tw_inputs_random(&inputs, &c->problem, seed));
-    tw_status status = tw_trace_record(trace, c->schedule, &c->problem, &c->tiling, machine, inputs.q,
-                                       inputs.k, inputs.v, options);
+    tw_status status = c->forward ? tw_gradient_random(&d_o, &c->problem, seed) : TW_OK;
+    with_gradient.d_o = d_o;
+    if (status == TW_OK)
+        status = tw_trace_record(trace, c->schedule, &c->problem, &c->tiling, machine, inputs.q, inputs.k,
+                                 inputs.v, &with_gradient);
     tw_inputs_free(&inputs);
+    free(d_o);
     return status;
+}
+
+/* A walk is through one pass; the page and the example know forward passes. */
+static tw_status check_pass(const tw_case *c, const step_options *s)
+{
+    bool backward = c->schedule->pass == TW_PASS_BACKWARD;
+    if (c->backward)
+        return tw_fail(TW_EINVAL, "--pass is both, step walks through one: it must be forward or backward");
+    if (backward && (s->html || s->example))
+        return tw_fail(TW_EUNSUPPORTED, "--%s is of forward passes, %s is a backward pass: leave it out",
+                       s->html ? "html" : "example", c->schedule->name);
+    return TW_OK;
 }
 
 /* A page holds every number, so its walk is shorter. */
@@ -158,7 +178,8 @@ static tw_status record(tw_trace *trace, tw_case *c, tw_options *o, const step_o
                                 .max_numbers = full ? 300000 : 20000000};
     TW_TRY(tw_options_machine(&machine, o));
     TW_TRY(the_case(c, o, s->example, &machine));
-    int num_rows = c->schedule->packs_heads ? tw_problem_packed(&c->problem).seqlen_q : c->problem.seqlen_q;
+    TW_TRY(check_pass(c, s));
+    int num_rows = tw_problem_seen_by(c->schedule, &c->problem).seqlen_q;
     if (options.row >= num_rows)
         return tw_fail(TW_EINVAL, "--row is %lld, it must be from 0 to %d: there are %d query rows",
                        (long long)options.row, num_rows - 1, num_rows);
@@ -252,7 +273,7 @@ int tw_cmd_step(int argc, char **argv)
     tw_options options = tw_options_default();
     step_options own = {.row = UINT64_MAX, .to = UINT64_MAX};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS;
+                      TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PASS;
     tw_option shared[48];
     tw_option_set sets[2] = {{.rows = rows, .count = (int)(sizeof rows / sizeof rows[0]), .into = &own},
                              shared_here(shared, (int)(sizeof shared / sizeof shared[0]), &options, groups)};

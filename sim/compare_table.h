@@ -19,6 +19,9 @@ typedef struct tw_compared {
     const tw_measured *measured;
     tw_count_result counts;
     tw_roofline roofline; /**< time_s NaN where the machine predicts none */
+    /** Behind the L2: as a file of predictions says, or replayed here; NaN where neither was done. */
+    double l2_request_bytes, l2_hbm_read_bytes, l2_hbm_write_bytes;
+    bool recorded; /**< they, and fill and drain, are from a file of predictions */
 } tw_compared;
 
 /** Time in microseconds as measured: the benchmark's median; NaN if there is none. */
@@ -28,9 +31,10 @@ double tw_compared_time_us(const tw_compared *row);
 bool tw_compare_any_error(const tw_compared *rows, size_t count);
 
 /**
- * @brief For each kernel and quantity: median, mean and worst error over all shapes, and where the worst is.
+ * @brief Errors, by quantity over all rows, then by kernel and quantity: median, mean, worst, and where the worst is.
  *
- * An error is predicted / measured − 1. HBM bytes count only where more than 100 MB are predicted.
+ * An error is predicted / measured − 1. Compulsory HBM bytes (HBM read*) count only where more than 100 MB are
+ * predicted, others where more than 10 MB are measured: below, the profiler's own come into it.
  * @return TW_OK; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_compare_print_errors(FILE *out, const tw_compared *rows, size_t count);

@@ -117,16 +117,19 @@ static void ask_the_c_library(tw_cpu *cpu)
 #endif
 }
 
+/* How many CPUs a file of the system's lists; 1 if it is not there, or lists none. */
+static int list_in(const char *root, const char *path)
+{
+    char text[256];
+    const int length = first_line(text, sizeof text, root, path) ? tw_cpu_list_length(text) : 0;
+    return length > 0 ? length : 1;
+}
+
 tw_status tw_cpu_describe(tw_cpu *cpu, const char *root)
 {
     tw_cpu found = {.cores = 0};
-    char text[256];
-    int online = 1, threads = 1;
-    if (first_line(text, sizeof text, root, "/sys/devices/system/cpu/online") && tw_cpu_list_length(text) > 0)
-        online = tw_cpu_list_length(text);
-    if (first_line(text, sizeof text, root, "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list") &&
-        tw_cpu_list_length(text) > 0)
-        threads = tw_cpu_list_length(text);
+    const int online = list_in(root, "/sys/devices/system/cpu/online");
+    const int threads = list_in(root, "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list");
     found.cores = online / threads > 0 ? online / threads : 1;
     for (int index = 0; index < 10; index++)
         note_cache(&found, root, index, threads, online);

@@ -296,7 +296,7 @@ tw_status tw_cpu_measure(tw_readings *readings, tw_cpu_curve *curve, const tw_cp
 static tw_status set_bytes(tw_machine *machine, const char *number, int64_t bytes, const char *date,
                            const char *source)
 {
-    return bytes > 0 ? tw_machine_set(machine, number, (double)bytes, date, source) : TW_OK;
+    return bytes > 0 ? tw_machine_set_number(machine, number, (double)bytes, date, source) : TW_OK;
 }
 
 tw_status tw_cpu_machine(tw_machine *machine, const tw_cpu *cpu, const tw_readings *readings,
@@ -307,7 +307,7 @@ tw_status tw_cpu_machine(tw_machine *machine, const tw_cpu *cpu, const tw_readin
     snprintf(m.name, sizeof m.name, "%s", machine->name);
     snprintf(m.description, sizeof m.description, "%s: %d core%s", cpu->model, cpu->cores,
              cpu->cores == 1 ? "" : "s");
-    TW_TRY(tw_machine_set(&m, "num_sms", cpu->cores, date, sysfs));
+    TW_TRY(tw_machine_set_number(&m, "num_sms", cpu->cores, date, sysfs));
     TW_TRY(set_bytes(&m, "smem_bytes", cpu->private_bytes, date,
                      "the largest cache that a core has for itself: /sys/devices/system/cpu"));
     TW_TRY(set_bytes(&m, "l2_bytes", cpu->shared_bytes, date,

@@ -90,7 +90,8 @@ static tw_status try_parts(trial *t)
                  {TW_PART_SOFTCAP, "the soft cap was not applied"},
                  {TW_PART_ALIBI, "ALiBi was not added"},
                  {TW_PART_BIAS, "the bias was not added"},
-                 {TW_PART_SINK_LOGITS, "the sink logit was left out of the sum under the softmax"}};
+                 {TW_PART_SINK_LOGITS, "the sink logit was left out of the sum under the softmax"},
+                 {TW_PART_DROPOUT, "dropout was not applied"}};
     unsigned asked = tw_parts_of(&t->claim->problem);
     for (int i = 0; i < COUNT(parts) && !t->found; i++) {
         tw_variant variant = tw_variant_of(&t->claim->problem);

@@ -1,12 +1,7 @@
-/* Launches, blocks and walks: which tiles a schedule visits, and how often each stands for its equals. */
+/* Launches and blocks: which of them run, in which order, and how often each stands for its equals. */
 #include "slots.h"
 
 #include <string.h>
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static int64_t max64(int64_t a, int64_t b)
 {
@@ -16,221 +11,6 @@ static int64_t max64(int64_t a, int64_t b)
 static int64_t ceil_div(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
-}
-
-/* Tile `index` of an axis of `length` rows, cut at its end. */
-static tw_tile tile_at(int64_t index, int block, int64_t length)
-{
-    int64_t row0 = index * block;
-    return (tw_tile){
-        .index = index, .row0 = row0, .rows = (int)min64(block, length - row0), .box_rows = block, .run = 1};
-}
-
-static tw_tile whole_axis(int64_t length)
-{
-    return tile_at(0, (int)length, length);
-}
-
-tw_tile tw_all_queries(const tw_emitter *e)
-{
-    return whole_axis(e->problem->seqlen_q);
-}
-
-tw_tile tw_all_keys(const tw_emitter *e)
-{
-    return whole_axis(e->problem->seqlen_k);
-}
-
-/* ---- walks ---------------------------------------------------------------------------------------------- */
-
-/* Is this one whole tile of the map's axis, or the last one, which may be shorter? */
-static bool is_tile_of(tw_tile tile, int block, int64_t length)
-{
-    return tile.row0 % block == 0 && tile.rows == min64(block, length - tile.row0);
-}
-
-/* Of a list of tiles: does any query tile see this tile of keys? */
-static tw_tile_kind kind_of_column(const tw_emitter *e, tw_tile cols)
-{
-    const tw_tile_map *map = &e->map;
-    bool all = true;
-    int64_t visited = 0;
-    for (int64_t row = 0; row < map->rows; row++) {
-        tw_tile_kind kind = tw_tile_map_kind(map, e->head, row, cols.row0 / map->block_n);
-        all = all && kind == TW_TILE_FULL;
-        visited += kind != TW_TILE_EMPTY;
-    }
-    return all ? TW_TILE_FULL : visited > 0 ? TW_TILE_PARTIAL : TW_TILE_EMPTY;
-}
-
-tw_tile_kind tw_emitter_kind(const tw_emitter *e, tw_tile rows, tw_tile cols)
-{
-    const tw_problem *p = e->problem;
-    const tw_tile_map *map = &e->map;
-    if (map->kind && is_tile_of(cols, map->block_n, p->seqlen_k)) {
-        if (is_tile_of(rows, map->block_m, p->seqlen_q))
-            return tw_tile_map_kind(map, e->head, rows.row0 / map->block_m, cols.row0 / map->block_n);
-        if (rows.row0 == 0 && rows.rows == p->seqlen_q)
-            return kind_of_column(e, cols);
-    }
-    return tw_mask_tile(p, e->batch, e->head, rows.row0, rows.row0 + rows.rows, cols.row0,
-                        cols.row0 + cols.rows);
-}
-
-static tw_tile_kind kind_at(const tw_walk *walk, int64_t index)
-{
-    tw_tile tile = tile_at(index, walk->block, walk->length);
-    if (walk->everything)
-        return TW_TILE_FULL;
-    return walk->over_queries ? tw_emitter_kind(walk->e, tile, walk->across)
-                              : tw_emitter_kind(walk->e, walk->across, tile);
-}
-
-/* How many whole, full tiles lie one behind the other from `index` on; 0 if that is none. */
-static int64_t run_length(const tw_walk *walk, int64_t index)
-{
-    const tw_problem *p = walk->e->problem;
-    int64_t begin = walk->across.row0, end = begin + walk->across.rows, whole = walk->length / walk->block;
-    int64_t from = index, reach = min64(walk->length, walk->end * walk->block);
-    if (walk->e->map.kind && !walk->everything) {
-        while (index < whole && kind_at(walk, index) == TW_TILE_FULL)
-            index++;
-        return index - from;
-    }
-    if (!walk->everything)
-        reach = walk->over_queries ? tw_mask_rows_end(p, begin, end, index * walk->block)
-                                   : tw_mask_keys_end(p, begin, end, index * walk->block);
-    return max64(0, min64(reach / walk->block, whole) - from);
-}
-
-/* Does the walk visit tiles of this kind? */
-static bool wanted(const tw_walk *walk, tw_tile_kind kind)
-{
-    return walk->only == TW_TILE_EMPTY ? kind != TW_TILE_EMPTY : kind == walk->only;
-}
-
-/* The first tile behind an empty one that may not be empty; the end if there is none. */
-static int64_t behind_empty(const tw_walk *walk, int64_t index)
-{
-    const tw_problem *p = walk->e->problem;
-    int64_t begin = walk->across.row0, end = begin + walk->across.rows, from = (index + 1) * walk->block;
-    if (from >= walk->length)
-        return walk->end;
-    int64_t next = walk->over_queries ? tw_mask_next_row(p, begin, end, from)
-                                      : tw_mask_next_key(p, begin, end, from);
-    return next < walk->length ? next / walk->block : walk->end;
-}
-
-/* The first tile from `index` on that is visited; the end if there is none. */
-static int64_t next_visited(const tw_walk *walk, int64_t index)
-{
-    while (index < walk->end) {
-        tw_tile_kind kind = kind_at(walk, index);
-        if (wanted(walk, kind))
-            return index;
-        index = kind == TW_TILE_EMPTY  ? behind_empty(walk, index)
-                : kind == TW_TILE_FULL ? index + max64(1, run_length(walk, index))
-                                       : index + 1;
-    }
-    return walk->end;
-}
-
-/* Tiles that the walk finds in its row, or column, of the list. */
-static int64_t number_listed(const tw_walk *walk)
-{
-    int64_t listed = 0;
-    for (int64_t i = 0; i < walk->end; i++)
-        listed += wanted(walk, kind_at(walk, i));
-    return listed;
-}
-
-/* A walk whose tiles must be listed reads its row, or column, of the list; a walk along the whole of the other axis
- * finds its tiles as the rows of the list that have any. */
-static void load_list(tw_walk *walk)
-{
-    tw_emitter *e = walk->e;
-    const tw_problem *p = e->problem;
-    bool one_tile = walk->over_queries ? is_tile_of(walk->across, e->map.block_n, p->seqlen_k)
-                                       : is_tile_of(walk->across, e->map.block_m, p->seqlen_q);
-    bool single = (walk->over_queries ? e->map.cols : e->map.rows) == 1;
-    if (one_tile || single)
-        walk->list = tw_load_list(e, walk->across.index, number_listed(walk), walk->only, walk->over_queries);
-}
-
-static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool everything,
-                          tw_tile_kind only)
-{
-    int block = over_queries ? e->tiling->block_m : e->tiling->block_n;
-    int64_t length = over_queries ? e->problem->seqlen_q : e->problem->seqlen_k;
-    tw_walk walk = {.e = e,
-                    .across = across,
-                    .over_queries = over_queries,
-                    .everything = everything,
-                    .only = only,
-                    .end = ceil_div(length, block),
-                    .length = length,
-                    .block = block,
-                    .outer_times = e->times,
-                    .list = {-1}};
-    if (e->map.kind && !everything)
-        load_list(&walk);
-    walk.next = next_visited(&walk, 0);
-    return walk;
-}
-
-tw_walk tw_walk_all_keys(tw_emitter *e)
-{
-    return begin_walk(e, tw_all_queries(e), false, true, TW_TILE_EMPTY);
-}
-
-tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows)
-{
-    return begin_walk(e, rows, false, false, TW_TILE_EMPTY);
-}
-
-tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind)
-{
-    return begin_walk(e, rows, false, false, kind);
-}
-
-tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols)
-{
-    return begin_walk(e, cols, true, false, TW_TILE_EMPTY);
-}
-
-bool tw_step(tw_walk *walk)
-{
-    tw_emitter *e = walk->e;
-    bool more = walk->next < walk->end && e->status == TW_OK;
-    e->times = walk->outer_times;
-    bool listed = walk->list.id >= 0;
-    if (listed)
-        tw_slot_read(e, walk->list);
-    if (walk->next >= walk->end && listed)
-        tw_release(e, walk->list);
-    e->open_walks += more - walk->open;
-    walk->open = more;
-    if (!more || e->status != TW_OK)
-        return false;
-    walk->tile = tile_at(walk->next, walk->block, walk->length);
-    walk->is_first = !walk->begun;
-    walk->begun = true;
-    if (e->backend->merges && !walk->is_first)
-        walk->tile.run = max64(1, run_length(walk, walk->next));
-    walk->next = next_visited(walk, walk->next + walk->tile.run);
-    walk->is_last = walk->next >= walk->end;
-    if (walk->is_last && walk->tile.run > 1) { /* the last tile is visited by itself */
-        walk->tile.run--;
-        walk->is_last = false;
-        walk->next = walk->tile.index + walk->tile.run;
-    }
-    e->times = walk->outer_times * walk->tile.run;
-    return true;
-}
-
-void tw_at_tile(tw_walk *walk, tw_tile tile)
-{
-    walk->e->times = walk->outer_times * tile.run;
 }
 
 /* ---- launches ------------------------------------------------------------------------------------------- */
@@ -266,7 +46,7 @@ static axis axis_of(const tw_emitter *e, tw_axis which)
 /* Tile `index` of the axis, with as many equals behind it as may be taken together. */
 static tw_tile grid_tile(const tw_emitter *e, const axis *a, int64_t index)
 {
-    tw_tile tile = tile_at(index, a->block, a->length);
+    tw_tile tile = tw_tile_at(index, a->block, a->length);
     bool equal = !e->launch->blocks_differ || !tw_mask_is_on(e->problem);
     if (e->backend->merges && equal)
         tile.run = max64(1, a->length / a->block - index);
@@ -332,15 +112,23 @@ static tw_status run_block(tw_emitter *e, tw_block b)
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
 }
 
-/* All blocks of one head of one sequence; `heads` of `batches` sequences are alike. */
+/* Query heads that a block works for. */
+static int heads_of_a_block(const tw_emitter *e)
+{
+    return e->launch->per_kv_head ? tw_heads_of_a_group(e->problem) : 1;
+}
+
+/* All blocks of one head of one sequence, or of the group that begins with it; they stand for `heads` query heads of
+ * `batches` sequences. */
 static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int64_t batches)
 {
+    int64_t alike = heads / heads_of_a_block(e);
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     for (int64_t j = 0; j < cols.count;) {
         tw_tile tile_j = grid_tile(e, &cols, j);
         for (int64_t i = 0; i < rows.count;) {
             tw_tile tile_i = grid_tile(e, &rows, i);
-            e->times = heads * batches * tile_i.run * tile_j.run;
+            e->times = alike * batches * tile_i.run * tile_j.run;
             if (!e->backend->wants || e->backend->wants(e->self, e, tile_i, tile_j))
                 TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
             i += tile_i.run;
@@ -352,27 +140,47 @@ static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int
     return e->backend->end_head ? e->backend->end_head(e->self, e, heads, batches) : TW_OK;
 }
 
+/* Every block of one sequence, in the order asked for. */
+static tw_status run_grid(tw_emitter *e, int batch)
+{
+    const tw_problem *p = e->problem;
+    int together = heads_of_a_block(e), heads = p->num_heads / together;
+    axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
+    int64_t tiles = rows.count * cols.count;
+    tw_order order = e->tiling->order != TW_ORDER_OWN ? e->tiling->order : e->launch->order;
+    for (int64_t n = 0; n < tiles * heads; n++) {
+        tw_grid_place place = tw_order_place(order, n, tiles, heads, p->causal);
+        tw_block b = {.batch = batch,
+                      .head = (int)place.head * together,
+                      .i = grid_tile(e, &rows, place.tile % rows.count),
+                      .j = grid_tile(e, &cols, place.tile / rows.count)};
+        e->times = 1;
+        TW_TRY(run_block(e, b));
+    }
+    return TW_OK;
+}
+
 /* The heads of one sequence, which `batches` sequences are like. */
 static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
 {
-    int heads = e->problem->num_heads;
+    int heads = e->problem->num_heads, together = heads_of_a_block(e);
     if (e->backend->one_head)
-        return run_head(e, batch, 0, 1, batches);
-    if (e->backend->merges && !tw_mask_differs_by_head(e->problem))
+        return run_head(e, batch, 0, together, 1);
+    if (!e->backend->merges)
+        return run_grid(e, batch);
+    if (!tw_mask_differs_by_head(e->problem))
         return run_head(e, batch, 0, heads, batches);
-    for (int head = 0; head < heads; head++)
-        TW_TRY(run_head(e, batch, head, 1, batches));
+    for (int head = 0; head < heads; head += together)
+        TW_TRY(run_head(e, batch, head, together, batches));
     return TW_OK;
 }
 
 /* One sequence, as the schedule sees it: by itself, packed if it packs, its tiles listed if the mask must be. */
 static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
 {
-    tw_problem view = tw_problem_sequence(e->whole, batch);
-    if (view.seqlen_q == 0)
-        return TW_OK;
-    if (e->schedule->packs_heads)
-        view = tw_problem_packed(&view);
+    tw_problem one = tw_problem_sequence(e->whole, batch), view = tw_problem_seen_by(e->schedule, &one);
+    if (view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD)
+        return TW_OK; /* but keys that nobody asks for have gradients: 0 */
     e->problem = &view;
     if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
         TW_TRY(tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n));
@@ -405,9 +213,8 @@ static int64_t sequences_like(const tw_problem *p, int batch)
 static tw_status run_sequences(tw_emitter *e)
 {
     const tw_problem *p = e->whole;
-    if (e->backend->one_head)
-        return run_sequence(e, 0, 1);
-    if (e->backend->merges && !tw_mask_differs_by_batch(p))
+    bool alone = e->backend->one_head || (e->backend->merges && !tw_mask_differs_by_batch(p));
+    if (alone)
         return run_sequence(e, 0, p->batch);
     for (int batch = 0; batch < p->batch; batch++) {
         int64_t alike = e->backend->merges ? sequences_like(p, batch) : 1;
@@ -432,6 +239,11 @@ static tw_status check_block(const char *name, int value)
     return TW_OK;
 }
 
+tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem)
+{
+    return schedule->packs_heads ? tw_problem_packed(problem) : *problem;
+}
+
 /* What the problem has that the schedule does not honour: its name, or NULL. */
 static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p)
 {
@@ -451,11 +263,22 @@ static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p
 
 tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem)
 {
+    if (schedule->pass == TW_PASS_BACKWARD)
+        TW_TRY(tw_problem_check_backward(problem));
     const char *what = not_honoured(schedule, problem);
     if (!what)
         return TW_OK;
     return tw_fail(TW_EUNSUPPORTED, "%s does not do %s, it must be another algorithm, such as flash2",
                    schedule->name, what);
+}
+
+static tw_status check_orders(const tw_tiling *tiling)
+{
+    if ((unsigned)tiling->order >= TW_NUM_ORDERS || (unsigned)tiling->kv_order >= TW_NUM_KV_ORDERS)
+        return tw_fail(TW_EINVAL,
+                       "order is %d and kv_order is %d, they must be of enum tw_order and tw_kv_order",
+                       (int)tiling->order, (int)tiling->kv_order);
+    return TW_OK;
 }
 
 tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling,
@@ -465,6 +288,7 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const 
     TW_TRY(tw_honours_check(schedule, problem));
     TW_TRY(check_block("block_m", tiling->block_m));
     TW_TRY(check_block("block_n", tiling->block_n));
+    TW_TRY(check_orders(tiling));
     tw_emitter e = {.problem = problem,
                     .whole = problem,
                     .tiling = tiling,

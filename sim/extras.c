@@ -5,6 +5,7 @@
 #include "../cpu_ref/npy.h"
 #include "../cpu_ref/attention.h"
 #include "block_masks.h"
+#include "lengths.h"
 #include "parse.h"
 #include "parse_mask.h"
 
@@ -21,7 +22,7 @@ bool tw_extras_given(const tw_extras *x)
 {
     return x->window || x->prefix > 0 || x->sinks > 0 || x->documents || x->block_mask || x->block_size ||
            x->cu_seqlens || x->cu_seqlens_q || x->cu_seqlens_k || x->softcap > 0.0 || x->alibi || x->bias ||
-           x->sink_logit || x->head_dim_v > 0 || x->latent;
+           x->sink_logit || x->head_dim_v > 0 || x->latent || x->dropout > 0.0;
 }
 
 /* ---- what goes together --------------------------------------------------------------------------------- */
@@ -64,53 +65,15 @@ tw_status tw_extras_check(const tw_extras *x, bool causal)
         return tw_fail(TW_EINVAL,
                        "--cu-seqlens-%c is missing, --cu-seqlens-q and --cu-seqlens-k belong together",
                        x->cu_seqlens_q ? 'k' : 'q');
+    if (x->dropout_seed != TW_NO_DROPOUT_SEED && !(x->dropout > 0.0))
+        return tw_fail(TW_EINVAL, "--dropout-seed is %llu, but there is no --dropout that it would be of",
+                       (unsigned long long)x->dropout_seed);
     for (int i = 0; packed && i < 3; i++)
         if (fixed[i].given)
             return tw_fail(TW_EINVAL,
                            "%s and packed sequences (--cu-seqlens) are both given, it must be one of them",
                            fixed[i].name);
     return TW_OK;
-}
-
-/* ---- integers ------------------------------------------------------------------------------------------- */
-
-static bool is_file(const char *text)
-{
-    size_t length = strlen(text);
-    return length > 4 && strcmp(text + length - 4, ".npy") == 0;
-}
-
-/* Integers of a one-dimensional file. */
-static tw_status read_integers(int **values, int *count, const char *path)
-{
-    tw_integer_data data = {.values = NULL};
-    TW_TRY(tw_npy_read_integers(&data, path));
-    tw_status status = TW_OK;
-    if (data.num_dims != 1 || data.num_elements > INT_MAX)
-        status = tw_fail(TW_EFORMAT, "%s: has %d axes, it must have one", path, data.num_dims);
-    int *list = status == TW_OK ? malloc(data.num_elements * sizeof *list) : NULL;
-    if (status == TW_OK && !list)
-        status = tw_fail(TW_ENOMEM, "%s: no memory for its %zu integers", path, data.num_elements);
-    for (size_t i = 0; status == TW_OK && i < data.num_elements; i++) {
-        if (data.values[i] < 0 || data.values[i] > INT_MAX)
-            status = tw_fail(TW_EFORMAT, "%s: number %zu is %lld, it must be from 0 to %d", path, i,
-                             (long long)data.values[i], INT_MAX);
-        else
-            list[i] = (int)data.values[i];
-    }
-    if (status == TW_OK) {
-        *values = list;
-        *count = (int)data.num_elements;
-    } else {
-        free(list);
-    }
-    free(data.values);
-    return status;
-}
-
-static tw_status read_list(int **values, int *count, const char *what, const char *text)
-{
-    return is_file(text) ? read_integers(values, count, text) : tw_parse_numbers(values, count, what, text);
 }
 
 /* ---- packed sequences ----------------------------------------------------------------------------------- */
@@ -128,7 +91,7 @@ static int longest_of(const int *offsets, int count)
 
 static tw_status read_offsets(int **offsets, int *count, const char *what, const char *text)
 {
-    TW_TRY(read_list(offsets, count, what, text));
+    TW_TRY(tw_lengths_read(offsets, count, what, text));
     if (*count >= 2 && longest_of(*offsets, *count) > 0)
         return TW_OK;
     return tw_fail(TW_EINVAL, "%s is '%s', it must be offsets of sequences such as 0,100,350", what,
@@ -159,65 +122,12 @@ tw_status tw_extras_lengths(tw_attached *a, tw_problem *p, const tw_extras *x)
 
 /* ---- masks ---------------------------------------------------------------------------------------------- */
 
-/* Lengths become offsets: 100,50 is 0,100,150. */
-static tw_status add_up_lengths(int **documents, int *count, const char *text)
-{
-    int *lengths, n;
-    TW_TRY(tw_parse_numbers(&lengths, &n, "--documents", text));
-    int *offsets = calloc((size_t)n + 1, sizeof *offsets);
-    tw_status status = offsets ? TW_OK : tw_fail(TW_ENOMEM, "no memory for %d documents", n);
-    for (int i = 0; status == TW_OK && i < n; i++) {
-        if (__builtin_add_overflow(offsets[i], lengths[i], &offsets[i + 1]))
-            status = tw_fail(TW_EOVERFLOW, "--documents adds up to more than %d keys", INT_MAX);
-    }
-    free(lengths);
-    if (status != TW_OK) {
-        free(offsets);
-        return status;
-    }
-    *documents = offsets;
-    *count = n;
-    return TW_OK;
-}
-
-/* The number of each key's document becomes offsets: 0,0,0,1,1 is 0,3,5. */
-static tw_status find_ends(int **documents, int *count, const char *path, int seqlen_k)
-{
-    int *ids, n, found = 0;
-    TW_TRY(read_integers(&ids, &n, path));
-    tw_status status = n == seqlen_k ? TW_OK
-                                     : tw_fail(TW_EFORMAT,
-                                               "%s: has %d numbers, it must have one for each of "
-                                               "the %d keys",
-                                               path, n, seqlen_k);
-    int *offsets = calloc((size_t)n + 1, sizeof *offsets);
-    if (status == TW_OK && !offsets)
-        status = tw_fail(TW_ENOMEM, "no memory for %d documents", n);
-    for (int i = 1; status == TW_OK && i < n; i++) {
-        if (ids[i] < ids[i - 1])
-            status = tw_fail(TW_EFORMAT, "%s: key %d is of document %d behind %d, numbers must not go back",
-                             path, i, ids[i], ids[i - 1]);
-        if (ids[i] != ids[i - 1])
-            offsets[++found] = i;
-    }
-    free(ids);
-    if (status != TW_OK) {
-        free(offsets);
-        return status;
-    }
-    offsets[++found] = n;
-    *documents = offsets;
-    *count = found;
-    return TW_OK;
-}
-
 static tw_status attach_documents(tw_attached *a, tw_problem *p, const tw_extras *x)
 {
     int count = 0;
     if (!x->documents)
         return TW_OK;
-    TW_TRY(is_file(x->documents) ? find_ends(&a->documents, &count, x->documents, p->seqlen_k)
-                                 : add_up_lengths(&a->documents, &count, x->documents));
+    TW_TRY(tw_documents_read(&a->documents, &count, x->documents, p->seqlen_k));
     p->mask.documents = a->documents;
     p->mask.num_documents = count;
     return TW_OK;
@@ -344,6 +254,8 @@ tw_status tw_extras_attach(tw_attached *a, tw_problem *p, const tw_extras *x, ui
 {
     p->head_dim_v = x->head_dim_v == p->head_dim ? 0 : x->head_dim_v;
     p->v_in_k = x->latent;
+    if (x->dropout > 0.0)
+        p->dropout = (tw_dropout){x->dropout, x->dropout_seed == TW_NO_DROPOUT_SEED ? 1 : x->dropout_seed};
     TW_TRY(attach_masks(a, p, x, seed));
     TW_TRY(attach_scores(a, p, x, seed, with_values));
     return tw_problem_check(p);
@@ -421,4 +333,6 @@ void tw_extras_name(char text[TW_EXTRAS_NAME], const tw_problem *p)
         add(text, "score callback");
     if (scores->sink_logits)
         add(text, "sink logits");
+    if (tw_dropout_is_on(&p->dropout))
+        add(text, "dropout %g of seed %llu", p->dropout.probability, (unsigned long long)p->dropout.seed);
 }

@@ -1,6 +1,6 @@
 /**
  * @file extras.h
- * @brief What options ask for beyond plain attention: masks, changed scores, packed sequences, another V.
+ * @brief What options ask for beyond plain attention: masks, changed scores, packed sequences, another V, dropout.
  *
  * Texts become the arrays that a tw_problem points to, read from files or generated for its lengths.
  */
@@ -28,7 +28,11 @@ typedef struct tw_extras {
     char *sink_logit; /**< a number for all heads, or a file */
     int head_dim_v;
     bool latent;
+    double dropout;
+    uint64_t dropout_seed; /**< TW_NO_DROPOUT_SEED: not given, 1 */
 } tw_extras;
+
+#define TW_NO_DROPOUT_SEED UINT64_MAX
 
 /** The arrays behind the pointers of one problem, or of several that are alike. */
 typedef struct tw_attached {

@@ -42,10 +42,8 @@ static tw_status census_of(tw_tile_census *sum, int64_t *matrices, double *pairs
     *matrices = 0;
     *pairs = 0.0;
     for (int b = 0; b < batches; b++) {
-        tw_problem one = tw_problem_sequence(p, b), view = one;
+        tw_problem one = tw_problem_sequence(p, b), view = tw_problem_seen_by(c->schedule, &one);
         tw_tile_map map;
-        if (c->schedule->packs_heads)
-            view = tw_problem_packed(&one);
         TW_TRY(tw_tile_map_build(&map, &view, b, c->tiling.block_m, c->tiling.block_n));
         tw_tile_census here = tw_tile_map_census(&map);
         *matrices += map.matrices;

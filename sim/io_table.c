@@ -68,8 +68,17 @@ static void put_blocks(tw_table *table, int column, const tw_case *c)
 {
     if (c->schedule->ignores_sram)
         tw_table_cell(table, column, "whole");
+    else if (c->backward && (c->tiling.block_m != c->backward_tiling.block_m ||
+                             c->tiling.block_n != c->backward_tiling.block_n))
+        tw_table_cell(table, column, "%d x %d, %d x %d", c->tiling.block_m, c->tiling.block_n,
+                      c->backward_tiling.block_m, c->backward_tiling.block_n);
     else
         tw_table_cell(table, column, "%d x %d", c->tiling.block_m, c->tiling.block_n);
+}
+
+static void put_name(tw_table *table, int column, const tw_case *c)
+{
+    tw_table_cell(table, column, "%s%s", c->schedule->name, c->backward ? " + backward" : "");
 }
 
 /* ---- counts --------------------------------------------------------------------------------------------- */
@@ -121,19 +130,17 @@ static void put_scaled(tw_table *table, int column, double value, const tw_scale
     tw_table_number(table, column, value / scale->divisor, scale->decimals);
 }
 
-/* Blocks of the hungriest launch that fit on one SM together, by what they hold; 0 if the machine does not say. */
-static int blocks_per_sm(const tw_counts *t, const tw_machine *machine)
+/* Does any case have a replay to show? */
+static bool any_replay(const tw_counted *cases, size_t count)
 {
-    if (machine->kind != TW_MACHINE_GPU || machine->smem_bytes_per_sm < machine->smem_bytes)
-        return 0;
-    double reserved = machine->smem_bytes_per_sm -
-                      machine->smem_bytes; /* what the system keeps of each block's */
-    double by_smem = floor(machine->smem_bytes_per_sm / ((double)t->sram_peak_bytes + reserved));
-    double by_registers = floor(machine->register_bytes_per_sm / fmax(1.0, (double)t->register_peak_bytes));
-    return (int)fmin(32.0, fmin(by_smem, by_registers));
+    for (size_t i = 0; i < count; i++)
+        if (cases[i].l2)
+            return true;
+    return false;
 }
 
-static void add_count_columns(tw_table *t, const scales *s, bool batch, const tw_machine *machine)
+static void add_count_columns(tw_table *t, const scales *s, bool batch, bool replays,
+                              const tw_machine *machine)
 {
     bool gpu = machine->kind == TW_MACHINE_GPU, l2 = tw_machine_has_l2(machine);
     if (batch)
@@ -145,6 +152,10 @@ static void add_count_columns(tw_table *t, const scales *s, bool batch, const tw
     tw_table_column(t, "SRAM drain", s->traffic_unit, false);
     tw_table_column(t, l2 ? "HBM read*" : "HBM read", s->traffic_unit, false);
     tw_table_column(t, l2 ? "HBM write*" : "HBM write", s->traffic_unit, false);
+    if (replays) {
+        tw_table_column(t, "HBM read", s->traffic_unit, false);
+        tw_table_column(t, "HBM write", s->traffic_unit, false);
+    }
     tw_table_column(t, "products", s->flops_unit, false);
     tw_table_column(t, "exps", s->exps_unit, false);
     tw_table_column(t, "SRAM peak", "bytes", false);
@@ -154,8 +165,21 @@ static void add_count_columns(tw_table *t, const scales *s, bool batch, const tw
     }
 }
 
+/* What the L2 leaves for HBM, in bytes; "-" where there was nothing to replay. */
+static void put_replay(tw_table *t, int column, const tw_counted *counted, const scales *s)
+{
+    const tw_l2_job *l2 = counted->l2;
+    if (!l2 || l2->status != TW_OK) {
+        tw_table_cell(t, column, "-");
+        tw_table_cell(t, column + 1, "-");
+        return;
+    }
+    put_scaled(t, column, (double)l2->result.total.traffic.hbm_read_bytes, &s->traffic);
+    put_scaled(t, column + 1, (double)l2->result.total.traffic.hbm_write_bytes, &s->traffic);
+}
+
 /* Cells in the order of the columns. */
-static void add_count_row(tw_table *t, const tw_counted *counted, const scales *s, bool batch,
+static void add_count_row(tw_table *t, const tw_counted *counted, const scales *s, bool batch, bool replays,
                           const tw_machine *machine, bool elements)
 {
     const tw_counts *n = &counted->result.total;
@@ -165,12 +189,16 @@ static void add_count_row(tw_table *t, const tw_counted *counted, const scales *
     if (batch)
         tw_table_cell(t, column++, "%d", counted->c.problem.batch);
     put_lengths(t, column++, &counted->c.problem);
-    tw_table_cell(t, column++, "%s", counted->c.schedule->name);
+    put_name(t, column++, &counted->c);
     put_blocks(t, column++, &counted->c);
     put_scaled(t, column++, moved.fill, &s->traffic);
     put_scaled(t, column++, moved.drain, &s->traffic);
     put_scaled(t, column++, moved.hbm_read, &s->traffic);
     put_scaled(t, column++, moved.hbm_write, &s->traffic);
+    if (replays) {
+        put_replay(t, column, counted, s);
+        column += 2;
+    }
     put_scaled(t, column++, (double)n->flops, &s->flops);
     put_scaled(t, column++, (double)n->exps, &s->exps);
     if (counted->c.schedule->ignores_sram) {
@@ -181,7 +209,7 @@ static void add_count_row(tw_table *t, const tw_counted *counted, const scales *
     if (machine->kind != TW_MACHINE_GPU)
         return;
     tw_table_number(t, column++, (double)n->register_peak_bytes, 0);
-    tw_table_cell(t, column, "%d", blocks_per_sm(n, machine));
+    tw_table_cell(t, column, "%d", tw_blocks_per_sm(machine, n->sram_peak_bytes, n->register_peak_bytes));
 }
 
 static bool same_lengths(const tw_problem *a, const tw_problem *b)
@@ -193,13 +221,13 @@ static tw_status print_counts(FILE *out, const tw_counted *cases, size_t count, 
                               bool elements)
 {
     const scales s = scales_for(cases, count, elements);
-    const bool batch = batch_varies(cases, count);
+    const bool batch = batch_varies(cases, count), replays = any_replay(cases, count) && !elements;
     tw_table t = {.num_columns = 0};
-    add_count_columns(&t, &s, batch, machine);
+    add_count_columns(&t, &s, batch, replays, machine);
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && !same_lengths(&cases[i].c.problem, &cases[i - 1].c.problem))
             tw_table_row(&t); /* an empty line */
-        add_count_row(&t, &cases[i], &s, batch, machine, elements);
+        add_count_row(&t, &cases[i], &s, batch, replays, machine, elements);
     }
     return tw_table_print(&t, out);
 }
@@ -214,20 +242,52 @@ static bool seen_before(const tw_counted *cases, size_t i)
     return false;
 }
 
+/* What the columns without a star are, and why some cells of theirs are empty. */
+static void print_replay_notes(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine)
+{
+    bool calibrated;
+    const char *why = NULL;
+    tw_l2_shape_of(&calibrated, machine);
+    fprintf(out, "  HBM without *: predicted by a replay through the L2%s.\n",
+            calibrated ? "" : ", which is not calibrated: the machine file has no measured numbers for it");
+    for (size_t i = 0; i < count; i++)
+        if (cases[i].l2 && cases[i].l2->status != TW_OK && (!why || strcmp(why, cases[i].l2->why) != 0))
+            fprintf(out, "  -  %s\n", why = cases[i].l2->why);
+}
+
+/* The column behind the longest name. */
+static int ledger_column(const tw_counted *cases, size_t count)
+{
+    size_t longest = 15;
+    for (size_t i = 0; i < count; i++) {
+        const tw_schedule *last = cases[i].c.backward ? cases[i].c.backward : cases[i].c.schedule;
+        longest = strlen(last->name) > longest ? strlen(last->name) : longest;
+    }
+    return (int)longest + 1;
+}
+
+static void print_ledger(FILE *out, const tw_schedule *schedule, int column)
+{
+    fprintf(out, "  %-*s%s\n", column, schedule->name, schedule->ledger);
+}
+
 static void print_ledgers(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine,
                           bool elements)
 {
+    const int column = ledger_column(cases, count);
     fprintf(out, "\nLedgers\n");
     for (size_t i = 0; i < count; i++)
-        if (!seen_before(cases, i))
-            fprintf(out, "  %-16s%s\n", cases[i].c.schedule->name, cases[i].c.schedule->ledger);
+        if (!seen_before(cases, i)) {
+            print_ledger(out, cases[i].c.schedule, column);
+            if (cases[i].c.backward)
+                print_ledger(out, cases[i].c.backward, column);
+        }
     if (elements)
         fprintf(out, "Elements are each tensor's own: a row statistic (m, l, LSE; 4 bytes) counts as one.\n");
     if (tw_machine_has_l2(machine))
-        fprintf(
-            out,
-            "* HBM: compulsory traffic only, what each launch touches moved once; misses in the L2 are not "
-            "modelled yet.\n");
+        fprintf(out, "* HBM: compulsory traffic only, what each launch touches moved once.\n");
+    if (any_replay(cases, count) && !elements)
+        print_replay_notes(out, cases, count, machine);
 }
 
 /* ---- savings -------------------------------------------------------------------------------------------- */
@@ -356,7 +416,7 @@ static tw_status print_savings(FILE *out, const tw_counted *cases, size_t count,
         if (batch >= 0)
             tw_table_cell(&t, batch, "%d", cases[i].c.problem.batch);
         put_lengths(&t, length, &cases[i].c.problem);
-        tw_table_cell(&t, name, "%s", cases[i].c.schedule->name);
+        put_name(&t, name, &cases[i].c);
         put_blocks(&t, blocks, &cases[i].c);
         for (int b = 0; b < 2; b++) {
             tw_saving saving = tw_saving_of(&cases[i].result.total, &cases[i].c, machine, baselines[b]);

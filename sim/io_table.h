@@ -6,6 +6,7 @@
 #define TW_IO_TABLE_H
 
 #include "backend_count.h"
+#include "l2_jobs.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@ extern "C" {
 typedef struct tw_counted {
     tw_case c;
     tw_count_result result;
+    const tw_l2_job *l2; /**< what the L2 leaves of it for HBM; NULL: not asked */
 } tw_counted;
 
 /** May two cases stand in one table: is all alike but lengths, algorithm and tiles? */

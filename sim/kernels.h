@@ -1,6 +1,7 @@
 /**
  * @file kernels.h
- * @brief What gpu/kernels.def says of each GPU kernel: which schedule and tiles it claims to be. No CUDA.
+ * @brief What gpu/kernels.def and launches.def say of each GPU kernel: which schedule and tiles it claims to be, and
+ *        how it is launched. No CUDA.
  */
 #ifndef TW_KERNELS_H
 #define TW_KERNELS_H
@@ -22,6 +23,15 @@ typedef struct tw_kernel_claim {
 
 /** The tiling that a kernel uses for a head_dim where the user names none. */
 tw_tiling tw_kernel_tiling(const tw_kernel_claim *kernel, int head_dim);
+
+/** How a kernel is launched: a row of gpu/launches.def. */
+typedef struct tw_kernel_launch {
+    int blocks_per_sm; /**< 0: as the schedule's slots allow */
+    tw_order order;    /**< of its blocks by themselves */
+} tw_kernel_launch;
+
+/** How a kernel is launched on one shape; zeros if launches.def does not say. */
+tw_kernel_launch tw_kernel_launch_of(const char *kernel, int head_dim, const tw_tiling *tiling);
 
 /** The i-th kernel; NULL if there is none. */
 const tw_kernel_claim *tw_kernel_at(int i);

@@ -117,6 +117,16 @@ static bool looks_like_date(const char *s)
            month >= 1 && month <= 12 && day >= 1 && day <= 31;
 }
 
+static bool in_range(double value)
+{
+    return isfinite(value) && value >= 0 && value <= 1e18;
+}
+
+static bool must_be_whole(const char *key)
+{
+    return strstr(key, "bytes") && !strstr(key, "_per_");
+}
+
 /* "value | date | source" */
 static int read_number(reading *r, int which, const char *text)
 {
@@ -130,9 +140,9 @@ static int read_number(reading *r, int which, const char *text)
         return complain(r, "%s has no value in '%s', it must be 'value | YYYY-MM-DD | source'", name, text);
     char *end;
     double value = strtod(number, &end);
-    if (*end != '\0' || !isfinite(value) || value < 0 || value > 1e18)
+    if (*end != '\0' || !in_range(value))
         return complain(r, "%s is '%s', it must be a number from 0 to 1e18", name, number);
-    if (strstr(name, "bytes") && !strstr(name, "_per_") && value != floor(value))
+    if (must_be_whole(name) && value != floor(value))
         return complain(r, "%s is '%s', it must be a whole number of bytes", name, number);
     if (!copy_trimmed(where.date, sizeof where.date, bar + 1, bar2) || !looks_like_date(where.date))
         return complain(r, "%s has no date YYYY-MM-DD in '%s'", name, text);
@@ -143,8 +153,8 @@ static int read_number(reading *r, int which, const char *text)
     return 1;
 }
 
-tw_status tw_machine_set(tw_machine *machine, const char *number, double value, const char *date,
-                         const char *source)
+tw_status tw_machine_set_number(tw_machine *machine, const char *number, double value, const char *date,
+                                const char *source)
 {
     reading r = {.machine = *machine};
     char text[256];
@@ -228,9 +238,16 @@ static tw_status take_over(tw_machine *machine, const char *like, const char *na
         if (own > 0 || value <= 0 || is_of_chip(fine[i]))
             continue;
         snprintf(source, sizeof source, "as the %.40s", like);
-        TW_TRY(
-            tw_machine_set(machine, fine[i], value, tw_machine_number_source(&other, which)->date, source));
+        TW_TRY(tw_machine_set_number(machine, fine[i], value, tw_machine_number_source(&other, which)->date,
+                                     source));
     }
+    return TW_OK;
+}
+
+static tw_status check_sides(const tw_machine *m)
+{
+    if (m->l2_sides != 0 && m->l2_sides != 1 && m->l2_sides != 2)
+        return tw_fail(TW_EFORMAT, "machine '%s' has %g l2_sides, it must have 1 or 2", m->name, m->l2_sides);
     return TW_OK;
 }
 
@@ -245,10 +262,8 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
         return tw_fail(TW_EFORMAT, "machine '%s' has no smem_bytes, it must say how much fits on chip", name);
     if (r->machine.kind == TW_MACHINE_GPU && r->machine.register_bytes_per_sm < 1)
         return tw_fail(TW_EFORMAT, "machine '%s' has no register_bytes_per_sm, a gpu must have it", name);
-    if (r->machine.l2_sides > 2 || r->machine.l2_sides != floor(r->machine.l2_sides))
-        return tw_fail(TW_EFORMAT, "machine '%s' has %g l2_sides, it must be 1 or 2", name,
-                       r->machine.l2_sides);
     tw_machine complete = r->machine;
+    TW_TRY(check_sides(&r->machine));
     if (*r->like)
         TW_TRY(take_over(&complete, r->like, name));
     *machine = complete;
@@ -318,4 +333,39 @@ tw_status tw_machine_find(tw_machine *machine, const char *name)
         return finish(machine, &r, ini_parse_string(built_in[i].text, on_line, &r), name);
     }
     return no_such_machine(name);
+}
+
+/* "30M" of an assignment: a number, then k or M or nothing. False if it is something else. */
+static bool read_with_suffix(double *value, const char *text)
+{
+    char *end;
+    double number = strtod(text, &end);
+    double factor = strcmp(end, "k") == 0 ? 1024.0 : strcmp(end, "M") == 0 ? 1048576.0 : 1.0;
+    *value = number * factor;
+    return end != text && (*end == '\0' || factor != 1.0) && in_range(*value);
+}
+
+tw_status tw_machine_set(tw_machine *machine, const char *assignment)
+{
+    size_t length = strcspn(assignment, "=");
+    int which = 0;
+    double value;
+    tw_machine changed = *machine;
+    while (which < COUNT(numbers) &&
+           !(strlen(numbers[which].name) == length && strncmp(numbers[which].name, assignment, length) == 0))
+        which++;
+    if (assignment[length] != '=' || which == COUNT(numbers))
+        return tw_fail(TW_EINVAL, "--set is '%s', it must be KEY=VALUE with a key of sim/machine.h",
+                       tw_quote(assignment).text);
+    if (!read_with_suffix(&value, assignment + length + 1) ||
+        (must_be_whole(numbers[which].name) && value != floor(value)))
+        return tw_fail(TW_EINVAL, "--set is '%s', the value must be %s from 0 to 1e18, as in 50M or 0.01",
+                       tw_quote(assignment).text,
+                       must_be_whole(numbers[which].name) ? "a whole number of bytes" : "a number");
+    const tw_machine_source user = {"", "given by the user"};
+    memcpy((char *)&changed + numbers[which].value, &value, sizeof value);
+    memcpy((char *)&changed + numbers[which].source, &user, sizeof user);
+    TW_TRY(check_sides(&changed));
+    *machine = changed;
+    return TW_OK;
 }

@@ -47,6 +47,8 @@ typedef enum tw_machine_kind {
     X(l2_far_latency_cycles, "a load that only the other side has")                                          \
     X(l2_far_share, "share of addresses whose home is the other side")                                       \
     X(l2_private_bytes, "effective capacity for data of which each line is read by one SM")                  \
+    X(l2_near_write_bytes_per_s, "stores that hit in the L2, each to a line of the SM's own side")           \
+    X(l2_far_write_bytes_per_s, "each to a line of the other side: what crosses between the sides")          \
     X(l2_shared_bytes_per_s, "L2 to all SMs that read the same at the same time")                            \
     X(smem_bytes_per_clock, "shared memory of one SM, conflict-free loads")                                  \
     X(smem_bytes_per_s, "on-chip memory of all SMs, or the private caches of all cores")                     \
@@ -171,8 +173,7 @@ typedef struct tw_machine {
     char name[64];         /**< of the file, without its ending */
     char description[160]; /**< one line */
     tw_machine_kind kind;  /**< how its on-chip memory is organised */
-    bool
-        uncalibrated; /**< "calibrated = no": nothing, or not all that matters, was measured on such a machine */
+    bool uncalibrated;     /**< "calibrated = no": its numbers were looked up, not measured */
     TW_MACHINE_NUMBERS(TW_MACHINE_FIELD_)
     /** Where each of these numbers comes from. */
     struct {
@@ -193,6 +194,14 @@ typedef struct tw_machine {
 TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or_path);
 
 /**
+ * @brief Replaces one number of a machine by what a user gives: "l2_side_bytes=30M". Its source is then the user.
+ * @param[in,out] machine  as it was on error
+ * @param[in] assignment  key=value; the value as in a machine file, or with k (1024) or M (1024²) behind it
+ * @return TW_OK; TW_EINVAL (no such key, a value that the file would not accept)
+ */
+TW_MUST_CHECK tw_status tw_machine_set(tw_machine *machine, const char *assignment);
+
+/**
  * @brief Would a file of this name be found as a machine? Asked before one is written.
  * @return TW_OK; TW_EINVAL (it does not end in ".ini", or has a character that ends a field of a CSV file)
  */
@@ -207,32 +216,34 @@ const char *tw_machine_name(int i);
 /** ", uncalibrated" for a machine whose numbers were not measured, "" otherwise: to stand behind its name. */
 const char *tw_machine_caveat(const tw_machine *machine);
 
-/** Name of the i-th number; NULL if there is none. */
+/** Name of the i-th number, as a file has it; NULL if there is none. */
 const char *tw_machine_number_name(int i);
-/** Its meaning; NULL if there is none. */
+
+/** What the i-th number means, in a few words; NULL if there is none. */
 const char *tw_machine_number_meaning(int i);
 
-/** Value of the i-th number of a machine, 0 if it is not known. */
+/** Value of the i-th number of a machine; 0 if it is not known. */
 double tw_machine_number(const tw_machine *machine, int i);
-/** Where it comes from. */
+
+/** Where that value comes from; two empty strings if it is not known. */
 const tw_machine_source *tw_machine_number_source(const tw_machine *machine, int i);
 
 /**
  * @brief Gives a number, by its name in the file, a value and a source, as a line of a file would.
  * @param[in,out] machine  untouched on error
- * @param[in] number  its name
- * @param[in] value   not negative
- * @param[in] date    YYYY-MM-DD
- * @param[in] source  1 to 159 characters
- * @return TW_OK; TW_EINVAL (no such number; what a file could not say either: the machine is untouched)
+ * @param[in]     number   "hbm_read_bytes_per_s"
+ * @param[in]     value    in that number's unit
+ * @param[in]     date     YYYY-MM-DD
+ * @param[in]     source   1 to 159 characters
+ * @return TW_OK; TW_EINVAL (no such number; what a file could not say either)
  */
-TW_MUST_CHECK tw_status tw_machine_set(tw_machine *machine, const char *number, double value,
-                                       const char *date, const char *source);
+TW_MUST_CHECK tw_status tw_machine_set_number(tw_machine *machine, const char *number, double value,
+                                              const char *date, const char *source);
 
 /**
  * @brief Writes a machine as a file that tw_machine_find() reads back as the same machine.
- * @param[in] file     open
- * @param[in] machine  to be written
+ * @param[in] file     open for writing
+ * @param[in] machine  a machine that a file can describe
  * @param[in] comment  lines to stand on top, without their ';'; NULL for none
  * @return TW_OK; TW_EOVERFLOW (a line that the reader would refuse: the line names the number). Errors of `file`
  *         are for who opened it.

@@ -1,6 +1,7 @@
 /* Measurements read from CSV files, and joined. */
 #include "measured.h"
 
+#include "backend_cache.h"
 #include "csv.h"
 
 #include <ctype.h>
@@ -36,6 +37,11 @@ static const char *const keys[NUM_KEYS] = {"algorithm", "machine",  "batch",    
                                            "seqlen_q",  "seqlen_k", "head_dim", "dtype",     "causal",
                                            "block_m",   "block_n",  "kernel"};
 
+/* How it was launched: columns that a file may have. */
+enum { ORDER, KV_ORDER, START, BLOCKS_PER_SM, WORKERS, DISPATCH, NUM_LAUNCH };
+static const char *const launch_keys[NUM_LAUNCH] = {"order",         "kv_order", "start",
+                                                    "blocks_per_sm", "workers",  "dispatch"};
+
 static const struct {
     const char *name;
     size_t offset;
@@ -60,6 +66,8 @@ typedef struct reader {
     int num_fields;
     int num_columns;                                /* of the header; 0 before it */
     int value_at[sizeof values / sizeof values[0]]; /* column of each value; −1 if there is none */
+    int launch_at[NUM_LAUNCH];                      /* likewise */
+    bool cases_alone;                               /* no values are wanted */
 } reader;
 
 static tw_status refuse(const reader *r, const char *format, ...) TW_PRINTF(2, 3);
@@ -102,6 +110,20 @@ static tw_status next_line(reader *r, bool *there)
     return ferror(r->file) ? tw_fail(TW_EIO, "%s: cannot be read (%s)", r->path, strerror(errno)) : TW_OK;
 }
 
+/* The column of that name behind the keys; −1 if there is none. */
+static tw_status find_column(const reader *r, int *at, const char *name)
+{
+    *at = -1;
+    for (int i = NUM_KEYS; i < r->num_fields; i++) {
+        if (strcmp(r->fields[i], name) != 0)
+            continue;
+        if (*at >= 0)
+            return refuse(r, "column %s is there twice", name);
+        *at = i;
+    }
+    return TW_OK;
+}
+
 static tw_status read_header(reader *r)
 {
     if (strncmp(r->text, "\xef\xbb\xbf", 3) == 0)
@@ -116,17 +138,12 @@ static tw_status read_header(reader *r)
     }
     bool any = false;
     for (int v = 0; v < COUNT(values); v++) {
-        r->value_at[v] = -1;
-        for (int i = NUM_KEYS; i < r->num_fields; i++) {
-            if (strcmp(r->fields[i], values[v].name) != 0)
-                continue;
-            if (r->value_at[v] >= 0)
-                return refuse(r, "column %s is there twice", values[v].name);
-            r->value_at[v] = i;
-            any = true;
-        }
+        TW_TRY(find_column(r, &r->value_at[v], values[v].name));
+        any = any || r->value_at[v] >= 0;
     }
-    if (!any)
+    for (int i = 0; i < NUM_LAUNCH; i++)
+        TW_TRY(find_column(r, &r->launch_at[i], launch_keys[i]));
+    if (!any && !r->cases_alone)
         return refuse(
             r, "there is no measured column behind kernel, it must have time_us, fill_bytes or others");
     r->num_columns = r->num_fields;
@@ -174,6 +191,42 @@ static tw_status read_shape(const reader *r, tw_measured *row)
     return TW_OK;
 }
 
+/* A word of a launch column, if the file has it and the field is not empty. */
+static tw_status read_word(const reader *r, int which, const char *choices, int *value)
+{
+    const char *text = r->launch_at[which] >= 0 ? r->fields[r->launch_at[which]] : "";
+    if (*text != '\0' && tw_parse_choice(value, launch_keys[which], choices, text) != TW_OK)
+        return refuse(r, "%s is '%s', it must be one of %s", launch_keys[which], tw_quote(text).text,
+                      choices);
+    return TW_OK;
+}
+
+static tw_status read_count(const reader *r, int which, int *value)
+{
+    const char *text = r->launch_at[which] >= 0 ? r->fields[r->launch_at[which]] : "";
+    if (*text != '\0' &&
+        (!isdigit((unsigned char)*text) || tw_parse_int(value, launch_keys[which], text) != TW_OK))
+        return refuse(r, "%s is '%s', it must be a positive whole number", launch_keys[which],
+                      tw_quote(text).text);
+    return TW_OK;
+}
+
+static tw_status read_launch(const reader *r, tw_measured *row)
+{
+    int order = TW_ORDER_OWN, kv_order = TW_KV_FORWARD, is_static = 0;
+    row->start = TW_L2_FLUSHED;
+    TW_TRY(read_word(r, ORDER, TW_ORDER_CHOICES, &order));
+    TW_TRY(read_word(r, KV_ORDER, TW_KV_ORDER_CHOICES, &kv_order));
+    TW_TRY(read_word(r, START, TW_L2_START_CHOICES, &row->start));
+    TW_TRY(read_word(r, DISPATCH, "hardware|static", &is_static));
+    TW_TRY(read_count(r, BLOCKS_PER_SM, &row->blocks_per_sm));
+    TW_TRY(read_count(r, WORKERS, &row->num_workers));
+    row->c.tiling.order = (tw_order)order;
+    row->c.tiling.kv_order = (tw_kv_order)kv_order;
+    row->static_stride = is_static == 1;
+    return TW_OK;
+}
+
 static tw_status read_name(const reader *r, int column, char out[64])
 {
     size_t length = strlen(r->fields[column]);
@@ -200,6 +253,7 @@ static tw_status read_key(const reader *r, tw_measured *row)
     row->c.tiling.unit = claim                             ? claim->tiling.unit
                          : row->c.problem.dtype == TW_FP32 ? TW_UNIT_FMA
                                                            : TW_UNIT_TENSOR;
+    TW_TRY(read_launch(r, row));
     row->c.wanted = row->c.tiling;
     return TW_OK;
 }
@@ -211,7 +265,9 @@ static bool same_key(const tw_measured *a, const tw_measured *b)
            a->c.schedule == b->c.schedule && p->batch == q->batch && p->num_heads == q->num_heads &&
            p->num_heads_kv == q->num_heads_kv && p->seqlen_q == q->seqlen_q && p->seqlen_k == q->seqlen_k &&
            p->head_dim == q->head_dim && p->dtype == q->dtype && p->causal == q->causal &&
-           a->c.tiling.block_m == b->c.tiling.block_m && a->c.tiling.block_n == b->c.tiling.block_n;
+           a->c.tiling.block_m == b->c.tiling.block_m && a->c.tiling.block_n == b->c.tiling.block_n &&
+           a->c.tiling.order == b->c.tiling.order && a->c.tiling.kv_order == b->c.tiling.kv_order &&
+           a->start == b->start;
 }
 
 /* The row of this key: the one that is there, or a new one of which nothing is measured yet. */
@@ -294,13 +350,23 @@ static tw_status read_rows(tw_measured_list *list, reader *r)
     return rows > 0 ? TW_OK : tw_fail(TW_EFORMAT, "%s: has no rows behind its header", r->path);
 }
 
-tw_status tw_measured_read(tw_measured_list *list, const char *path)
+static tw_status read_file(tw_measured_list *list, const char *path, bool cases_alone)
 {
-    reader r = {.path = path};
+    reader r = {.path = path, .cases_alone = cases_alone};
     TW_TRY(tw_open_to_read(&r.file, path, "a CSV file of measurements"));
     tw_status status = read_rows(list, &r);
     fclose(r.file);
     return status;
+}
+
+tw_status tw_measured_read(tw_measured_list *list, const char *path)
+{
+    return read_file(list, path, false);
+}
+
+tw_status tw_measured_read_cases(tw_measured_list *list, const char *path)
+{
+    return read_file(list, path, true);
 }
 
 void tw_measured_free(tw_measured_list *list)

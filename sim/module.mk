@@ -19,7 +19,7 @@ $(build)/obj/sim/cpu_kernel-%.o: sim/cpu_kernel.c $(build)/flags sim/module.mk
 cli_objects := $(cli_sources:%.c=$(build)/obj/%.o)
 
 # The list of kernels may come to be after this was compiled.
-$(build)/obj/sim/kernels.o: $(wildcard gpu/kernels.def)
+$(build)/obj/sim/kernels.o: $(wildcard gpu/kernels.def gpu/launches.def)
 
 # Machine files are compiled in: each .ini becomes one C string.
 # By name, not by file name: h100 stands before h100-pcie.

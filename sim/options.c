@@ -1,6 +1,8 @@
 /* The one table of shared options, and how popt fills it. */
 #include "options.h"
 
+#include "backend_cache.h"
+
 #include <popt.h>
 
 #include <stdio.h>
@@ -61,16 +63,36 @@ static const tw_option shared[] = {
      "columns of V and O (default: as --head-dim)"},
     {"latent", NULL, TW_OPTION_FLAG, AT(extras.latent), TW_GROUP_EXTRAS,
      "V is the first columns of K, as in latent attention: one K/V head unless --heads-kv says more"},
+    {"dropout", "P", TW_OPTION_FRACTION, AT(extras.dropout), TW_GROUP_EXTRAS,
+     "share of probabilities that are dropped after the softmax; the others are divided by 1 - P"},
+    {"dropout-seed", "NUMBER", TW_OPTION_SEED, AT(extras.dropout_seed), TW_GROUP_EXTRAS,
+     "of the Philox counters that say which (default: 1)"},
     {"block-m", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING,
      "query rows of a tile (default: 128)"},
     {"block-n", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING,
      "key rows of a tile (default: 128; flash1: what fits, SRAM / 4 head_dim)"},
     {"br", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING, "--block-m by the papers' name"},
     {"bc", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING, "--block-n by the papers' name"},
+    {"order", TW_ORDER_CHOICES, TW_OPTION_CHOICE, AT(order), TW_GROUP_ORDER,
+     "in which blocks start (default: own, the algorithm's or the kernel's)"},
+    {"kv-order", TW_KV_ORDER_CHOICES, TW_OPTION_CHOICE, AT(kv_order), TW_GROUP_ORDER,
+     "in which a block walks over K and V (default: forward)"},
     {"machine", "NAME|FILE.ini", TW_OPTION_TEXT, AT(machine), TW_GROUP_MACHINE,
      "`tilewise list machines` names them (default: h100; compare: as measured)"},
     {"sram", "BYTES", TW_OPTION_BYTES, AT(sram_bytes), TW_GROUP_MACHINE,
      "on-chip memory of a block in place of the machine's own, as in 96k"},
+    {"pass", "forward|backward|both", TW_OPTION_CHOICE, AT(passes), TW_GROUP_PASS,
+     "which half of a training step, or both halves together (default: forward)"},
+    {"set", "KEY=VALUE", TW_OPTION_TEXTS, AT(set), TW_GROUP_MACHINE,
+     "a number of the machine file in place of its own, as in l2_side_bytes=30M; may be repeated"},
+    {"start", TW_L2_START_CHOICES, TW_OPTION_CHOICE, AT(l2_start), TW_GROUP_LAUNCH,
+     "what the L2 holds: nothing; what a run before left; nothing at every launch (default: cold)"},
+    {"blocks-per-sm", "NUMBER", TW_OPTION_INT, AT(blocks_per_sm), TW_GROUP_LAUNCH,
+     "that share an SM (default: as registers and shared memory of the schedule's slots allow)"},
+    {"workers", "NUMBER", TW_OPTION_INT, AT(num_workers), TW_GROUP_LAUNCH,
+     "blocks in flight (default: blocks-per-sm on every SM)"},
+    {"static", NULL, TW_OPTION_FLAG, AT(static_stride), TW_GROUP_LAUNCH,
+     "persistent blocks, each takes every workers-th piece of work; else whoever is free the next"},
     {"unit", "bytes|elements", TW_OPTION_CHOICE, AT(unit), TW_GROUP_UNIT,
      "of the table; elements are shown exactly (default: bytes)"},
     {"csv", "FILE|-", TW_OPTION_TEXT, AT(csv), TW_GROUP_CSV, "also write CSV; - writes it, alone, to stdout"},
@@ -79,7 +101,7 @@ static const tw_option shared[] = {
 
 tw_options tw_options_default(void)
 {
-    return (tw_options){.dtype = TW_FP16, .seed = 1};
+    return (tw_options){.dtype = TW_FP16, .seed = 1, .extras.dropout_seed = TW_NO_DROPOUT_SEED};
 }
 
 bool tw_options_shape_given(const tw_options *o)
@@ -164,6 +186,8 @@ static tw_status read_value(void *field, const tw_option *row, char **text)
         return tw_parse_seed(field, what, *text);
     case TW_OPTION_POSITIVE:
         return tw_parse_positive(field, what, *text);
+    case TW_OPTION_FRACTION:
+        return tw_parse_fraction(field, what, *text);
     case TW_OPTION_DTYPE:
         return tw_parse_dtype(field, what, *text);
     case TW_OPTION_CHOICE:

@@ -10,6 +10,7 @@
 
 #include "../cpu_ref/problem.h"
 #include "../cpu_ref/status.h"
+#include "backend_count.h"
 #include "extras.h"
 #include "machine.h"
 #include "parse.h"
@@ -32,6 +33,7 @@ typedef enum tw_option_kind {
     TW_OPTION_BYTES,     /**< int64_t */
     TW_OPTION_SEED,      /**< uint64_t */
     TW_OPTION_POSITIVE,  /**< double */
+    TW_OPTION_FRACTION,  /**< double, from 0 to below 1 */
     TW_OPTION_DTYPE,     /**< tw_dtype */
     TW_OPTION_CHOICE,    /**< int; `argument` lists the words: "bytes|elements" */
     TW_OPTION_TEXT,      /**< char *, owned; NULL if not given */
@@ -62,9 +64,15 @@ enum {
     TW_GROUP_UNIT = 32,
     TW_GROUP_CSV = 64,
     TW_GROUP_SEED = 128,
-    TW_GROUP_EXTRAS = 256, /**< what is beyond plain attention: extras.h */
-    TW_GROUP_ALL = 511
+    TW_GROUP_ORDER = 256,
+    TW_GROUP_LAUNCH = 512,
+    TW_GROUP_EXTRAS = 1024, /**< what is beyond plain attention: extras.h */
+    TW_GROUP_PASS = 2048,
+    TW_GROUP_ALL = 4095
 };
+
+/** The words of --pass, in this order. */
+enum { TW_PASSES_FORWARD, TW_PASSES_BACKWARD, TW_PASSES_BOTH };
 
 /** One option. */
 typedef struct tw_option {
@@ -93,11 +101,17 @@ typedef struct tw_options {
     tw_dtype dtype;
     bool dtype_given; /**< set by tw_options_read() */
     bool causal;
+    int order, kv_order; /**< a tw_order, a tw_kv_order */
     char *machine;
-    int64_t sram_bytes; /**< 0: as the machine has it */
-    int unit;           /**< 0 bytes, 1 elements */
+    int64_t sram_bytes;             /**< 0: as the machine has it */
+    tw_text_list set;               /**< "key=value": numbers of the machine in place of its own */
+    int l2_start;                   /**< a tw_l2_start */
+    int blocks_per_sm, num_workers; /**< 0: as the schedule's slots allow */
+    bool static_stride;
+    int unit; /**< 0 bytes, 1 elements */
     char *csv;
     uint64_t seed;
+    int passes; /**< TW_PASSES_* */
     tw_extras extras;
     bool
         counts_only; /**< set by a command that computes with no numbers: none are read or made for its cases */
@@ -128,8 +142,8 @@ TW_MUST_CHECK tw_status tw_options_read(bool *help, const char *command, const c
 void tw_options_free(tw_option_set *sets, int num_sets);
 
 /**
- * @brief The machine that the options name (h100 if none), with its SRAM replaced if they say so.
- * @return TW_OK; as tw_machine_find()
+ * @brief The machine that the options name (h100 if none), with its SRAM and single numbers replaced if they say so.
+ * @return TW_OK; as tw_machine_find(); as tw_machine_set()
  */
 TW_MUST_CHECK tw_status tw_options_machine(tw_machine *machine, const tw_options *options);
 
@@ -141,8 +155,12 @@ typedef struct tw_case {
     const tw_schedule *schedule;
     tw_problem problem;
     tw_tiling tiling;
-    tw_tiling wanted;      /**< as the user gave it: block sizes 0 where not given */
-    tw_attached *attached; /**< what the problem points to; NULL for plain attention */
+    tw_tiling wanted;           /**< as the user gave it: block sizes 0 where not given */
+    tw_attached *attached;      /**< what the problem points to; NULL for plain attention */
+    const tw_schedule *forward; /**< of a backward `schedule`: the pass that it goes behind; otherwise NULL */
+    tw_tiling forward_tiling;
+    const tw_schedule *backward; /**< goes behind a forward `schedule`, both being meant; otherwise NULL */
+    tw_tiling backward_tiling;
 } tw_case;
 
 #define TW_CASES_MAX 65536
@@ -155,12 +173,18 @@ typedef struct tw_case {
  * were not given are the schedule's own choice. 16-bit inputs are multiplied by tensor cores.
  * @param[out] cases   owned by the caller: free()
  * @param[out] count
- * @return TW_OK; TW_EINVAL (all three lengths given; tokens or hidden beside batch or heads, or not divisible; more than TW_CASES_MAX cases; as tw_problem_check(),
+ * @return TW_OK; TW_EINVAL (all three lengths given; tokens or hidden beside batch or heads, or not divisible; more than TW_CASES_MAX cases; a pass that an algorithm does not have; as tw_problem_check(),
  *         tw_extras_check() and tw_extras_attach());
  *         TW_EOVERFLOW; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *options,
                                          const tw_machine *machine);
+
+/**
+ * @brief Counts a case: its schedule, and the backward pass behind it if both are meant.
+ * @return as tw_count()
+ */
+TW_MUST_CHECK tw_status tw_case_count(tw_count_result *result, const tw_case *c, const tw_machine *machine);
 
 /** Frees cases and what their problems point to; NULL is fine. */
 void tw_cases_free(tw_case *cases, size_t count);

@@ -90,6 +90,17 @@ tw_status tw_parse_positive(double *value, const char *what, const char *text)
     return TW_OK;
 }
 
+tw_status tw_parse_fraction(double *value, const char *what, const char *text)
+{
+    char *end;
+    double x = strtod(text, &end);
+    if (end == text || *end != '\0' || isspace((unsigned char)*text) || !(x >= 0.0 && x < 1.0))
+        return tw_fail(TW_EINVAL, "%s is '%s', it must be at least 0 and below 1, such as 0.1", what,
+                       tw_quote(text).text);
+    *value = x;
+    return TW_OK;
+}
+
 static tw_status append(tw_int_list *list, const char *what, const char *text, int64_t value)
 {
     if (list->count == TW_LIST_MAX)

@@ -47,6 +47,9 @@ TW_MUST_CHECK tw_status tw_parse_seed(uint64_t *value, const char *what, const c
 /** A positive finite number, as strtod() reads it. */
 TW_MUST_CHECK tw_status tw_parse_positive(double *value, const char *what, const char *text);
 
+/** A number from 0 up to, but not, 1. */
+TW_MUST_CHECK tw_status tw_parse_fraction(double *value, const char *what, const char *text);
+
 /**
  * @brief `512,1k,4k` or `512..16k` (512, 1k, 2k, …: doubling as long as it is not past the end), or both mixed.
  * @return as tw_parse_int(); TW_EINVAL also for an empty item, a range that runs backwards, and more than

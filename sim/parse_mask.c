@@ -91,18 +91,16 @@ tw_status tw_parse_numbers(int **values, int *count, const char *what, const cha
 /* `2` or `2,1` */
 static tw_status read_local(tw_block_choice *choice, const char *what, const char *text)
 {
-    int *values, count;
-    TW_TRY(tw_parse_numbers(&values, &count, what, text));
-    tw_status status = count <= 2 ? TW_OK
-                                  : tw_fail(TW_EINVAL, "%s is 'local:%s', it must be local:2 or local:2,1",
-                                            what, tw_quote(text).text);
-    if (status == TW_OK) {
-        choice->pattern = TW_BLOCKS_LOCAL;
-        choice->reach = values[0];
-        choice->global = count > 1 ? values[1] : 0;
-    }
-    free(values);
-    return status;
+    char reach[32], global[32];
+    const char *comma = strchr(text, ',');
+    if ((comma && strchr(comma + 1, ',')) || !copy_item(reach, text) ||
+        !copy_item(global, comma ? comma + 1 : "0"))
+        return tw_fail(TW_EINVAL, "%s is 'local:%s', it must be local:2 or local:2,1", what,
+                       tw_quote(text).text);
+    TW_TRY(read_side(&choice->reach, what, reach, 0));
+    TW_TRY(read_side(&choice->global, what, global, 0));
+    choice->pattern = TW_BLOCKS_LOCAL;
+    return TW_OK;
 }
 
 static tw_status read_share(tw_block_choice *choice, const char *what, const char *text)

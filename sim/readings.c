@@ -130,7 +130,7 @@ tw_status tw_readings_to_machine(tw_machine *machine, const tw_readings *reading
             continue;
         snprintf(source, sizeof source, "measured, %s; spread %.2g %% of %d", r->how, 100.0 * r->spread,
                  r->samples);
-        TW_TRY(tw_machine_set(&result, r->number, rounded(r->number, r->value), date, source));
+        TW_TRY(tw_machine_set_number(&result, r->number, rounded(r->number, r->value), date, source));
     }
     *machine = result;
     return TW_OK;

@@ -73,7 +73,7 @@ double tw_readings_value(const tw_readings *readings, const char *number);
  *
  * Values are rounded to four digits, bytes to whole ones. Numbers that were not measured stay as they were.
  * @param[in] date  YYYY-MM-DD
- * @return TW_OK; as tw_machine_set()
+ * @return TW_OK; as tw_machine_set_number()
  */
 TW_MUST_CHECK tw_status tw_readings_to_machine(tw_machine *machine, const tw_readings *readings,
                                                const char *date);

@@ -51,16 +51,17 @@ int64_t tw_slot_pairs(const tw_emitter *e, const tw_slot_info *slot)
     return tw_mask_pairs(e->problem, e->batch, e->head, slot->rows.row0, row_end, slot->cols.row0, col_end);
 }
 
-/* What a live slot takes up on this machine. The paper's machine charges Q, K, V, O in the input's type only. */
+/* What a live slot takes up on this machine. The paper's machine charges Q, K, V, O and their gradients in
+ * the input's type, and nothing else. */
 static int64_t charged_bytes(const tw_emitter *e, const tw_slot_info *slot)
 {
     int64_t rows = e->tiling->fetch == TW_FETCH_BOX ? slot->rows.box_rows : slot->rows.rows;
     int64_t elements = rows * slot->cols.rows;
     if (e->machine->kind != TW_MACHINE_PAPER)
         return elements * tw_dtype_bytes(slot->dtype);
-    bool input_shaped = slot->tensor == TW_Q || slot->tensor == TW_K || slot->tensor == TW_V ||
-                        slot->tensor == TW_O;
-    return input_shaped ? elements * tw_dtype_bytes(e->problem->dtype) : 0;
+    const unsigned input_shaped = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_DO) |
+                                  TW_SET(TW_DQ) | TW_SET(TW_DK) | TW_SET(TW_DV) | TW_SET(TW_DQ_SUM);
+    return input_shaped & TW_SET(slot->tensor) ? elements * tw_dtype_bytes(e->problem->dtype) : 0;
 }
 
 static void charge(tw_emitter *e, tw_slot_info *slot, int64_t bytes)

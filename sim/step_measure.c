@@ -5,9 +5,10 @@
 #include "backend_count.h"
 #include "backend_numeric.h"
 
-static bool is_scores(tw_tensor tensor)
+bool tw_trace_is_scores(tw_tensor tensor)
 {
-    return tensor == TW_S || tensor == TW_P;
+    return tensor == TW_S || tensor == TW_P || tensor == TW_PZ || tensor == TW_DP || tensor == TW_DPZ ||
+           tensor == TW_DS;
 }
 
 int tw_trace_written(int ids[4], const tw_op *op)
@@ -39,7 +40,7 @@ static tw_status measure_op(void *self, const tw_emitter *e, const tw_op *op)
     int ids[4], n = o->full ? tw_trace_written(ids, op) : 0;
     for (int i = 0; i < n; i++)
         size->numbers += tw_slot_elements(&e->slots[ids[i]]);
-    if (op->kind == TW_OP_RELEASE && is_scores(e->slots[op->dst].tensor)) {
+    if (op->kind == TW_OP_RELEASE && tw_trace_is_scores(e->slots[op->dst].tensor)) {
         size->tiles++;
         size->numbers += 2 * e->slots[op->dst].rows.rows + tw_problem_head_dim_v(e->problem);
     }
@@ -62,5 +63,8 @@ tw_status tw_trace_check(const tw_schedule *schedule, const tw_problem *problem,
     tw_count_result counted; /* where the tiles do not fit, its line says what would */
     TW_TRY(tw_count(&counted, schedule, problem, tiling, machine));
     TW_TRY(tw_emit(schedule, problem, tiling, machine, &measuring, &size));
-    return tw_memory_check(tw_numeric_bytes(schedule, problem, tiling), "the walk");
+    double bytes = tw_numeric_bytes(schedule, problem, tiling);
+    if (options->forward)
+        bytes += tw_numeric_bytes(options->forward, problem, &options->forward_tiling);
+    return tw_memory_check(bytes, "the walk");
 }

@@ -167,8 +167,8 @@ static json_t *setting_json(const tw_trace *t)
 
 static json_t *walk_json(const tw_trace *t, size_t start)
 {
-    tw_problem packed = tw_problem_packed(&t->problem);
-    const tw_problem *p = t->schedule->packs_heads ? &packed : &t->problem; /* as the schedule sees it */
+    tw_problem seen = tw_problem_seen_by(t->schedule, &t->problem);
+    const tw_problem *p = &seen;
     json_int_t at = start > 0 && start < t->num_stops ? (json_int_t)t->stops[start].at_frame : 0;
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "algorithm",
                              t->schedule->name, "file", t->schedule->file, "ledger", t->schedule->ledger,

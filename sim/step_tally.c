@@ -7,11 +7,12 @@
 /* A tile's name, never 0: which element of which tensor it begins with, and whether it is read or written. */
 static uint64_t key_of(const tw_emitter *e, const tw_op *op)
 {
-    tw_tensor_shape shape = tw_tensor_shape_of(op->tensor, e->problem);
+    tw_tensor tensor = tw_tensor_home(op->tensor, e->problem);
+    tw_tensor_shape shape = tw_tensor_shape_of(tensor, e->problem);
     uint64_t head = (uint64_t)op->batch * (uint64_t)shape.heads + (uint64_t)op->head;
     uint64_t row = head * (uint64_t)shape.rows + (uint64_t)op->rows.row0;
     uint64_t element = row * (uint64_t)shape.cols + (uint64_t)op->cols.row0;
-    return (element * TW_NUM_TENSORS + (uint64_t)op->tensor) * 2 + (op->kind == TW_OP_STORE) + 1;
+    return (element * TW_NUM_TENSORS + (uint64_t)tensor) * 2 + (op->kind == TW_OP_STORE) + 1;
 }
 
 /* Where a key is, or where it would go. */
@@ -55,14 +56,10 @@ static tw_status is_new(bool *fresh, tw_tally *tally, const tw_emitter *e, const
     return TW_OK;
 }
 
-tw_status tw_tally_op(tw_tally *tally, const tw_emitter *e, const tw_op *op)
+/* A move of a tile between an SM and what is behind it; `op` says load or store. */
+static tw_status move(tw_tally *tally, const tw_emitter *e, const tw_op *op, int64_t filled, int64_t real)
 {
-    if (op->kind != TW_OP_LOAD && op->kind != TW_OP_STORE)
-        return TW_OK;
-    bool load = op->kind == TW_OP_LOAD, boxes = load && e->tiling->fetch == TW_FETCH_BOX, fresh = true;
-    int width = tw_dtype_bytes(tw_tensor_shape_of(op->tensor, e->problem).dtype);
-    int64_t real = (int64_t)op->rows.rows * op->cols.rows * width;
-    int64_t filled = boxes ? (int64_t)op->rows.box_rows * op->cols.box_rows * width : real;
+    bool load = op->kind == TW_OP_LOAD, fresh = true;
     bool l2 = tw_machine_has_l2(e->machine);
     if (l2)
         TW_TRY(is_new(&fresh, tally, e, op));
@@ -70,6 +67,27 @@ tw_status tw_tally_op(tw_tally *tally, const tw_emitter *e, const tw_op *op)
     *(load ? &tally->moved.sram_fill_bytes : &tally->moved.sram_drain_bytes) += filled;
     *(load ? &tally->moved.hbm_read_bytes : &tally->moved.hbm_write_bytes) += behind;
     return TW_OK;
+}
+
+/* One way out of the SM; behind an L2 what is added to is read as well. */
+static tw_status add(tw_tally *tally, const tw_emitter *e, const tw_op *op, int64_t bytes)
+{
+    tw_op half = *op;
+    half.kind = TW_OP_STORE;
+    TW_TRY(move(tally, e, &half, bytes, bytes));
+    half.kind = TW_OP_LOAD;
+    return tw_machine_has_l2(e->machine) ? move(tally, e, &half, 0, bytes) : TW_OK;
+}
+
+tw_status tw_tally_op(tw_tally *tally, const tw_emitter *e, const tw_op *op)
+{
+    bool load = op->kind == TW_OP_LOAD, boxes = load && e->tiling->fetch == TW_FETCH_BOX;
+    if (!load && op->kind != TW_OP_STORE && op->kind != TW_OP_ATOMIC_ADD)
+        return TW_OK;
+    int width = tw_tensor_element_bytes(op->tensor, e->problem);
+    int64_t real = (int64_t)op->rows.rows * op->cols.rows * width;
+    int64_t filled = boxes ? (int64_t)op->rows.box_rows * op->cols.box_rows * width : real;
+    return op->kind == TW_OP_ATOMIC_ADD ? add(tally, e, op, real) : move(tally, e, op, filled, real);
 }
 
 void tw_tally_free(tw_tally *tally)

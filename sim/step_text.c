@@ -22,7 +22,9 @@ tw_step_baselines tw_step_baselines_of(const tw_trace *t)
     tw_step_baselines baselines = {{false, false}, {{0}, {0}}};
     for (int i = 0; i < 2; i++) {
         tw_count_result result;
-        baselines.known[i] = tw_count(&result, schedules[i], &t->problem, &t->tiling, &t->machine) == TW_OK;
+        bool backward = t->schedule->pass == TW_PASS_BACKWARD;
+        const tw_schedule *schedule = backward ? tw_schedule_backward_of(schedules[i]) : schedules[i];
+        baselines.known[i] = tw_count(&result, schedule, &t->problem, &t->tiling, &t->machine) == TW_OK;
         if (baselines.known[i])
             baselines.counts[i] = result.total;
     }
@@ -85,7 +87,7 @@ static int64_t begin_of_window(int64_t at, int64_t count, int shown)
 static tw_problem seen_at(const tw_trace *t, const tw_trace_stop *stop)
 {
     tw_problem one = tw_problem_sequence(&t->problem, stop->batch);
-    return t->schedule->packs_heads ? tw_problem_packed(&one) : one;
+    return tw_problem_seen_by(t->schedule, &one);
 }
 
 static window window_around(const tw_problem *p, const tw_trace_stop *stop)
@@ -222,6 +224,10 @@ static void print_rows(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
 /* "row 3: m 2, l 1.36788, O 1 0.367879, still to be divided by l": what tw-row prints in the debugger. */
 static void print_row(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
 {
+    bool backward = t->schedule->pass == TW_PASS_BACKWARD, of_dq = stop->o_tensor != TW_O;
+    int width = of_dq ? t->problem.head_dim : tw_problem_head_dim_v(&t->problem);
+    if (stop->of_keys)
+        return;
     if (stop->o_row < 0) {
         fprintf(out, "  row %lld: not in this tile\n", (long long)t->row);
         return;
@@ -235,13 +241,14 @@ static void print_row(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
     if (stop->l != TW_TRACE_NONE)
         fprintf(out, "%s l %s", comma, tw_step_format(t->numbers[stop->l + r]).text), comma = ",";
     if (stop->o != TW_TRACE_NONE) {
-        fprintf(out, "%s O", comma);
-        for (int c = 0; c < tw_problem_head_dim_v(&t->problem); c++)
+        fprintf(out, "%s %s", comma, tw_tensor_name(stop->o_tensor));
+        for (int c = 0; c < width; c++)
             fprintf(out, " %s", tw_step_format(t->numbers[stop->o + (size_t)c]).text);
-        fprintf(out, ", %s", stop->o_normalized ? "divided by l" : "still to be divided by l");
+        if (!of_dq)
+            fprintf(out, ", %s", stop->o_normalized ? "divided by l" : "still to be divided by l");
     }
     if (stop->m == TW_TRACE_NONE && stop->l == TW_TRACE_NONE && stop->o == TW_TRACE_NONE)
-        fprintf(out, " neither m, l nor O is on chip");
+        fputs(backward ? " no dQ is on chip" : " neither m, l nor O is on chip", out);
     fputc('\n', out);
 }
 
@@ -286,8 +293,8 @@ static void print_title(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
                 (long long)t->num_tiles, (long long)rows->row0, (long long)rows->row0 + rows->rows - 1,
                 (long long)cols->row0, (long long)cols->row0 + cols->rows - 1);
     else
-        fprintf(out, "\nend of the block of rows %lld-%lld", (long long)rows->row0,
-                (long long)rows->row0 + rows->rows - 1);
+        fprintf(out, "\nend of the block of %s %lld-%lld", stop->of_keys ? "keys" : "rows",
+                (long long)rows->row0, (long long)rows->row0 + rows->rows - 1);
     if (t->problem.batch > 1)
         fprintf(out, ", batch %d", stop->batch);
     if (t->problem.num_heads > 1)

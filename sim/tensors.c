@@ -215,6 +215,15 @@ tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_
     return TW_OK;
 }
 
+tw_status tw_gradient_random(double **d_o, const tw_problem *problem, uint64_t seed)
+{
+    double *made = random_tensor(tw_problem_o_elements(problem), problem->dtype, seed, 3);
+    if (!made)
+        return tw_fail(TW_ENOMEM, "no memory for dO of %zu elements", tw_problem_o_elements(problem));
+    *d_o = made;
+    return TW_OK;
+}
+
 void tw_inputs_free(tw_inputs *inputs)
 {
     if (inputs->v != inputs->k)
@@ -226,20 +235,23 @@ void tw_inputs_free(tw_inputs *inputs)
 
 /* ---- outputs -------------------------------------------------------------------------------------------- */
 
-/* O's shape in a layout; returns the number of its axes. */
-static int o_shape(int64_t shape[4], const tw_problem *p, tw_layout layout)
+/* A tensor's shape in a layout; returns the number of its axes. */
+static int shape_like(int64_t shape[4], const tw_problem *p, tw_like like, tw_layout layout)
 {
-    bool bshd = layout == TW_LAYOUT_BSHD;
+    bool bshd = layout == TW_LAYOUT_BSHD, of_keys = like == TW_LIKE_K || like == TW_LIKE_V;
+    bool narrow = like == TW_LIKE_V || like == TW_LIKE_O;
+    int rows = of_keys ? p->seqlen_k : p->seqlen_q, heads = of_keys ? p->num_heads_kv : p->num_heads;
+    int width = narrow ? tw_problem_head_dim_v(p) : p->head_dim;
     if (p->cu_seqlens_q) {
-        shape[0] = tw_problem_total_q(p);
-        shape[1] = p->num_heads;
-        shape[2] = tw_problem_head_dim_v(p);
+        shape[0] = of_keys ? tw_problem_total_k(p) : tw_problem_total_q(p);
+        shape[1] = heads;
+        shape[2] = width;
         return 3;
     }
     shape[0] = p->batch;
-    shape[1] = bshd ? p->seqlen_q : p->num_heads;
-    shape[2] = bshd ? p->num_heads : p->seqlen_q;
-    shape[3] = tw_problem_head_dim_v(p);
+    shape[1] = bshd ? rows : heads;
+    shape[2] = bshd ? heads : rows;
+    shape[3] = width;
     return 4;
 }
 
@@ -268,25 +280,41 @@ static tw_status expect_shape(const tw_tensor_data *t, const char *path, int num
                    shape_of(&wanted).text, axes);
 }
 
-tw_status tw_output_read(double **o, tw_dtype *dtype, const char *path, const tw_problem *problem,
-                         tw_layout layout)
+/* What a refused shape should have been, in words. */
+static const char *words_like(const tw_problem *p, tw_like like)
+{
+    bool as_wide = tw_problem_head_dim_v(p) == p->head_dim;
+    return like == TW_LIKE_K   ? "K's"
+           : like == TW_LIKE_V ? "V's"
+           : like == TW_LIKE_Q ? "Q's"
+           : as_wide           ? "Q's"
+                               : "Q's with V's columns";
+}
+
+tw_status tw_gradient_read(double **x, tw_dtype *dtype, const char *path, const tw_problem *problem,
+                           tw_like like, tw_layout layout)
 {
     tw_tensor_data t = {.values = NULL};
     int64_t shape[4];
-    int axes = o_shape(shape, problem, layout);
-    bool as_q = tw_problem_head_dim_v(problem) == problem->head_dim;
+    int axes = shape_like(shape, problem, like, layout);
     tw_status status = tw_npy_read(&t, path);
     if (status == TW_OK)
-        status = expect_shape(&t, path, axes, shape, as_q ? "Q's" : "Q's with V's columns");
+        status = expect_shape(&t, path, axes, shape, words_like(problem, like));
     if (status == TW_OK)
         status = to_bshd(&t, path, layout);
     if (status != TW_OK) {
         tw_tensor_data_free(&t);
         return status;
     }
-    *o = t.values;
+    *x = t.values;
     *dtype = t.dtype;
     return TW_OK;
+}
+
+tw_status tw_output_read(double **o, tw_dtype *dtype, const char *path, const tw_problem *problem,
+                         tw_layout layout)
+{
+    return tw_gradient_read(o, dtype, path, problem, TW_LIKE_O, layout);
 }
 
 tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path, const tw_problem *problem)
@@ -307,19 +335,26 @@ tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path, const tw_
     return TW_OK;
 }
 
-tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem, tw_layout layout)
+tw_status tw_gradient_write(const char *path, const double *x, const tw_problem *problem, tw_like like,
+                            tw_layout layout)
 {
-    int64_t shape[4];
-    int axes = o_shape(shape, problem, layout);
+    int64_t shape[4], rows_first[4];
+    int axes = shape_like(shape, problem, like, layout);
+    shape_like(rows_first, problem, like, TW_LAYOUT_BSHD);
     if (layout == TW_LAYOUT_BSHD || axes == 3)
-        return tw_npy_write(path, o, problem->dtype, axes, shape);
-    double *swapped = tw_swap_axes(o, problem->batch, problem->seqlen_q, problem->num_heads,
-                                   tw_problem_head_dim_v(problem));
+        return tw_npy_write(path, x, problem->dtype, axes, shape);
+    double *swapped = tw_swap_axes(x, (int)rows_first[0], (int)rows_first[1], (int)rows_first[2],
+                                   (int)rows_first[3]);
     if (!swapped)
         return tw_fail(TW_ENOMEM, "%s: no memory to change its layout", path);
     tw_status status = tw_npy_write(path, swapped, problem->dtype, 4, shape);
     free(swapped);
     return status;
+}
+
+tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem, tw_layout layout)
+{
+    return tw_gradient_write(path, o, problem, TW_LIKE_O, layout);
 }
 
 tw_status tw_lse_write(const char *path, const double *lse, const tw_problem *problem)

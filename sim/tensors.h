@@ -1,6 +1,6 @@
 /**
  * @file tensors.h
- * @brief Q, K, V, O and LSE of files or of a random generator, in the layouts of problem.h, shapes checked.
+ * @brief Q, K, V, O, LSE and gradients of files or of a random generator, in the layouts of problem.h, shapes checked.
  */
 #ifndef TW_TENSORS_H
 #define TW_TENSORS_H
@@ -57,6 +57,13 @@ TW_MUST_CHECK tw_status tw_inputs_read(tw_inputs *inputs, const char *q_path, co
  */
 TW_MUST_CHECK tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_t seed);
 
+/**
+ * @brief A standard-normal dO, rounded to problem->dtype; stream 3 of the seed.
+ * @param[out] d_o  owned by the caller: free(); untouched on error
+ * @return TW_OK; TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_gradient_random(double **d_o, const tw_problem *problem, uint64_t seed);
+
 /** Frees the tensors and clears the struct. */
 void tw_inputs_free(tw_inputs *inputs);
 
@@ -72,6 +79,17 @@ TW_MUST_CHECK tw_status tw_output_read(double **o, tw_dtype *dtype, const char *
 /** Reads LSE [batch, num_heads, seqlen_q], packed [num_heads, total_q]; as tw_output_read(). */
 TW_MUST_CHECK tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path,
                                     const tw_problem *problem);
+
+/** Whose shape a gradient has. */
+typedef enum tw_like { TW_LIKE_Q, TW_LIKE_K, TW_LIKE_V, TW_LIKE_O } tw_like;
+
+/** Reads a gradient; as tw_output_read(). */
+TW_MUST_CHECK tw_status tw_gradient_read(double **x, tw_dtype *dtype, const char *path,
+                                         const tw_problem *problem, tw_like like, tw_layout layout);
+
+/** Writes a gradient; as tw_output_write(). */
+TW_MUST_CHECK tw_status tw_gradient_write(const char *path, const double *x, const tw_problem *problem,
+                                          tw_like like, tw_layout layout);
 
 /** Writes O in a layout, rounded to problem->dtype; as tw_npy_write(), or TW_ENOMEM. */
 TW_MUST_CHECK tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem,

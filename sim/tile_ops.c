@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const tensor_names[TW_NUM_TENSORS] = {"Q", "K", "V",    "O",    "S",    "P",   "LSE",
-                                                         "M", "L", "bias", "sink", "list", "turn"};
+static const char *const tensor_names[TW_NUM_TENSORS] = {
+    "Q",  "K",  "V",  "O",  "S",  "P",  "LSE", "M",      "L", "bias", "sink", "list",
+    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "PZ",   "dPZ",  "turn"};
 
 static const char *const op_names[TW_NUM_OPS] = {
-    "load",           "store",     "fill",          "matmul_nt", "matmul_add", "mask",      "softmax",
-    "online_softmax", "row_stats", "softmax_apply", "rescale",   "convert",    "normalize", "lse",
-    "release",        "score_mod", "give_turn",     "take_turn"};
+    "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
+    "online_softmax", "row_stats", "softmax_apply", "rescale",     "convert",    "normalize", "lse",
+    "release",        "score_mod", "matmul_tn",     "softmax_lse", "row_dot",    "dsoftmax",  "atomic_add",
+    "dropout_mask",   "dropout",   "give_turn",     "take_turn"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
@@ -28,18 +30,29 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
 {
     switch (tensor) {
     case TW_K:
+    case TW_DK:
         return (tw_tensor_shape){p->seqlen_k, p->head_dim, p->num_heads_kv, p->dtype};
     case TW_V:
+    case TW_DV:
         return (tw_tensor_shape){p->seqlen_k, tw_problem_head_dim_v(p), p->num_heads_kv, p->dtype};
     case TW_O:
+    case TW_DO:
         return (tw_tensor_shape){p->seqlen_q, tw_problem_head_dim_v(p), p->num_heads, p->dtype};
     case TW_S:
     case TW_P:
+    case TW_DP:
+    case TW_DS:
+    case TW_Z:
+    case TW_PZ:
+    case TW_DPZ:
         return (tw_tensor_shape){p->seqlen_q, p->seqlen_k, p->num_heads, p->dtype};
     case TW_LSE:
     case TW_M:
     case TW_L:
+    case TW_D:
         return (tw_tensor_shape){p->seqlen_q, 1, p->num_heads, TW_FP32};
+    case TW_DQ_SUM:
+        return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, TW_FP32};
     case TW_BIAS:
         return (tw_tensor_shape){p->seqlen_q, p->seqlen_k, p->scoring.bias_per_head ? p->num_heads : 1,
                                  p->dtype};
@@ -53,20 +66,29 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     }
 }
 
+tw_tensor tw_tensor_home(tw_tensor tensor, const tw_problem *p)
+{
+    return tensor == TW_V && p->v_in_k ? TW_K : tensor;
+}
+
+int tw_tensor_element_bytes(tw_tensor tensor, const tw_problem *p)
+{
+    return tensor == TW_Z ? 1 : tw_dtype_bytes(tw_tensor_shape_of(tensor, p).dtype);
+}
+
 tw_status tw_emitter_status(const tw_emitter *e)
 {
     return e->status;
 }
 
-static tw_op new_op(tw_op_kind kind)
+tw_op tw_op_new(tw_op_kind kind)
 {
     tw_op op = {.kind = kind, .dst = -1, .a = -1, .b = -1};
     op.stats.m.id = op.stats.l.id = op.stats.alpha.id = -1;
     return op;
 }
 
-/* False if a test takes this operation out of the stream. Called before any rule is applied. */
-static bool kept(tw_emitter *e, tw_op *op)
+bool tw_op_kept(tw_emitter *e, tw_op *op)
 {
     op->times = e->times;
     op->agent = e->agent;
@@ -74,7 +96,7 @@ static bool kept(tw_emitter *e, tw_op *op)
     return tw_emitter_ok(e) && !(e->backend->drop && e->backend->drop(e->self, op));
 }
 
-static void deliver(tw_emitter *e, const tw_op *op)
+void tw_op_deliver(tw_emitter *e, const tw_op *op)
 {
     if (tw_emitter_ok(e))
         e->status = e->backend->op(e->self, e, op);
@@ -86,7 +108,7 @@ static tw_tile whole(int64_t rows)
 }
 
 /* What a problem brings along, whatever the algorithm, need not be declared. */
-static bool declared(tw_emitter *e, unsigned set, tw_tensor tensor)
+bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 {
     set |= TW_SET(TW_BIAS) | TW_SET(TW_SINK) | TW_SET(TW_TILE_LIST);
     if (!(set & TW_SET(tensor)))
@@ -94,31 +116,33 @@ static bool declared(tw_emitter *e, unsigned set, tw_tensor tensor)
     return tw_emitter_ok(e);
 }
 
-static int head_of(const tw_emitter *e, tw_tensor tensor, tw_block b)
+int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b)
 {
     if (tensor == TW_BIAS && !e->problem->scoring.bias_per_head)
         return 0;
-    return tensor == TW_K || tensor == TW_V ? tw_problem_kv_head(e->problem, b.head) : b.head;
+    bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV;
+    return of_keys ? tw_problem_kv_head(e->problem, b.head) : b.head;
 }
 
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
 {
-    bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK;
-    bool in_registers = tensor == TW_O || statistic;
+    bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK || tensor == TW_LSE ||
+                     tensor == TW_D;
+    bool in_registers = tensor == TW_O || tensor == TW_DQ || tensor == TW_DQ_SUM || statistic;
     tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
                                     in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
-    tw_op op = new_op(TW_OP_LOAD);
+    tw_op op = tw_op_new(TW_OP_LOAD);
     op.dst = slot.id;
     op.tensor = tensor;
     op.batch = b.batch;
-    op.head = head_of(e, tensor, b);
+    op.head = tw_op_head(e, tensor, b);
     op.rows = rows;
     op.cols = cols;
     op.multicast = e->multicast;
-    if (kept(e, &op) && declared(e, e->launch->reads, tensor)) {
+    if (tw_op_kept(e, &op) && tw_op_declared(e, e->launch->reads, tensor)) {
         tw_slot_written(e, slot);
         tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
     return slot;
 }
@@ -127,7 +151,7 @@ tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind 
 {
     const tw_problem *p = e->problem;
     tw_slot slot = tw_slot_allocate(e, TW_TILE_LIST, TW_PLACE_REGISTERS, TW_FP32, whole(1), whole(2));
-    tw_op op = new_op(TW_OP_LOAD);
+    tw_op op = tw_op_new(TW_OP_LOAD);
     op.dst = slot.id;
     op.tensor = TW_TILE_LIST;
     op.batch = p->mask.mod_per_batch ? e->batch : 0;
@@ -138,9 +162,9 @@ tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind 
     op.cols.row0 = kind == TW_TILE_FULL ? (int64_t)p->seqlen_q + p->seqlen_k + 2
                                         : 0; /* likewise both kinds */
     op.multicast = 1;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         tw_slot_written(e, slot);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
     return slot;
 }
@@ -155,40 +179,45 @@ void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot)
     tw_slot_info *info = tw_slot_find(e, slot);
     if (!info)
         return;
-    tw_op op = new_op(TW_OP_STORE);
+    tw_op op = tw_op_new(TW_OP_STORE);
     op.a = slot.id;
     op.tensor = tensor;
     op.batch = b.batch;
-    op.head = head_of(e, tensor, b);
+    op.head = tw_op_head(e, tensor, b);
     op.rows = info->rows;
     op.cols = info->cols;
     bool empty = e->problem->seqlen_k == 0; /* an O that no key has touched */
-    if (kept(e, &op) && declared(e, e->launch->writes, tensor)) {
+    if (tw_op_kept(e, &op) && tw_op_declared(e, e->launch->writes, tensor)) {
         tw_slot_must_be(e, slot, tensor);
-        if ((tensor == TW_O || tensor == TW_P) && !info->normalized && !empty)
+        if ((tensor == TW_O || tensor == TW_P || tensor == TW_PZ) && !info->normalized && !empty)
             tw_rule_broken(e, "a slot is stored before it is normalised", tw_tensor_name(tensor));
         tw_slot_read(e, slot);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
 }
 
 static void fill(tw_emitter *e, tw_slot slot, double value)
 {
-    tw_op op = new_op(TW_OP_FILL);
+    tw_op op = tw_op_new(TW_OP_FILL);
     op.dst = slot.id;
     op.value = value;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         tw_slot_written(e, slot);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
+}
+
+tw_slot tw_zeros_of(tw_emitter *e, tw_tensor tensor, tw_tile rows)
+{
+    tw_slot slot = tw_slot_allocate(e, tensor, TW_PLACE_REGISTERS, TW_FP32, rows,
+                                    whole(tw_tensor_shape_of(tensor, e->problem).cols));
+    fill(e, slot, 0.0);
+    return slot;
 }
 
 tw_slot tw_zeros(tw_emitter *e, tw_tile rows)
 {
-    tw_slot slot = tw_slot_allocate(e, TW_O, TW_PLACE_REGISTERS, TW_FP32, rows,
-                                    whole(tw_problem_head_dim_v(e->problem)));
-    fill(e, slot, 0.0);
-    return slot;
+    return tw_zeros_of(e, TW_O, rows);
 }
 
 static tw_slot statistic(tw_emitter *e, tw_tensor kind, tw_tile rows)
@@ -201,13 +230,13 @@ static void fill_with_sinks(tw_emitter *e, tw_slot m)
 {
     tw_block here = {.batch = 0, .head = e->head}; /* every sequence has the same */
     tw_slot sinks = tw_load(e, TW_SINK, here, whole(tw_tensor_shape_of(TW_SINK, e->problem).rows));
-    tw_op op = new_op(TW_OP_FILL);
+    tw_op op = tw_op_new(TW_OP_FILL);
     op.dst = m.id;
     op.a = sinks.id;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         tw_slot_read(e, sinks);
         tw_slot_written(e, m);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
     tw_release(e, sinks);
 }
@@ -235,73 +264,6 @@ tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l)
     return st;
 }
 
-tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k)
-{
-    tw_slot_info *qi = tw_slot_find(e, q), *ki = tw_slot_find(e, k);
-    if (!qi || !ki)
-        return (tw_slot){-1};
-    if (qi->cols.rows != ki->cols.rows)
-        tw_rule_broken(e, "matmul_nt needs tiles of equal width", "Q and K have head_dim columns");
-    tw_slot s = tw_slot_allocate(e, TW_S, TW_PLACE_REGISTERS, TW_FP32, qi->rows, ki->rows);
-    tw_op op = new_op(TW_OP_MATMUL_NT);
-    op.dst = s.id;
-    op.a = q.id;
-    op.b = k.id;
-    op.value = tw_problem_scale(e->problem);
-    if (kept(e, &op)) {
-        tw_slot_must_be(e, q, TW_Q);
-        tw_slot_must_be(e, k, TW_K);
-        tw_slot_read(e, q);
-        tw_slot_read(e, k);
-        tw_slot_written(e, s);
-        deliver(e, &op);
-    }
-    return s;
-}
-
-/* The first columns of K are V. */
-static bool is_latent(const tw_emitter *e, const tw_slot_info *v)
-{
-    return e->problem->v_in_k && v->tensor == TW_K;
-}
-
-/* O += P V: P has O's rows and as many columns as V has rows; O is as wide as V, or narrower where K is V. */
-static void check_product(tw_emitter *e, const tw_slot_info *o, const tw_slot_info *p, const tw_slot_info *v)
-{
-    char sizes[160];
-    bool as_wide = is_latent(e, v) ? o->cols.rows <= v->cols.rows : o->cols.rows == v->cols.rows;
-    if (p->cols.rows == v->rows.rows && as_wide && o->rows.rows == p->rows.rows)
-        return;
-    snprintf(sizes, sizeof sizes, "O is %d x %d, P %d x %d, V %d x %d", o->rows.rows, o->cols.rows,
-             p->rows.rows, p->cols.rows, v->rows.rows, v->cols.rows);
-    tw_rule_broken(e, "matmul_add needs P of O's rows and V's rows, and O as wide as V", sizes);
-}
-
-void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v)
-{
-    tw_slot_info *oi = tw_slot_find(e, o), *pi = tw_slot_find(e, p), *vi = tw_slot_find(e, v);
-    if (!oi || !pi || !vi)
-        return;
-    check_product(e, oi, pi, vi);
-    bool latent = is_latent(e, vi);
-    tw_op op = new_op(TW_OP_MATMUL_ADD);
-    op.dst = o.id;
-    op.a = p.id;
-    op.b = v.id;
-    if (!kept(e, &op))
-        return;
-    if (e->tiling->unit == TW_UNIT_TENSOR && pi->dtype != e->problem->dtype)
-        tw_rule_broken(e, "tensor cores need P in the input's type", "convert_for_unit is missing");
-    tw_slot_must_be(e, o, TW_O);
-    tw_slot_must_be(e, p, TW_P);
-    tw_slot_must_be(e, v, latent ? TW_K : TW_V);
-    tw_slot_read(e, p);
-    tw_slot_read(e, v);
-    tw_slot_updated(e, o);
-    deliver(e, &op);
-    tw_slot_becomes(e, o, TW_O, pi->normalized);
-}
-
 void tw_score_mod(tw_emitter *e, tw_slot s)
 {
     tw_slot_info *info = tw_slot_find(e, s);
@@ -310,15 +272,15 @@ void tw_score_mod(tw_emitter *e, tw_slot s)
     bool biased = e->problem->scoring.bias != NULL, per_batch = e->problem->scoring.bias_per_batch;
     tw_block here = {.batch = per_batch ? e->batch : 0, .head = e->head};
     tw_slot bias = biased ? tw_load_part(e, TW_BIAS, here, info->rows, info->cols) : (tw_slot){-1};
-    tw_op op = new_op(TW_OP_SCORE_MOD);
+    tw_op op = tw_op_new(TW_OP_SCORE_MOD);
     op.dst = s.id;
     op.a = bias.id;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         tw_slot_must_be(e, s, TW_S);
         if (biased)
             tw_slot_read(e, bias);
         tw_slot_updated(e, s);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
     if (biased)
         tw_release(e, bias);
@@ -329,12 +291,12 @@ void tw_mask(tw_emitter *e, tw_slot s)
     tw_slot_info *info = tw_slot_find(e, s);
     if (!info || tw_emitter_kind(e, info->rows, info->cols) == TW_TILE_FULL)
         return;
-    tw_op op = new_op(TW_OP_MASK);
+    tw_op op = tw_op_new(TW_OP_MASK);
     op.dst = s.id;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         tw_slot_must_be(e, s, TW_S);
         tw_slot_updated(e, s);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
 }
 
@@ -343,11 +305,11 @@ static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats s
 {
     if (!tw_slot_find(e, s))
         return;
-    tw_op op = new_op(kind);
+    tw_op op = tw_op_new(kind);
     op.dst = s.id;
     op.stats = st;
     op.normalized = normalized;
-    if (!kept(e, &op))
+    if (!tw_op_kept(e, &op))
         return;
     tw_slot_must_be(e, s, TW_S);
     tw_slot_must_be(e, st.m, TW_M);
@@ -365,7 +327,7 @@ static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats s
         tw_slot_read(e, s);
     else
         tw_slot_updated(e, s);
-    deliver(e, &op);
+    tw_op_deliver(e, &op);
     if (kind != TW_OP_ROW_STATS)
         tw_slot_becomes(e, s, TW_P, kind == TW_OP_SOFTMAX_APPLY);
 }
@@ -402,15 +364,15 @@ static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor
     if (!info)
         return;
     tw_tensor tensor = info->tensor;
-    tw_op op = new_op(kind);
+    tw_op op = tw_op_new(kind);
     op.dst = o.id;
     op.stats = st;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         if (tensor != TW_O && tensor != TW_P)
             tw_rule_broken(e, "only O and P are scaled row by row", tw_tensor_name(tensor));
         tw_slot_read(e, factor);
         tw_slot_updated(e, o);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
         tw_slot_becomes(e, o, tensor, kind == TW_OP_NORMALIZE);
     }
 }
@@ -430,28 +392,28 @@ void tw_convert_for_unit(tw_emitter *e, tw_slot p)
     tw_slot_info *info = tw_slot_find(e, p);
     if (!info || e->tiling->unit != TW_UNIT_TENSOR)
         return;
-    tw_op op = new_op(TW_OP_CONVERT);
+    tw_op op = tw_op_new(TW_OP_CONVERT);
     op.dst = p.id;
     op.dtype = e->problem->dtype;
-    if (!kept(e, &op))
+    if (!tw_op_kept(e, &op))
         return;
     tw_slot_updated(e, p);
     tw_slot_retype(e, p, e->problem->dtype);
-    deliver(e, &op);
+    tw_op_deliver(e, &op);
 }
 
 void tw_lse(tw_emitter *e, tw_row_stats st)
 {
     if (!tw_slot_find(e, st.m))
         return;
-    tw_op op = new_op(TW_OP_LSE);
+    tw_op op = tw_op_new(TW_OP_LSE);
     op.dst = st.m.id;
     op.stats = st;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         tw_slot_must_be(e, st.m, TW_M);
         tw_slot_read(e, st.l);
         tw_slot_updated(e, st.m);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
         tw_slot_becomes(e, st.m, TW_LSE, false);
     }
 }
@@ -461,13 +423,13 @@ void tw_release(tw_emitter *e, tw_slot slot)
     tw_slot_info *info = tw_slot_find(e, slot);
     if (!info)
         return;
-    tw_op op = new_op(TW_OP_RELEASE);
+    tw_op op = tw_op_new(TW_OP_RELEASE);
     op.dst = slot.id;
-    if (!kept(e, &op))
+    if (!tw_op_kept(e, &op))
         return;
     if (info->unread)
         tw_rule_broken(e, "a slot is released although nobody has read it", tw_slot_name(info));
-    deliver(e, &op);
+    tw_op_deliver(e, &op);
     e->live_bytes[info->place] -= info->bytes;
     info->live = false;
 }
@@ -486,26 +448,26 @@ tw_slot tw_turn(tw_emitter *e)
 
 void tw_give_turn(tw_emitter *e, tw_slot turn)
 {
-    tw_op op = new_op(TW_OP_GIVE_TURN);
+    tw_op op = tw_op_new(TW_OP_GIVE_TURN);
     op.dst = turn.id;
-    if (kept(e, &op)) {
+    if (tw_op_kept(e, &op)) {
         tw_slot_must_be(e, turn, TW_TURN);
         tw_slot_written(e, turn);
-        deliver(e, &op);
+        tw_op_deliver(e, &op);
     }
 }
 
 void tw_take_turn(tw_emitter *e, tw_slot turn)
 {
     tw_slot_info *info = tw_slot_find(e, turn);
-    tw_op op = new_op(TW_OP_TAKE_TURN);
+    tw_op op = tw_op_new(TW_OP_TAKE_TURN);
     op.a = turn.id;
-    if (!info || !kept(e, &op))
+    if (!info || !tw_op_kept(e, &op))
         return;
     if (!info->unread)
         tw_rule_broken(e, "a turn is waited for that nobody gave", "give_turn is missing");
     tw_slot_read(e, turn);
-    deliver(e, &op);
+    tw_op_deliver(e, &op);
 }
 
 void tw_as_agent(tw_emitter *e, int agent)

@@ -14,9 +14,9 @@
  *
  * Rules, checked by the emitter: a slot is written before it is read; what is written is read before it is
  * overwritten or released; every slot is released by the end of its block; a slot is what it is used as
- * (scores are S until a softmax makes them P), and P and O are normalised before they are stored; a launch
- * touches only the tensors that it declares; a walk is left by its end alone; what is live at one time fits on
- * chip. The first broken rule is remembered
+ * (scores are S until a softmax makes them P; with dropout P ∘ Z is multiplied, and never P), and P and O are
+ * normalised before they are stored; a launch touches only the tensors that it declares; a walk is left by its end
+ * alone; what is live at one time fits on chip. The first broken rule is remembered
  * (tw_emitter_status()) and everything after it is ignored, so a schedule needs no error handling.
  */
 #ifndef TW_TILE_OPS_H
@@ -46,6 +46,17 @@ typedef enum tw_tensor {
     TW_BIAS,      /**< relative bias, seqlen_q × seqlen_k a query head or for all, input's type */
     TW_SINK,      /**< sink logits, fp32, one a query head */
     TW_TILE_LIST, /**< 4-byte integers: for each tile of one axis the tiles of the other that are not empty */
+    TW_DO,        /**< gradients: of O, which the backward pass begins with; like O */
+    TW_DQ,        /**< like Q */
+    TW_DK,        /**< like K */
+    TW_DV,        /**< like V */
+    TW_DP,        /**< of P, like P */
+    TW_DS,        /**< of S, like S */
+    TW_D,         /**< rowsum(dO ∘ O) = rowsum(P ∘ dP), fp32, seqlen_q a query head */
+    TW_DQ_SUM,    /**< what of dQ has been summed, fp32, shape of Q */
+    TW_Z,         /**< the dropout mask, a byte an element, shape of P; the fused algorithms never have it */
+    TW_PZ,        /**< P ∘ Z, like P */
+    TW_DPZ,       /**< its gradient dO Vᵀ, like P */
     TW_TURN,      /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
     TW_NUM_TENSORS
 } tw_tensor;
@@ -61,11 +72,17 @@ typedef struct tw_tensor_shape {
     tw_dtype dtype; /**< the input's, or fp32 for row statistics */
 } tw_tensor_shape;
 
+/** Bytes of one element: those of its type, and 1 for Z. */
+int tw_tensor_element_bytes(tw_tensor tensor, const tw_problem *problem);
+
 /** "Q", "K", …, "LSE". */
 const char *tw_tensor_name(tw_tensor tensor);
 
 /** The shape that a tensor has in a problem. */
 tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *problem);
+
+/** Where a tensor lies in HBM: V may be a part of K, and is then not read again behind an L2. */
+tw_tensor tw_tensor_home(tw_tensor tensor, const tw_problem *problem);
 
 /**
  * @brief A tile: rows [row0, row0 + rows) of one axis.
@@ -111,7 +128,7 @@ typedef enum tw_op_kind {
     TW_OP_STORE,          /**< a → tensor */
     TW_OP_FILL,           /**< dst = value, or a's numbers, one a row */
     TW_OP_MATMUL_NT,      /**< dst = scale · a bᵀ */
-    TW_OP_MATMUL_ADD,     /**< dst += a b */
+    TW_OP_MATMUL_ADD,     /**< dst += scale · a b */
     TW_OP_MASK,           /**< dst = −inf where the mask says so */
     TW_OP_SOFTMAX,        /**< whole rows at once: m = rowmax dst, dst = e^(dst − m), l = rowsum dst */
     TW_OP_ONLINE_SOFTMAX, /**< one step: m, l advance, alpha = e^(m_old − m), dst = e^(dst − m) */
@@ -123,6 +140,13 @@ typedef enum tw_op_kind {
     TW_OP_LSE,            /**< dst = LSE = m + ln l; dst is m */
     TW_OP_RELEASE,        /**< dst's place is free again */
     TW_OP_SCORE_MOD,      /**< dst: soft cap, ALiBi, bias (a, if there is one), callback */
+    TW_OP_MATMUL_TN,      /**< dst += scale · aᵀ b */
+    TW_OP_SOFTMAX_LSE,    /**< dst = e^(dst − a), a being LSE: P of a row that is known */
+    TW_OP_ROW_DOT,        /**< dst += rowsum(a ∘ b) */
+    TW_OP_DSOFTMAX,       /**< dst = a ∘ (dst − b): dS of P, dP and D */
+    TW_OP_ATOMIC_ADD,     /**< tensor += a, whoever else adds to it meanwhile */
+    TW_OP_DROPOUT_MASK,   /**< dst = Z, 1 where kept */
+    TW_OP_DROPOUT,        /**< dst = dst ∘ Z / (1 − p); Z made on the spot, or a */
     TW_OP_GIVE_TURN,      /**< dst: the turn is given */
     TW_OP_TAKE_TURN,      /**< a: the turn is taken */
     TW_NUM_OPS
@@ -138,11 +162,11 @@ typedef struct tw_op {
     int a;              /**< read, −1 if none */
     int b;              /**< likewise */
     tw_row_stats stats; /**< softmax operations, rescale, normalize, lse */
-    double value;       /**< fill: the value; matmul_nt: the scale */
+    double value;       /**< fill: the value; products: the scale */
     tw_dtype dtype;     /**< convert: the new type */
     bool normalized;    /**< online_softmax: O is kept divided by l, so alpha carries the old l */
 
-    tw_tensor tensor; /**< load, store */
+    tw_tensor tensor; /**< load, store, atomic_add */
     int batch;        /**< of the tensor */
     int head;         /**< likewise: a K/V head for K and V */
     tw_tile rows;     /**< of the tensor; whose run says how many equal tiles are meant */
@@ -188,27 +212,29 @@ typedef enum tw_axis {
     TW_AXIS_K_TILES  /**< key rows, block_n at a time */
 } tw_axis;
 
-/** In which order blocks are handed out. */
-typedef enum tw_order {
-    TW_ORDER_LINEAR /**< tiles fastest, then heads, then batch; ascending */
-} tw_order;
-
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
     const char *name; /**< "scores" */
     /** What one block does. */
     void (*block)(tw_emitter *e, const tw_problem *problem, const tw_tiling *tiling, tw_block b);
-    tw_axis grid_i; /**< first axis of the grid, besides heads and batch */
-    tw_axis grid_j; /**< second */
+    tw_axis grid_i;   /**< first axis of the grid, besides heads and batch */
+    tw_axis grid_j;   /**< second */
+    bool per_kv_head; /**< a block works for all query heads of a K/V head; b.head is the first of them */
     /** A block's work depends on where its tile lies under a mask, not on its size alone. */
     bool blocks_differ;
     unsigned reads;  /**< TW_SET() of tensors */
     unsigned writes; /**< likewise */
-    tw_order order;  /**< of the blocks */
+    tw_order order;  /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
 } tw_launch;
 
 /** Most launches of a schedule. */
-#define TW_MAX_LAUNCHES 4
+#define TW_MAX_LAUNCHES 12
+
+/** Which half of a training step an algorithm is. */
+typedef enum tw_pass {
+    TW_PASS_FORWARD, /**< O and LSE from Q, K, V */
+    TW_PASS_BACKWARD /**< dQ, dK, dV from dO, Q, K, V and what the forward pass has left */
+} tw_pass;
 
 /** What a schedule honours beside causal; a problem that has more is refused. */
 enum {
@@ -228,6 +254,7 @@ typedef struct tw_schedule {
     const char *ledger;  /**< what its counts charge, for the line under every table */
     const char *paper;   /**< who published it, and where; NULL: nobody in particular */
     int year;            /**< of that; 0: none */
+    tw_pass pass;        /**< which half of a training step */
     const char
         *variant_of; /**< the same tiles and counts in another order; shown only when asked for; NULL: none */
     int num_launches;                    /**< 1 … TW_MAX_LAUNCHES */
@@ -254,8 +281,8 @@ typedef struct tw_schedule {
 /** What reads the stream. */
 typedef struct tw_backend {
     bool merges; /**< visits one of a run of equal tiles or blocks, and counts it as often */
-    bool
-        one_head; /**< visits the blocks of head 0 of batch element 0 alone, tiles ascending; the others are alike */
+    /** Visits the blocks of head 0 of batch element 0 alone, tiles ascending; the others are alike. */
+    bool one_head;
     /** Before the first block of a launch. `self` is what was handed to tw_emit(), here and below. */
     tw_status (*begin_launch)(void *self, const tw_launch *launch);
     /** The blocks of e->head of e->batch are done; they stood for so many heads of so many batch elements. */
@@ -297,6 +324,9 @@ struct tw_emitter {
     tw_status status;                  /**< the first error */
 };
 
+/** The problem with its query heads packed into rows, where the schedule does so. */
+tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem);
+
 /** TW_OK; TW_EUNSUPPORTED (the problem has something that the schedule does not honour; the line says what). */
 TW_MUST_CHECK tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem);
 
@@ -336,6 +366,7 @@ typedef struct tw_walk {
     bool over_queries; /* the walk's tiles are query rows */
     bool everything;   /* whatever the mask says */
     tw_tile_kind only; /* tiles of this kind alone; empty: all that are not */
+    bool backward;     /* from the last tile to the first */
     bool begun;
     int64_t next, end; /* tile indices */
     int64_t length;    /* of the axis, in rows */
@@ -346,18 +377,44 @@ typedef struct tw_walk {
     /** @endcond */
 } tw_walk;
 
-/** Key tiles of which at least one of the query rows `rows` sees something, ascending. */
+/** Key tiles of which at least one of the query rows `rows` sees something, in the tiling's kv_order. */
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows);
 /** Of those the partial or the full ones alone. */
 tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind);
 /** All key tiles, whatever the mask says: equal tiles are taken together although it may cut one and not another. */
 tw_walk tw_walk_all_keys(tw_emitter *e);
+/** All query tiles, likewise. */
+tw_walk tw_walk_all_queries(tw_emitter *e);
 /** Query tiles that see something of the keys `cols`, ascending. */
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);
 /** Goes to the next tile; false when there is none, and after an error. */
 bool tw_step(tw_walk *walk);
 /** What follows is about a tile that an earlier step of the walk visited, and counts as often as that did. */
 void tw_at_tile(tw_walk *walk, tw_tile tile);
+
+/** Does any query row of the block's head, or of any head that a launch per_kv_head takes together, see these keys? */
+bool tw_is_seen(tw_emitter *e, tw_tile keys);
+
+/**
+ * @brief Query heads that read the K/V head of a launch per_kv_head.
+ *
+ *     for (tw_group g = tw_walk_group(e, b); tw_next_head(&g);) … g.block
+ *
+ * A counting back end visits one of them where heads are alike. Leave a group only by its end.
+ */
+typedef struct tw_group {
+    tw_block block; /**< with the query head */
+    /** @cond private */
+    tw_emitter *e;
+    int first, next, end;
+    int64_t outer_times;
+    /** @endcond */
+} tw_group;
+/** The heads of the block's group. */
+tw_group tw_walk_group(tw_emitter *e, tw_block b);
+/** Goes to the next head; false when there is none, and after an error. */
+bool tw_next_head(tw_group *group);
+
 /** The whole axis as one tile: all query rows. */
 tw_tile tw_all_queries(const tw_emitter *e);
 /** All key rows. */
@@ -373,16 +430,20 @@ tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows);
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols);
 /** A slot goes to its own rows (and columns) of a tensor. */
 void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot);
-/** An accumulator of rows × head_dim_v in registers, all 0. */
+/** An accumulator of rows × head_dim_v in registers, all 0: O. */
 tw_slot tw_zeros(tw_emitter *e, tw_tile rows);
+/** One of another tensor, as wide as that is: dQ, dQ's sums, dK, dV, D. */
+tw_slot tw_zeros_of(tw_emitter *e, tw_tensor tensor, tw_tile rows);
 /** m = −inf, l = 0 in registers, or a sink logit, loaded, and 1; alpha is written by the first step. */
 tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows);
 /** Row state whose m and l were loaded. */
 tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l);
-/** S = softmax_scale · Q Kᵀ, a new fp32 slot in registers. */
-tw_slot tw_matmul_nt(tw_emitter *e, tw_slot q, tw_slot k);
-/** O += P V. Where V is a part of K, v may be a tile of K. */
-void tw_matmul_add(tw_emitter *e, tw_slot o, tw_slot p, tw_slot v);
+/** S = softmax_scale · Q Kᵀ or dP = dO Vᵀ, a new fp32 slot in registers. */
+tw_slot tw_matmul_nt(tw_emitter *e, tw_slot a, tw_slot b);
+/** O += P V or dQ += softmax_scale · dS K. Where V is a part of K, it may be a tile of K. */
+void tw_matmul_add(tw_emitter *e, tw_slot sum, tw_slot a, tw_slot b);
+/** dV += Pᵀ dO or dK += softmax_scale · dSᵀ Q. */
+void tw_matmul_tn_add(tw_emitter *e, tw_slot sum, tw_slot a, tw_slot b);
 /** What the problem does to scores before the mask (score_mods.h), a tile of the bias loaded for it; else nothing. */
 void tw_score_mod(tw_emitter *e, tw_slot s);
 /** −inf where the mask hides a score; emitted only where it cuts the tile. */
@@ -405,6 +466,22 @@ void tw_convert_for_unit(tw_emitter *e, tw_slot p);
 void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st);
 /** m becomes LSE = m + ln l. */
 void tw_lse(tw_emitter *e, tw_row_stats st);
+/** P = e^(S − LSE): what the forward pass had, made again; 0 where LSE is −inf. */
+void tw_softmax_from_lse(tw_emitter *e, tw_slot s, tw_slot lse);
+/** D += rowsum(dO ∘ O), or rowsum(P ∘ dP), which is the same. */
+void tw_row_dot(tw_emitter *e, tw_slot d, tw_slot a, tw_slot b);
+/** dP becomes dS = P ∘ (dP − D). */
+void tw_dsoftmax(tw_emitter *e, tw_slot dp, tw_slot p, tw_slot d);
+/** The sums of dQ become dQ, in the input's type. */
+void tw_convert_sum(tw_emitter *e, tw_slot dq_sum);
+/** Adds a slot to its own rows of a tensor, which other blocks add to as well. Goes out of the SM, and nothing in. */
+void tw_atomic_add(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot);
+/** P becomes P ∘ Z, or dO Vᵀ becomes dP: Z is made from its counters. Nothing is emitted without dropout. */
+void tw_drop(tw_emitter *e, tw_slot p);
+/** Z itself, as a new slot, for those who store it. */
+tw_slot tw_drop_mask(tw_emitter *e, tw_tile rows, tw_tile cols);
+/** tw_drop() by a Z that is on chip. */
+void tw_drop_by(tw_emitter *e, tw_slot p, tw_slot z);
 /** The slot's place is free again. */
 void tw_release(tw_emitter *e, tw_slot slot);
 /** The same for m, l and alpha. */

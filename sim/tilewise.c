@@ -12,10 +12,13 @@ static const struct {
     const char *what;
 } commands[] = {
     {"io", tw_cmd_io, "bytes per memory level, FLOPs and exponentials of an algorithm, counted"},
+    {"cache", tw_cmd_cache,
+     "all loads and stores replayed through the L2: hits, kinds of misses, HBM traffic"},
+    {"orders", tw_cmd_orders, "ranks the orders in which blocks can run, by what HBM sees"},
     {"run", tw_cmd_run, "executes an algorithm tile by tile, and compares the result with exact attention"},
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
     {"compare", tw_cmd_compare, "predictions beside measurements"},
-    {"predict", tw_cmd_predict, "cycles, clock, time and energy of kernels, and what limits them"},
+    {"predict", tw_cmd_predict, "cycles, clock, time, energy and HBM traffic, written down beforehand"},
     {"explain", tw_cmd_explain, "why one is faster than the other, term by term"},
     {"tune", tw_cmd_tune, "all tilings of a kernel or algorithm, ranked, and why others are refused"},
     {"advise", tw_cmd_advise, "one decision for a shape: kernel, tiles, order"},
@@ -56,7 +59,7 @@ static int help(void)
            "Commands\n"
            "\n");
     for (int i = 0; i < NUM_COMMANDS; i++)
-        printf("    %-13s %s\n", commands[i].name, commands[i].what);
+        printf("    %-14s%s\n", commands[i].name, commands[i].what);
     printf(
         "\nEach has --help. Exit status: 0 done, 1 compared and found to disagree, 2 could not be done.\n");
     return 0;
@@ -64,7 +67,7 @@ static int help(void)
 
 static int unknown_command(const char *name)
 {
-    char list[200] = "";
+    char list[320] = "";
     for (int i = 0; i < NUM_COMMANDS; i++) {
         if (tw_is_near(name, commands[i].name))
             return tw_exit_code(tw_fail(TW_EINVAL, "'%s' is not a command; did you mean '%s'?",

@@ -1,9 +1,11 @@
 /**
  * @file tiling.h
- * @brief How an algorithm is cut up: tile sizes, and the means by which a block does its work.
+ * @brief How an algorithm is cut up: tile sizes, the means by which a block does its work, and the order of it all.
  */
 #ifndef TW_TILING_H
 #define TW_TILING_H
+
+#include "order.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,12 +29,14 @@ typedef enum tw_unit {
  */
 #define TW_SOFTMAX_ROW_KEYS 32768
 
-/** Tile sizes in rows; they need not divide the sequence. */
+/** Tile sizes in rows; they need not divide the sequence. And in which order tiles are worked on, which changes no count. */
 typedef struct tw_tiling {
-    int block_m;    /**< query rows of a tile: Br in the FlashAttention papers */
-    int block_n;    /**< key rows of a tile: Bc */
-    tw_fetch fetch; /**< how tiles get on chip */
-    tw_unit unit;   /**< what multiplies them */
+    int block_m;          /**< query rows of a tile: Br in the FlashAttention papers */
+    int block_n;          /**< key rows of a tile: Bc */
+    tw_fetch fetch;       /**< how tiles get on chip */
+    tw_unit unit;         /**< what multiplies them */
+    tw_order order;       /**< of the blocks */
+    tw_kv_order kv_order; /**< of K and V within a block */
 } tw_tiling;
 
 /** Tiles of a kernel for one head_dim that does better with others than the rest. */

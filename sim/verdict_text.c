@@ -17,15 +17,29 @@ void tw_problem_print(FILE *out, const tw_problem *p)
     fprintf(out, ", %s, scale %.6g\n", setting, tw_problem_scale(p));
 }
 
-void tw_place_print(FILE *out, const tw_problem *p, size_t index)
+/* Where an element of a tensor of so many rows, heads and columns is. */
+static void print_place(FILE *out, const tw_problem *p, size_t index, size_t rows, size_t heads, size_t d)
 {
-    size_t d = (size_t)tw_problem_head_dim_v(p), heads = (size_t)p->num_heads, rows = (size_t)p->seqlen_q;
     if (p->cu_seqlens_q) { /* packed: rows of all sequences, one behind the other */
         fprintf(out, "packed row %zu, head %zu, column %zu", index / d / heads, index / d % heads, index % d);
         return;
     }
     fprintf(out, "batch %zu, head %zu, row %zu, column %zu", index / d / heads / rows, index / d % heads,
             index / d / heads % rows, index % d);
+}
+
+void tw_place_print(FILE *out, const tw_problem *p, size_t index)
+{
+    print_place(out, p, index, (size_t)p->seqlen_q, (size_t)p->num_heads, (size_t)tw_problem_head_dim_v(p));
+}
+
+void tw_gradient_place_print(FILE *out, const tw_problem *p, int gradient, size_t index)
+{
+    size_t width = (size_t)(gradient == TW_GRADIENT_V ? tw_problem_head_dim_v(p) : p->head_dim);
+    if (gradient == TW_GRADIENT_Q)
+        print_place(out, p, index, (size_t)p->seqlen_q, (size_t)p->num_heads, width);
+    else
+        print_place(out, p, index, (size_t)p->seqlen_k, (size_t)p->num_heads_kv, width);
 }
 
 static void print_o(FILE *out, const tw_verdict *v, const tw_claim *c)
@@ -75,4 +89,30 @@ void tw_verdict_print(FILE *out, const tw_verdict *v, const tw_claim *c)
     print_o(out, v, c);
     if (c->lse)
         print_lse(out, v, &c->problem);
+}
+
+static void print_gradient(FILE *out, const tw_gradient_verdict *v, const tw_gradient_claim *c, int g)
+{
+    fprintf(out, "  %-4s maximum error  %.3e  at ", tw_gradient_name(g), v->error.max_abs_error);
+    tw_gradient_place_print(out, &c->problem, g, v->error.worst_index);
+    fprintf(out, ": %.6g, exact %.6g\n", v->worst, v->worst_exact);
+    fprintf(out, "       RMS error      %.3e\n", v->error.rms_error);
+    fprintf(out, "       relative error %.3e\n", v->error.relative_error);
+    fprintf(out, "       cosine         %.9f\n", v->error.cosine);
+    fprintf(out, "       allowed        %.3e  = 2 x %.3e (a plain backward pass in %s) + %.3e\n",
+            2.0 * v->baseline + v->atol, v->baseline, tw_dtype_name(c->problem.dtype), v->atol);
+    if (v->not_finite > 0) {
+        fprintf(out, "       not finite     %zu numbers, the first at ", v->not_finite);
+        tw_gradient_place_print(out, &c->problem, g, v->first_not_finite);
+        fputc('\n', out);
+    }
+}
+
+void tw_gradients_print(FILE *out, const tw_gradients_verdict *v, const tw_gradient_claim *c)
+{
+    fprintf(out, "  K/V heads compared  %lld of %lld, with the query heads that read them%s\n",
+            (long long)v->heads, (long long)v->of_heads, v->heads < v->of_heads ? ", drawn by --seed" : "");
+    for (int g = 0; g < TW_NUM_GRADIENTS; g++)
+        if (c->gradient[g])
+            print_gradient(out, &v->of[g], c, g);
 }

@@ -130,7 +130,8 @@ unsigned tw_parts_of(const tw_problem *p)
            (m->sinks > 0 ? TW_PART_SINKS : 0) | (m->documents ? TW_PART_DOCUMENTS : 0) |
            (m->blocks ? TW_PART_BLOCKS : 0) | (scores->softcap > 0.0 ? TW_PART_SOFTCAP : 0) |
            (scores->alibi ? TW_PART_ALIBI : 0) | (scores->bias ? TW_PART_BIAS : 0) |
-           (scores->sink_logits ? TW_PART_SINK_LOGITS : 0);
+           (scores->sink_logits ? TW_PART_SINK_LOGITS : 0) |
+           (tw_dropout_is_on(&p->dropout) ? TW_PART_DROPOUT : 0);
 }
 
 static void leave_out(tw_problem *p, unsigned parts)
@@ -153,6 +154,8 @@ static void leave_out(tw_problem *p, unsigned parts)
         p->scoring.bias = NULL;
     if (parts & TW_PART_SINK_LOGITS)
         p->scoring.sink_logits = NULL;
+    if (parts & TW_PART_DROPOUT)
+        p->dropout.probability = 0.0;
 }
 
 /* `a` must stay where it is: the problem points to it. */
@@ -192,6 +195,7 @@ static void fp32_row(double *o, double *lse, const tw_problem *p, const tw_claim
         scratch[j] = hidden ? 0.0 : (double)expf((float)scratch[j] - m);
         l += (float)scratch[j];
     }
+    tw_dropout_apply(scratch, &p->dropout, at.batch, at.head, at.row, 0, keys);
     for (int col = 0; col < tw_problem_head_dim_v(p); col++) {
         float sum = 0.0f;
         for (int j = 0; j < keys; j++)

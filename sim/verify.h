@@ -41,7 +41,8 @@ enum {
     TW_PART_SOFTCAP = 32,
     TW_PART_ALIBI = 64,
     TW_PART_BIAS = 128,
-    TW_PART_SINK_LOGITS = 256
+    TW_PART_SINK_LOGITS = 256,
+    TW_PART_DROPOUT = 512
 };
 
 /** Attention with one thing done differently. */

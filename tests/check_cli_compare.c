@@ -182,7 +182,7 @@ START_TEST(test_csv)
     ck_assert_ptr_nonnull(strstr(p.out, "\n" KEYS ",flops,predicted_fill_bytes,"));
     ck_assert_ptr_nonnull(
         strstr(p.out, "\nflash2," SHAPE "mine,2199023255552,17246978048,68157440,201326592,68157440,"));
-    ck_assert_ptr_nonnull(strstr(p.out, ",34493956096,68157440,,,,5000.000,,,\n"));
+    ck_assert_ptr_nonnull(strstr(p.out, ",34493956096,68157440,,,,5000.000,,,,,,\n"));
     tw_process_free(&p);
     tw_remove_folder(f.folder);
 }
@@ -197,7 +197,7 @@ START_TEST(test_joins)
     tw_write_text(other, KEYS ",fill_bytes\r\nflash2," SHAPE "mine,17246978048\r\n");
     tw_process p = tw_tilewise_f("compare --measured %s --measured %s --csv -", f.path, other);
     ck_assert_msg(p.exit_code == 0, "%s", p.err);
-    ck_assert_ptr_nonnull(strstr(p.out, ",17246978048,,,,,5000.000,,,\n"));
+    ck_assert_ptr_nonnull(strstr(p.out, ",17246978048,,,,,5000.000,,,,,,\n"));
     int lines = 0;
     for (const char *c = p.out; (c = strchr(c, '\n')); c++)
         lines++;
@@ -235,6 +235,64 @@ START_TEST(test_hbm_in_the_l2)
     ck_assert_msg(strstr(p.out, "HBM read*      1  +0.000%") && !strstr(p.out, "HBM write*") &&
                       strstr(p.out, "the 1 of 3 measured values"),
                   "%s", p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Behind the L2: all of 16k fits in no cache, so a little more is read than must be; short sequences are compared, too. */
+START_TEST(test_hbm_behind_the_l2)
+{
+    file f = csv(KEYS ",hbm_read_bytes,hbm_write_bytes\nflash2," SHAPE "20_flash2,237367296,63675392\n");
+    tw_process p = tw_tilewise_f("compare --csv - --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    const char *last = strrchr(p.out, ',');
+    ck_assert_ptr_nonnull(last);
+    double write = atof(last + 1), read = 0;
+    while (*--last != ',') /* the field before it */
+        read = atof(last);
+    ck_assert_double_eq_tol(write, 63.7e6, 3e6);
+    ck_assert_double_eq_tol(read, 237.4e6, 15e6);
+    tw_process_free(&p);
+    p = tw_tilewise_f("compare --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "HBM read ") && strstr(p.out, "1 made now, 0 recorded"),
+                  "%s", p.out);
+    tw_process_free(&p);
+    p = tw_tilewise_f("compare --no-l2 --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0 && !strstr(p.out, "HBM read ") && strstr(p.out, "HBM read*"), "%s", p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* What was predicted before is taken as it stands; what has no measurement is not compared. */
+START_TEST(test_recorded_predictions)
+{
+    file f = csv(KEYS ",hbm_read_bytes\nflash2," SHAPE "20_flash2,200000000\n");
+    char other[700];
+    snprintf(other, sizeof other, "%s/p.csv", f.folder);
+    tw_write_text(other, KEYS ",predicted_l2_hbm_read_bytes\nflash2," SHAPE "20_flash2,100000000\n"
+                              "flash2," SHAPE "never_measured,1\n");
+    tw_process p = tw_tilewise_f("compare --measured %s --predicted %s", f.path, other);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_msg(strstr(p.out, "-50.0%") && strstr(p.out, "0 made now, 1 recorded") &&
+                      !strstr(p.out, "never_measured"),
+                  "%s", p.out);
+    tw_process_free(&p);
+    tw_remove_folder(f.folder);
+}
+END_TEST
+
+/* Rows that differ in order or start alone are different rows. */
+START_TEST(test_launch_columns)
+{
+    file f = csv(KEYS ",order,kv_order,start,blocks_per_sm,workers,dispatch,time_us\n"
+                      "flash2," SHAPE "mine,,,,,,,1\nflash2," SHAPE "mine,linear,,,,,,2\n"
+                      "flash2," SHAPE "mine,linear,backward,,2,132,static,3\n"
+                      "flash2," SHAPE "mine,linear,backward,warm,2,132,hardware,4\n");
+    tw_process p = tw_tilewise_f("compare --csv - --measured %s", f.path);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, ",1.000,") && strstr(p.out, ",4.000,"), "%s%s", p.out,
+                  p.err);
     tw_process_free(&p);
     tw_remove_folder(f.folder);
 }
@@ -308,6 +366,12 @@ static const struct {
     {KEYS ",time_us\nflash2,cray,1,16,16,8,8,64,fp16,0,8,8,mine,1\n", "line 2|'cray'|--machine"},
     {KEYS ",time_us\nflash2,h100,1,1,1,4096,4096,64,fp16,0,4096,8,mine,1\n", "line 2|too many"},
     {KEYS ",time_us\n" ROW "1\n" ROW "2\n", "line 3|time_us|before"},
+    {KEYS ",time_us,order\n" ROW "1,upwards\n", "line 2|order is 'upwards'|own|linear"},
+    {KEYS ",time_us,kv_order\n" ROW "1,up\n", "line 2|kv_order is 'up'|forward"},
+    {KEYS ",time_us,start\n" ROW "1,hot\n", "line 2|start is 'hot'|cold|flushed"},
+    {KEYS ",time_us,workers\n" ROW "1,0\n", "line 2|workers is '0'|positive"},
+    {KEYS ",time_us,dispatch\n" ROW "1,random\n", "line 2|dispatch is 'random'|static"},
+    {KEYS ",time_us,order,order\n" ROW "1,own,own\n", "line 1|order is there twice"},
     {"\xef\xbb\xbf" KEYS ",time_us\n" ROW "1\n", "line 1|begins with a byte-order mark|without"},
     {"\xef\xbb\xbf# c\n" KEYS ",time_us\n" ROW "1\n", "line 1|begins with a byte-order mark"},
     {"\x89PNG\r\n\x1a\n", "line 1"},
@@ -373,6 +437,9 @@ Suite *tw_suite_cli_compare(void)
     tcase_add_test(core, test_joins);
     tcase_add_test(core, test_machines);
     tcase_add_test(core, test_hbm_in_the_l2);
+    tcase_add_test(core, test_hbm_behind_the_l2);
+    tcase_add_test(core, test_recorded_predictions);
+    tcase_add_test(core, test_launch_columns);
     tcase_add_test(core, test_nothing_to_compare);
     tcase_add_test(core, test_tiles_that_do_not_fit);
     tcase_add_loop_test(errors, test_refused, 0, sizeof refused / sizeof refused[0]);

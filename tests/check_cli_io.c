@@ -13,7 +13,8 @@
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_"  \
     "n,"                                                                                                     \
     "sram_fill_bytes,sram_drain_bytes,hbm_read_bytes,hbm_write_bytes,sram_peak_bytes,register_peak_bytes,"   \
-    "flops,exps,score_flops,head_dim_v,setting"
+    "flops,exps,l2_request_bytes,l2_hit_rate,l2_fabric_bytes,l2_hbm_read_bytes,l2_hbm_write_bytes,"          \
+    "score_flops,head_dim_v,setting,pass,backward_block_m,backward_block_n"
 
 /* The n-th line of a CSV that is no comment; 0 is the header. */
 static const char *row(const char *csv, int n)
@@ -36,7 +37,21 @@ static int64_t field(const char *line, int column)
     return strtoll(line, NULL, 10);
 }
 
-enum { FILL = 12, DRAIN, HBM_READ, HBM_WRITE, SRAM_PEAK, REGISTER_PEAK, FLOPS, EXPS };
+enum {
+    FILL = 12,
+    DRAIN,
+    HBM_READ,
+    HBM_WRITE,
+    SRAM_PEAK,
+    REGISTER_PEAK,
+    FLOPS,
+    EXPS,
+    L2_REQUESTS,
+    L2_HIT_RATE,
+    L2_FABRIC,
+    L2_HBM_READ,
+    L2_HBM_WRITE
+};
 
 /* ---- golden numbers ------------------------------------------------------------------------------------- */
 
@@ -49,6 +64,11 @@ static const struct {
      * * (1 + 2 * 128) */
     {"--algorithm flash2 --seqlen 16k --block-m 128", FILL, INT64_C(17246978048)},
     {"--algorithm fa2 --seqlen 16k --br 128 --bc 64", FILL, INT64_C(17246978048)},
+    /* behind the L2: what is asked for, and, where all of it fits, what must be read */
+    {"--algorithm flash2 --seqlen 1k", L2_REQUESTS,
+     INT64_C(71303168) + 16 * (INT64_C(1024) * 128 * 2 + 1024 * 4)},
+    {"--algorithm flash2 --seqlen 1k", L2_HBM_READ, 3 * INT64_C(16) * 1024 * 128 * 2},
+    {"--algorithm flash2 --seqlen 1k --no-l2", HBM_READ, 3 * INT64_C(16) * 1024 * 128 * 2},
     /* 20 heads * 3000 * 128 * 2 * (1 + 2 * 24 tiles) */
     {"--algorithm flash2 --seqlen 3000 --batch 4 --heads 5", FILL, INT64_C(752640000)},
     /* O in fp16 and LSE in fp32 */
@@ -108,7 +128,7 @@ START_TEST(test_csv_is_stdout_alone)
         int commas = 0;
         for (const char *c = line; *c != '\n'; c++)
             commas += *c == ',';
-        ck_assert_int_eq(commas, 22);
+        ck_assert_int_eq(commas, 30);
     }
     tw_process_free(&p);
 }

@@ -206,7 +206,7 @@ END_TEST
 START_TEST(test_tile_exceptions)
 {
     const tw_tile_exception two[TW_TILE_EXCEPTIONS] = {{64, 1, 2}, {256, 3, 4}};
-    const tw_tiling own = {5, 6, TW_FETCH_BOX, TW_UNIT_TENSOR};
+    const tw_tiling own = {.block_m = 5, .block_n = 6, .fetch = TW_FETCH_BOX, .unit = TW_UNIT_TENSOR};
     static const int head_dims[] = {64, 128, 256, 0}, block_m[] = {1, 5, 3, 5};
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(tw_tiling_for(own, two, head_dims[i]).block_m, block_m[i]);

@@ -173,6 +173,21 @@ START_TEST(test_list_of_cases)
 }
 END_TEST
 
+/* Orders go where a kernel takes them, and into the CSV file; a file without any has no columns for them. */
+START_TEST(test_orders)
+{
+    tw_process p = run(
+        "launch --kernel 30_flash2_mma --seqlen 16 --heads 2 --order snake --kv-order alternating", NULL);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    ck_assert_int_eq(count_of(p.out, "block_n,kernel,order,kv_order\n"), 1);
+    ck_assert_int_eq(count_of(p.out, ",128,64,30_flash2_mma,snake,alternating\n"), 1);
+    tw_process_free(&p);
+    p = run("ladder --seqlen 16 --order snake", NULL);
+    ck_assert_msg(p.exit_code == 2 && strstr(p.err, "ladder takes no --order"), "%s", p.err);
+    tw_process_free(&p);
+}
+END_TEST
+
 static const struct {
     const char *text, *says;
 } bad_cases[] = {
@@ -325,6 +340,7 @@ Suite *tw_suite_gpu_stub(void)
     tcase_add_test(core, test_doctor);
     tcase_add_test(core, test_bench_writes_what_the_doctor_says);
     tcase_add_test(core, test_list_of_cases);
+    tcase_add_test(core, test_orders);
     tcase_add_loop_test(core, test_bad_lists_of_cases, 0, (int)(sizeof bad_cases / sizeof bad_cases[0]));
     tcase_add_test(core, test_ladder_rounds);
     tcase_add_test(core, test_ladder_script);

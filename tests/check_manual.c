@@ -14,6 +14,7 @@
 #include "support_process.h"
 
 #include "../cpu_ref/attention.h"
+#include "../gpu/calibrate/options.h"
 #include "../gpu/help.h"
 #include "../gpu/options.h"
 #include "../sim/kernels.h"
@@ -152,13 +153,36 @@ static int words_of(char **words, int max, char *line)
     return count;
 }
 
-/* What a GPU would have made: the recorded file stands in for it. */
+/* What a GPU would have made, or what takes long: a recorded file stands in for it. */
 static void stand_in(const char *folder, const char *recorded, const char *path)
 {
     char command[3200];
-    snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s/%s')\" && cp notebooks_data/h100/%s '%s/%s'",
-             folder, path, recorded, folder, path);
+    snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s/%s')\" && cp '%s' '%s/%s'", folder, path,
+             recorded, folder, path);
     must_work(command);
+}
+
+/* `calibrate` has a command line of its own. Its files and folders are the example's, so: are they in that folder? */
+static void check_calibrate(const char *folder, const char *command, int argc, char **argv)
+{
+    static char paths[4][800];
+    char *out = NULL;
+    int num_paths = 0;
+    for (int i = 1; i + 1 < argc && num_paths < 4; i++) {
+        const bool is_out = strcmp(argv[i], "--out") == 0;
+        if (!is_out && strcmp(argv[i], "--plots") != 0)
+            continue;
+        out = is_out ? argv[i + 1] : out;
+        snprintf(paths[num_paths], sizeof paths[0], "%s/%s", folder, argv[i + 1]);
+        argv[i + 1] = paths[num_paths++];
+    }
+    tw_cal_options options;
+    bool help;
+    tw_status status = tw_cal_options_read(&options, &help, argc, argv);
+    ck_assert_msg(status == TW_OK, "%s: %s", command, tw_error_message());
+    if (out != NULL)
+        stand_in(folder, "sim/machines/h100.ini", out);
+    tw_cal_options_free(&options);
 }
 
 /* Without a GPU: the options exist, and their values are accepted. */
@@ -192,17 +216,24 @@ static void check_gpu_program(const char *folder, const char *command)
     ck_assert_int_ge(count, 2);
     char subcommand[32]; /* reading the options puts something else in its place */
     snprintf(subcommand, sizeof subcommand, "%.31s", words[1]);
-    check_gpu_options(folder, "bench.csv", command, subcommand, count - 1, words + 1);
+    if (strcmp(subcommand, "calibrate") == 0)
+        check_calibrate(folder, command, count - 1, words + 1);
+    else
+        check_gpu_options(folder, "notebooks_data/h100/bench.csv", command, subcommand, count - 1, words + 1);
 }
 
-/* It hands on to `tilewise-gpu launch` what is not its own. */
+/* It hands on to `tilewise-gpu launch`, or to the command that is named, what is not its own. */
 static void check_counters(const char *folder, const char *command)
 {
     char copy[600], *words[40];
     snprintf(copy, sizeof copy, "%.599s", command);
     int count = words_of(words, 39, copy);
+    if (count > 3 && strcmp(words[1], "--command") == 0 && strcmp(words[2], "calibrate") == 0) {
+        check_calibrate(folder, command, count - 2, words + 2);
+        return;
+    }
     ck_assert_msg(count > 3 && strcmp(words[1], "--program") == 0, "%s: --program comes first", command);
-    check_gpu_options(folder, "counters.csv", command, "launch", count - 2, words + 2);
+    check_gpu_options(folder, "notebooks_data/h100/counters.csv", command, "launch", count - 2, words + 2);
 }
 
 /* A script that needs a GPU: it is there, and says what it does. */
@@ -213,6 +244,28 @@ static void check_help(const char *folder, const char *command)
     must_work_in(folder, line);
 }
 
+/* A script that draws what was measured: it is there, and says what it wants. */
+static void check_usage(const char *folder, const char *command)
+{
+    char line[200];
+    const int length = (int)strcspn(command, " ");
+    snprintf(line, sizeof line, "%.*s 2>&1 | grep -q '^usage: '", length < 90 ? length : 90, command);
+    must_work_in(folder, line);
+}
+
+/* It measures for some 10 s, which the suite calibrate_cpu sees to. */
+static void check_calibrate_cpu(const char *folder, const char *command)
+{
+    char copy[600], *words[40], *out = NULL;
+    snprintf(copy, sizeof copy, "%.599s", command);
+    const int count = words_of(words, 39, copy);
+    for (int i = 2; i + 1 < count; i++)
+        out = strcmp(words[i], "--out") == 0 ? words[i + 1] : out;
+    ck_assert_msg(out != NULL && count == 4, "%s: no test knows its options", command);
+    if (out != NULL)
+        stand_in(folder, "sim/machines/laptop.ini", out);
+}
+
 /* The compiler's own check of its options, where it is installed. */
 static void check_nvcc(const char *folder, const char *command)
 {
@@ -221,10 +274,20 @@ static void check_nvcc(const char *folder, const char *command)
     must_work_in(folder, line);
 }
 
+/* Without the replay of every recorded case, which takes a minute; cli_compare has it. */
+static void check_compare(const char *folder, const char *command)
+{
+    char line[700];
+    snprintf(line, sizeof line, "%.600s --no-l2", command);
+    must_work_in(folder, line);
+}
+
 static const struct {
     const char *begins; /* a command line */
     void (*check)(const char *folder, const char *command);
 } programs[] = {
+    {"build/tilewise compare", check_compare},
+    {"build/tilewise calibrate-cpu ", check_calibrate_cpu},
     {"build/tilewise ", must_work_in},
     {"make ", check_make},
     {"build/tilewise-gpu ", check_gpu_program},
@@ -237,6 +300,7 @@ static const struct {
     {"cp ", must_work_in},
     {"gpu/counters.py ", check_counters},
     {"gpu/peers.py ", check_help},
+    {"notebooks_data/plots/calibration.sh ", check_usage},
 };
 enum { NUM_PROGRAMS = sizeof programs / sizeof programs[0] };
 

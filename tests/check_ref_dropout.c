@@ -49,18 +49,6 @@ START_TEST(pieces_of_a_row_are_the_row)
 }
 END_TEST
 
-START_TEST(a_part_knows_where_it_lies)
-{
-    const tw_dropout all = {.probability = 0.5, .seed = 3};
-    const tw_dropout part = {
-        .probability = 0.5, .seed = 3, .first_batch = 4, .first_head = 5, .first_row = 6};
-    double x[64], y[64];
-    tw_dropout_row(x, &all, 5, 7, 9, 0, 64);
-    tw_dropout_row(y, &part, 1, 2, 3, 0, 64);
-    ck_assert_mem_eq(x, y, sizeof x);
-}
-END_TEST
-
 /* ---- statistics ------------------------------------------------------------------------------------------- */
 
 enum { ROWS = 512, COLUMNS = 512, NUM_PAIRS = ROWS * COLUMNS };
@@ -208,9 +196,7 @@ START_TEST(refuses_what_is_no_probability)
         ck_assert_int_eq(tw_problem_check(&p), TW_EINVAL);
         ck_assert_ptr_nonnull(strstr(tw_error_message(), "at least 0 and below 1"));
     }
-    p.dropout = (tw_dropout){.probability = 0.1, .first_row = -1};
-    ck_assert_int_eq(tw_problem_check(&p), TW_EINVAL);
-    p.dropout.first_row = 0;
+    p.dropout.probability = 0.1;
     ck_assert_int_eq(tw_problem_check(&p), TW_OK);
 }
 END_TEST
@@ -222,7 +208,6 @@ Suite *tw_suite_ref_dropout(void)
     tcase_set_timeout(core, 30);
     tcase_add_test(core, words_are_those_of_the_recipe);
     tcase_add_test(core, pieces_of_a_row_are_the_row);
-    tcase_add_test(core, a_part_knows_where_it_lies);
     tcase_add_loop_test(core, rate_is_right, 0, NUM_RATES);
     tcase_add_test(core, neighbours_are_independent);
     tcase_add_test(core, gold_and_every_tile_drop_the_same);

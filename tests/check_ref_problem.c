@@ -179,10 +179,18 @@ START_TEST(products_that_overflow_are_refused)
 }
 END_TEST
 
+/* docs/howto/python_ctypes.py declares what is up to softmax_scale, and 512 bytes behind it for all the rest. */
+START_TEST(python_has_room_for_it)
+{
+    ck_assert_uint_le(sizeof(tw_problem), offsetof(tw_problem, softmax_scale) + sizeof(double) + 512);
+}
+END_TEST
+
 Suite *tw_suite_ref_problem(void)
 {
     Suite *suite = suite_create("ref_problem");
     TCase *core = tcase_create("core");
+    tcase_add_test(core, python_has_room_for_it);
     tcase_add_loop_test(core, keys_seen_are_counted_right, 0, 2 * NUM_LENGTHS);
     tcase_add_loop_test(core, pairs_of_every_rectangle, 0, 2 * NUM_LENGTHS);
     tcase_add_test(core, rows_follow_each_other_in_memory);

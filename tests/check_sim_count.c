@@ -390,9 +390,9 @@ START_TEST(bounds_meet_where_they_should)
     int64_t fill, drain;
     tw_problem p = square(4, 2);
     tw_machine paper = machine("paper");
-    ck_assert_int_eq(tw_closed_form_bytes(&fill, &drain, "none", &p,
-                                          &(tw_tiling){1, 1, TW_FETCH_ROWS, TW_UNIT_FMA}, &paper),
-                     TW_EUNSUPPORTED);
+    ck_assert_int_eq(
+        tw_closed_form_bytes(&fill, &drain, "none", &p, &(tw_tiling){.block_m = 1, .block_n = 1}, &paper),
+        TW_EUNSUPPORTED);
 }
 END_TEST
 

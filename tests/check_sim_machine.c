@@ -139,8 +139,8 @@ START_TEST(test_every_number_is_written)
         double value = strcmp(numbers[i].name, "l2_sides") == 0 ? 2
                        : whole                                  ? 1000003.0 * (i + 1)
                                                                 : (i + 1) / 3.0;
-        ck_assert_msg(tw_machine_set(&m, numbers[i].name, value, "2026-11-23",
-                                     i % 2 ? "short" : "measured, so") == TW_OK,
+        ck_assert_msg(tw_machine_set_number(&m, numbers[i].name, value, "2026-11-23",
+                                            i % 2 ? "short" : "measured, so") == TW_OK,
                       "%s", tw_error_message());
         ck_assert_str_eq(tw_machine_number_name(i), numbers[i].name);
         ck_assert_double_eq(tw_machine_number(&m, i), value);
@@ -150,7 +150,7 @@ START_TEST(test_every_number_is_written)
     ck_assert_ptr_null(tw_machine_number_name(NUM_NUMBERS));
     ck_assert_msg(write_and_read(&back, &m, NULL) == TW_OK, "%s", tw_error_message());
     ck_assert_mem_eq(&back, &m, sizeof m);
-    ck_assert_int_eq(tw_machine_set(&m, "l2_sides", 1, "2026-11-23", source), TW_OK);
+    ck_assert_int_eq(tw_machine_set_number(&m, "l2_sides", 1, "2026-11-23", source), TW_OK);
     ck_assert_int_eq(write_and_read(&back, &m, NULL), TW_OK);
     ck_assert_str_eq(back.sources.l2_sides.source, source);
 }
@@ -173,12 +173,13 @@ START_TEST(test_set_refuses)
     };
     tw_machine m = {.name = "m", .clock_hz = 7}, before = m;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        ck_assert_int_eq(tw_machine_set(&m, table[i].number, table[i].value, table[i].date, table[i].source),
-                         TW_EINVAL);
+        ck_assert_int_eq(
+            tw_machine_set_number(&m, table[i].number, table[i].value, table[i].date, table[i].source),
+            TW_EINVAL);
         ck_assert_msg(strstr(tw_error_message(), table[i].says) != NULL, "%s", tw_error_message());
         ck_assert_mem_eq(&m, &before, sizeof m);
     }
-    ck_assert_int_eq(tw_machine_set(&m, "smem_bytes_per_clock", 127.5, "2026-11-23", "x"), TW_OK);
+    ck_assert_int_eq(tw_machine_set_number(&m, "smem_bytes_per_clock", 127.5, "2026-11-23", "x"), TW_OK);
 }
 END_TEST
 
@@ -189,11 +190,11 @@ START_TEST(test_write_refuses)
     char source[160];
     memset(source, 'x', sizeof source);
     source[sizeof source - 1] = '\0';
-    ck_assert_int_eq(tw_machine_set(&m, "smem_bytes", 4096, "2026-11-23", "first ; second"), TW_OK);
+    ck_assert_int_eq(tw_machine_set_number(&m, "smem_bytes", 4096, "2026-11-23", "first ; second"), TW_OK);
     ck_assert_int_eq(write_and_read(&back, &m, NULL), TW_EOVERFLOW);
-    ck_assert_int_eq(tw_machine_set(&m, "smem_bytes", 4096, "2026-11-23", "first;second"), TW_OK);
+    ck_assert_int_eq(tw_machine_set_number(&m, "smem_bytes", 4096, "2026-11-23", "first;second"), TW_OK);
     ck_assert_int_eq(write_and_read(&back, &m, NULL), TW_OK);
-    ck_assert_int_eq(tw_machine_set(&m, "softmax_cycles_per_key", 5.7, "2026-11-23", source), TW_OK);
+    ck_assert_int_eq(tw_machine_set_number(&m, "softmax_cycles_per_key", 5.7, "2026-11-23", source), TW_OK);
     ck_assert_int_eq(write_and_read(&back, &m, NULL), TW_EOVERFLOW);
     ck_assert_ptr_nonnull(strstr(tw_error_message(), "softmax_cycles_per_key"));
 }

@@ -74,6 +74,9 @@ START_TEST(test_other_numbers)
     ck_assert_int_eq(tw_parse_seed(&seed, "--seed", "0"), TW_OK);
     ck_assert_uint_eq(seed, 0);
     ck_assert_int_eq(tw_parse_seed(&seed, "--seed", "-1"), TW_EINVAL);
+    ck_assert_int_eq(tw_parse_fraction(&x, "--dropout", "0.25"), TW_OK);
+    ck_assert_double_eq(x, 0.25);
+    ck_assert_int_eq(tw_parse_fraction(&x, "--dropout", "1"), TW_EINVAL);
     ck_assert_int_eq(tw_parse_positive(&x, "--softmax-scale", "0.125"), TW_OK);
     ck_assert_double_eq(x, 0.125);
     static const char *const bad[] = {"", "0", "-1", "nan", "inf", "1e999", "0.1x", " 1", "x"};

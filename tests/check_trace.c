@@ -35,7 +35,7 @@ static tw_problem problem_of(const struct shape *s)
 /* A problem, random tensors for it, and its walk. */
 typedef struct walked {
     tw_problem p;
-    double *q, *k, *v;
+    double *q, *k, *v, *d_o;
     tw_trace trace;
 } walked;
 
@@ -65,6 +65,10 @@ static walked walk_through(const tw_schedule *schedule, const struct shape *s, c
     w.q = random_numbers(tw_problem_q_elements(&w.p), 0);
     w.k = random_numbers(tw_problem_k_elements(&w.p), 1);
     w.v = random_numbers(tw_problem_k_elements(&w.p), 2);
+    w.d_o = random_numbers(tw_problem_o_elements(&w.p), 3);
+    options.forward = tw_schedule_forward_of(schedule);
+    options.forward_tiling = tiling;
+    options.d_o = w.d_o;
     ck_assert_msg(tw_trace_record(&w.trace, schedule, &w.p, &tiling, &machine, w.q, w.k, w.v, &options) ==
                       TW_OK,
                   "%s: %s", schedule->name, tw_error_message());
@@ -76,6 +80,7 @@ static void free_walk(walked *w)
     free(w->q);
     free(w->k);
     free(w->v);
+    free(w->d_o);
     tw_trace_free(&w->trace);
 }
 
@@ -195,6 +200,34 @@ START_TEST(test_bytes_end_at_what_is_counted)
 }
 END_TEST
 
+/* Of backward walks too, on both kinds of machine; tiles of scores are stops, each once, and so are ends of blocks. */
+START_TEST(test_backward_walks)
+{
+    static const char *const machines[] = {"h100", "paper"};
+    for (int i = 0; i < 2 * tw_schedule_count(); i++) {
+        const tw_schedule *schedule = tw_schedule_backward_of(tw_schedule_at(i / 2));
+        if (!schedule)
+            continue;
+        walked w = walk_through(schedule, &shapes[_i], machines[i % 2], i % 2);
+        const tw_trace *t = &w.trace;
+        const tw_moved *moved = &t->stops[t->num_stops - 1].chip.moved;
+        tw_tiling tiling = {.block_m = shapes[_i].block_m, .block_n = shapes[_i].block_n};
+        tw_count_result counted;
+        ck_assert_int_eq(tw_count(&counted, schedule, &w.p, &tiling, &t->machine), TW_OK);
+        ck_assert_int_eq(moved->sram_fill_bytes, counted.total.sram_fill_bytes);
+        ck_assert_int_eq(moved->sram_drain_bytes, counted.total.sram_drain_bytes);
+        ck_assert_int_eq(moved->hbm_read_bytes, counted.total.hbm_read_bytes);
+        ck_assert_int_eq(moved->hbm_write_bytes, counted.total.hbm_write_bytes);
+        for (size_t at = 0, tiles = 0; at < t->num_stops; at++) {
+            tiles += t->stops[at].tile > 0;
+            ck_assert(t->stops[at].tile == 0 || t->stops[at].tile == (int64_t)tiles);
+            ck_assert_int_gt(t->stops[at].rows.rows, 0);
+        }
+        free_walk(&w);
+    }
+}
+END_TEST
+
 START_TEST(test_slots_add_up_to_what_is_held)
 {
     walked w = walk_through(&tw_schedule_flash2, &shapes[_i], "h100", true);
@@ -269,6 +302,7 @@ Suite *tw_suite_trace(void)
     tcase_add_loop_test(core, test_row_state_is_that_of_the_keys_so_far, 0, NUM_SHAPES);
     tcase_add_loop_test(core, test_tiles_of_flash2_are_those_with_work, 0, NUM_SHAPES);
     tcase_add_loop_test(core, test_bytes_end_at_what_is_counted, 0, NUM_SHAPES);
+    tcase_add_loop_test(core, test_backward_walks, 0, NUM_SHAPES);
     tcase_add_loop_test(core, test_slots_add_up_to_what_is_held, 0, NUM_SHAPES);
     tcase_add_loop_test(core, test_frames_belong_to_stops, 0, NUM_SHAPES);
     suite_add_tcase(suite, core);

@@ -10,9 +10,7 @@ class Problem(ctypes.Structure):  # tw_problem of cpu_ref/problem.h
     _fields_ = [(name, ctypes.c_int) for name in
                 ("batch", "num_heads", "num_heads_kv", "seqlen_q", "seqlen_k", "head_dim", "dtype")]
     _fields_ += [("causal", ctypes.c_bool), ("softmax_scale", ctypes.c_double)]
-    _fields_ += [("dropout", ctypes.c_double), ("dropout_seed", ctypes.c_uint64)]
-    _fields_ += [(f"dropout_first_{axis}", ctypes.c_int) for axis in ("batch", "head", "row")]
-    _fields_ += [("more", ctypes.c_char * 512)]  # masks, changed scores, packed sequences: room enough; 0 is off
+    _fields_ += [("more", ctypes.c_char * 512)]  # masks, packed sequences, dropout, …: room enough; 0 is off
 
 
 problem = Problem(1, 1, 1, 2, 2, 2, causal=True, softmax_scale=1.0)  # two queries, two keys, head_dim 2

@@ -206,12 +206,14 @@ template <typename T, int D> __global__ void OUTPUT_BOUNDS standard_output(const
 
 static const int64_t MAX_BLOCKS = INT32_MAX; /* of grid.x */
 
-extern "C" const tw_tiling tw_standard_tilings[] = {{BM, BN, TW_FETCH_ROWS, TW_UNIT_FMA},
-                                                    {0, 0, TW_FETCH_ROWS, TW_UNIT_FMA}};
+extern "C" const tw_tiling tw_standard_tilings[] = {
+    {BM, BN, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD}};
 
 extern "C" tw_status tw_standard_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("00_standard", p));
+    TW_TRY(rung_has_one_order("00_standard", t));
     if (t->block_m != BM || t->block_n != BN)
         return rung_refuses_tiling("00_standard", t, tw_standard_tilings);
     if ((int64_t)ceil_div(p->seqlen_q, BM) * ceil_div(p->seqlen_k, BN) > MAX_BLOCKS)

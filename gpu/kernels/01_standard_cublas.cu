@@ -286,13 +286,15 @@ static tw_status product_output(cublasHandle_t handle, const tw_gpu_args *args, 
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
-extern "C" const tw_tiling tw_standard_cublas_tilings[] = {{256, 128, TW_FETCH_ROWS, TW_UNIT_TENSOR},
-                                                           {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR}};
+extern "C" const tw_tiling tw_standard_cublas_tilings[] = {
+    {256, 128, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD}};
 
 extern "C" tw_status tw_standard_cublas_supports(const tw_problem *p, const tw_tiling *t)
 {
     const tw_tiling *own = tw_standard_cublas_tilings;
     TW_TRY(rung_supports_problem("01_standard_cublas", p));
+    TW_TRY(rung_has_one_order("01_standard_cublas", t));
     if (t->block_m != own->block_m || t->block_n != own->block_n)
         return tw_fail(TW_EUNSUPPORTED,
                        "01_standard_cublas has no block_m %d and block_n %d: cuBLAS chooses its tiles itself",

@@ -262,8 +262,9 @@ template <typename T> __global__ void tw_init_flash1(const attention<T> a, int h
 /* block_n 256 at d = 128 would need 352,256 bytes of shared memory; it is left out. */
 #define TILINGS(X)            X(128, 128) X(128, 64) X(128, 32) X(64, 256) X(64, 128) X(64, 64) X(64, 32)
 
-#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA},
-extern "C" const tw_tiling tw_flash1_tilings[] = {TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA}};
+#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD},
+extern "C" const tw_tiling tw_flash1_tilings[] = {
+    TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD}};
 
 typedef struct variant {
     const void *fp16, *bf16; /* kernels */
@@ -293,6 +294,7 @@ static variant find_variant(const tw_problem *p, const tw_tiling *t)
 extern "C" tw_status tw_flash1_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("10_flash1", p));
+    TW_TRY(rung_has_one_order("10_flash1", t));
     variant v = find_variant(p, t);
     if (v.smem_bytes == 0)
         return rung_refuses_tiling("10_flash1", t, tw_flash1_tilings);

@@ -209,8 +209,9 @@ __global__ void __launch_bounds__(THREADS, 1) flash2(const attention<T> a)
 
 #define TILINGS(X)            X(128, 128) X(128, 64) X(128, 32) X(64, 128) X(64, 64) X(64, 32)
 
-#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA},
-extern "C" const tw_tiling tw_flash2_tilings[] = {TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA}};
+#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD},
+extern "C" const tw_tiling tw_flash2_tilings[] = {
+    TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD}};
 
 typedef struct variant {
     const void *fp16, *bf16; /* kernels */
@@ -238,6 +239,7 @@ static variant find_variant(const tw_problem *p, const tw_tiling *t)
 extern "C" tw_status tw_flash2_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("20_flash2", p));
+    TW_TRY(rung_has_one_order("20_flash2", t));
     variant v = find_variant(p, t);
     if (v.smem_bytes == 0)
         return rung_refuses_tiling("20_flash2", t, tw_flash2_tilings);

@@ -180,12 +180,14 @@ __global__ void __launch_bounds__(THREADS, D == 64 ? 2 : 1) mma_attention(const 
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
-extern "C" const tw_tiling tw_mma_tilings[] = {{BM, BN, TW_FETCH_ROWS, TW_UNIT_TENSOR},
-                                               {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR}};
+extern "C" const tw_tiling tw_mma_tilings[] = {
+    {BM, BN, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD}};
 
 extern "C" tw_status tw_mma_supports(const tw_problem *p, const tw_tiling *t)
 {
     TW_TRY(rung_supports_problem("25_mma", p));
+    TW_TRY(rung_has_one_order("25_mma", t));
     if (t->block_m != BM || t->block_n != BN)
         return tw_fail(TW_EUNSUPPORTED,
                        "25_mma was not built for block_m %d and block_n %d; it has %d and %d", t->block_m,

@@ -42,14 +42,17 @@
  * 0.98 times. There 128 x 128 is the better tile, and the default: 330 and 347 TFLOP/s at 2k and 16k, causal 279 and
  * 331.
  */
+#include "../kv_walk.h"
 #include "../mma.cuh"
 #include "tile.cuh"
 
 #include <float.h>
 #include <limits.h>
+#include <type_traits>
 
-/* What is fixed when a kernel is compiled. */
-template <int HEAD_DIM, int BLOCK_M, int BLOCK_N> struct form {
+/* What is fixed when a kernel is compiled. ANY_ORDER: tiles are worked on in the order that the user names. */
+template <int HEAD_DIM, int BLOCK_M, int BLOCK_N, bool ANY_ORDER = false> struct form {
+    static const bool ORDERED = ANY_ORDER;
     static const int D = HEAD_DIM, BM = BLOCK_M, BN = BLOCK_N, ROW_BYTES = 2 * D;
     /* A warp owns 32 rows where their O fits in its registers, so that a piece of K or V feeds four products. */
     static const int WARPS = D > 128 ? BM / 16 : 4, NUM_THREADS = 32 * WARPS, STRIPS = BM / WARPS / 16;
@@ -59,7 +62,7 @@ template <int HEAD_DIM, int BLOCK_M, int BLOCK_N> struct form {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
     static const bool SHORT_OF_REGISTERS = STRIPS == 2 && (THREE_BLOCKS || D == 128);
 #else
-    static const bool SHORT_OF_REGISTERS = STRIPS == 2 && THREE_BLOCKS;
+    static const bool SHORT_OF_REGISTERS = STRIPS == 2 && (THREE_BLOCKS || (ORDERED && D == 128));
 #endif
     static const int SLICE = SHORT_OF_REGISTERS ? 32 : 64; /* keys folded at once */
     static const int Q_BYTES = BM * ROW_BYTES, RING_BYTES = 2 * BN * ROW_BYTES;
@@ -93,13 +96,63 @@ template <typename F> static __device__ __forceinline__ uint32_t along(uint32_t 
     return (smem ^ step % PERIOD * 32) + step / PERIOD * PERIOD * 32;
 }
 
+/* What a form for any order is told; the others get the problem alone, because two more parameters make them spill. */
+template <typename T> struct ordered_attention : attention<T> {
+    tw_order order;
+    tw_kv_order kv_order;
+};
+template <typename T, typename F>
+using attention_for = std::conditional_t<F::ORDERED, ordered_attention<T>, attention<T>>;
+
+/*
+ * Where a block is at work. By itself a kernel reads it off the grid, last tiles first, because with a causal mask they are
+ * the longest. In a form for any order the block works it out once, and keeps it in shared memory.
+ */
+struct block_place {
+    int tile, head, backward;
+};
+
+template <typename F> static __device__ __forceinline__ volatile block_place &place_of_block()
+{
+    __shared__ block_place place;
+    return place;
+}
+
+template <typename F, typename T>
+static __device__ __forceinline__ void find_place(const ordered_attention<T> &a)
+{
+    if (threadIdx.x == 0) {
+        const tw_order order = a.order == TW_ORDER_OWN ? TW_ORDER_REVERSED : a.order;
+        const tw_grid_place at = tw_order_place(order, (int64_t)blockIdx.y * gridDim.x + blockIdx.x,
+                                                gridDim.x, a.num_heads, a.causal);
+        volatile block_place &place = place_of_block<F>();
+        place.tile = (int)at.tile;
+        place.head = (int)at.head;
+        place.backward = tw_kv_order_is_backward(a.kv_order, at.tile);
+    }
+    __syncthreads();
+}
+
+template <typename F> static __device__ __forceinline__ int head_of_block()
+{
+    if constexpr (F::ORDERED)
+        return place_of_block<F>().head;
+    return blockIdx.y;
+}
+
+template <typename F> static __device__ __forceinline__ int walks_backward()
+{
+    return place_of_block<F>().backward;
+}
+
 /*
  * The block's first query row, the keys that it sees, the thread's index. Volatile, so that they are computed again
  * wherever they are needed: held through the loop, they would take registers from O and S, and something would spill.
- * Last tiles first, because with a causal mask they are the longest.
  */
 template <typename F> static __device__ __forceinline__ int first_row()
 {
+    if constexpr (F::ORDERED)
+        return place_of_block<F>().tile * F::BM;
     int block;
     asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
     return (gridDim.x - 1 - block) * F::BM;
@@ -121,6 +174,12 @@ template <typename F, typename T>
 static __device__ __forceinline__ int keys_of_warp(const attention<T> &a, int row)
 {
     return keys_seen(a, first_row<F>() + thread() / 32 * (16 * F::STRIPS) + row);
+}
+
+/* The key with which the block's walk over K and V begins, where that is asked. */
+template <typename F, typename T> static __device__ __forceinline__ int first_key(const attention<T> &a)
+{
+    return tw_kv_first(keys_of_block<F>(a), F::BN, walks_backward<F>());
 }
 
 /*
@@ -272,15 +331,74 @@ static __device__ __forceinline__ void fold(warp_rows<F> &w, uint32_t smem, int 
     }
 }
 
+/* ---- in any order ---------------------------------------------------------------------------------------- */
+
+/* Starts copying the tile of K and that of V that begin with key n0, to their places in the rings. */
+template <typename F, typename T>
+static __device__ __forceinline__ void copy_keys(uint32_t k_smem, int n0, const attention<T> &a)
+{
+    constexpr int D = F::D;
+    const int row = thread() / (D / 8), chunk = thread() % (D / 8), stride = a.num_heads_kv * D;
+    const size_t at = k_row<D>(a, blockIdx.z, head_of_block<F>(), n0 + row) + chunk * 8;
+    const T *k_from = a.k + at, *v_from = a.v + at;
+    k_smem += (n0 & F::BN) * F::ROW_BYTES;
+    copy_tile<F, F::BN>(k_smem, k_from, stride, a.seqlen_k - n0, a.k);
+    copy_tile<F, F::BN>(k_smem + F::RING_BYTES, v_from, stride, a.seqlen_k - n0, a.v);
+    cp_async_commit();
+}
+
+/* The whole walk over K and V; the same steps as below, but for where they lead. */
 template <typename T, typename F>
-__global__ void __launch_bounds__(F::NUM_THREADS, F::BLOCKS) flash2_mma(const attention<T> a)
+static __device__ __forceinline__ void walk_in_order(warp_rows<F> &w, uint32_t q_smem, const attention<T> &a)
+{
+    constexpr int D = F::D, BN = F::BN, STRIPS = F::STRIPS;
+    const uint32_t k_smem = q_smem + F::Q_BYTES;
+    if (keys_of_block<F>(a) > 0) {
+        const int row = thread() / (D / 8), chunk = thread() % (D / 8), m0 = first_row<F>();
+        const T *q_from = a.q + q_row<D>(a, blockIdx.z, head_of_block<F>(), m0 + row) + chunk * 8;
+        copy_tile<F, F::BM>(q_smem, q_from, a.num_heads * D, a.seqlen_q - m0, a.q);
+        copy_keys<F>(k_smem, first_key<F>(a), a);
+    }
+    for (int n0 = first_key<F>(a); tw_kv_more(n0, keys_of_block<F>(a), walks_backward<F>());
+         n0 = tw_kv_next_slice(n0, F::SLICE, BN, walks_backward<F>())) {
+        if ((n0 & (BN - 1)) == 0) {
+            cp_async_wait<0>();
+            __syncthreads(); /* this tile is there, and nobody reads the one before it any more: refill its place */
+            const int next = tw_kv_next_tile(n0, BN, walks_backward<F>());
+            if (tw_kv_more(next, keys_of_block<F>(a), walks_backward<F>()))
+                copy_keys<F>(k_smem, next, a);
+        }
+        if (F::Q_IN_REGISTERS && n0 == first_key<F>(a))
+#pragma unroll
+            for (int x = 0; x < D / 16; x++)
+#pragma unroll
+                for (int i = 0; i < STRIPS; i++)
+                    ldmatrix(w.q[x][i],
+                             along<F>(q_smem + swizzled<F>(thread() / 32 * (16 * STRIPS) + thread() % 16,
+                                                           thread() % 32 / 16),
+                                      x) +
+                                 i * 16 * F::ROW_BYTES);
+
+        if (n0 <= keys_of_warp<F>(a, 0) - F::SLICE)
+            fold<false, T>(w, q_smem, n0, a);
+        else if (n0 < keys_of_warp<F>(a, 16 * STRIPS - 1)) /* otherwise the warp sees nothing here */
+            fold<true, T>(w, q_smem, n0, a);
+    }
+}
+
+/* ---- the kernel ------------------------------------------------------------------------------------------ */
+
+template <typename T, typename F>
+__global__ void __launch_bounds__(F::NUM_THREADS, F::BLOCKS) flash2_mma(const attention_for<T, F> a)
 {
     constexpr int D = F::D, BM = F::BM, BN = F::BN, STRIPS = F::STRIPS, ROW_BYTES = F::ROW_BYTES;
     extern __shared__ __align__(128) unsigned char smem[];
     const uint32_t q_smem = shared_address(smem);
     const uint32_t k_smem = q_smem + F::Q_BYTES, v_smem = k_smem + F::RING_BYTES;
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, row0 = threadIdx.x / 32 * (16 * STRIPS);
-    const int head = blockIdx.y, batch = blockIdx.z;
+    if constexpr (F::ORDERED)
+        find_place<F>(a);
+    const int head = head_of_block<F>(), batch = blockIdx.z;
 
     warp_rows<F> w;
 #pragma unroll
@@ -294,47 +412,51 @@ __global__ void __launch_bounds__(F::NUM_THREADS, F::BLOCKS) flash2_mma(const at
                 w.o[i][c][2 * h] = w.o[i][c][2 * h + 1] = 0.0f;
         }
 
-    /* Q and the first K and V; a block whose rows see nothing loads nothing. */
-    const int k_stride = a.num_heads_kv * D;
-    const int row = threadIdx.x / (D / 8), chunk = threadIdx.x % (D / 8);
-    const T *k_from = a.k + k_row<D>(a, batch, head, row) + chunk * 8;
-    const T *v_from = a.v + k_row<D>(a, batch, head, row) + chunk * 8;
-    if (keys_of_block<F>(a) > 0) {
-        const int m0 = first_row<F>();
-        const T *q_from = a.q + q_row<D>(a, batch, head, m0 + row) + chunk * 8;
-        copy_tile<F, BM>(q_smem, q_from, a.num_heads * D, a.seqlen_q - m0, a.q);
-        copy_tile<F, BN>(k_smem, k_from, k_stride, a.seqlen_k, a.k);
-        copy_tile<F, BN>(v_smem, v_from, k_stride, a.seqlen_k, a.v);
-        cp_async_commit();
-    }
-
-    for (int n0 = 0; n0 < keys_of_block<F>(a); n0 += F::SLICE) {
-        if ((n0 & (BN - 1)) == 0) {
-            cp_async_wait<0>();
-            __syncthreads(); /* this tile is there, and nobody reads the one before it any more: refill its place */
-            if (n0 < keys_of_block<F>(a) - BN) {
-                uint32_t place = (~n0 & BN) * ROW_BYTES;
-                copy_tile<F, BN>(k_smem + place, k_from, k_stride, a.seqlen_k - n0 - BN, a.k);
-                copy_tile<F, BN>(v_smem + place, v_from, k_stride, a.seqlen_k - n0 - BN, a.v);
-                cp_async_commit();
-            }
+    if constexpr (F::ORDERED)
+        walk_in_order<T>(w, q_smem, a);
+    else {
+        /* Q and the first K and V; a block whose rows see nothing loads nothing. */
+        const int k_stride = a.num_heads_kv * D;
+        const int row = threadIdx.x / (D / 8), chunk = threadIdx.x % (D / 8);
+        const T *k_from = a.k + k_row<D>(a, batch, head, row) + chunk * 8;
+        const T *v_from = a.v + k_row<D>(a, batch, head, row) + chunk * 8;
+        if (keys_of_block<F>(a) > 0) {
+            const int m0 = first_row<F>();
+            const T *q_from = a.q + q_row<D>(a, batch, head, m0 + row) + chunk * 8;
+            copy_tile<F, BM>(q_smem, q_from, a.num_heads * D, a.seqlen_q - m0, a.q);
+            copy_tile<F, BN>(k_smem, k_from, k_stride, a.seqlen_k, a.k);
+            copy_tile<F, BN>(v_smem, v_from, k_stride, a.seqlen_k, a.v);
+            cp_async_commit();
         }
-        if (F::Q_IN_REGISTERS && n0 == 0)
-#pragma unroll
-            for (int x = 0; x < D / 16; x++)
-#pragma unroll
-                for (int i = 0; i < STRIPS; i++)
-                    ldmatrix(w.q[x][i], along<F>(q_smem + swizzled<F>(row0 + lane % 16, lane / 16), x) +
-                                            i * 16 * ROW_BYTES);
 
-        if (n0 <= keys_of_warp<F>(a, 0) - F::SLICE)
-            fold<false, T>(w, q_smem, n0, a);
-        else if (n0 < keys_of_warp<F>(a, 16 * STRIPS - 1)) /* otherwise the warp sees nothing here */
-            fold<true, T>(w, q_smem, n0, a);
+        for (int n0 = 0; n0 < keys_of_block<F>(a); n0 += F::SLICE) {
+            if ((n0 & (BN - 1)) == 0) {
+                cp_async_wait<0>();
+                __syncthreads(); /* this tile is there, and nobody reads the one before it any more: refill its place */
+                if (n0 < keys_of_block<F>(a) - BN) {
+                    uint32_t place = (~n0 & BN) * ROW_BYTES;
+                    copy_tile<F, BN>(k_smem + place, k_from, k_stride, a.seqlen_k - n0 - BN, a.k);
+                    copy_tile<F, BN>(v_smem + place, v_from, k_stride, a.seqlen_k - n0 - BN, a.v);
+                    cp_async_commit();
+                }
+            }
+            if (F::Q_IN_REGISTERS && n0 == 0)
+#pragma unroll
+                for (int x = 0; x < D / 16; x++)
+#pragma unroll
+                    for (int i = 0; i < STRIPS; i++)
+                        ldmatrix(w.q[x][i], along<F>(q_smem + swizzled<F>(row0 + lane % 16, lane / 16), x) +
+                                                i * 16 * ROW_BYTES);
+
+            if (n0 <= keys_of_warp<F>(a, 0) - F::SLICE)
+                fold<false, T>(w, q_smem, n0, a);
+            else if (n0 < keys_of_warp<F>(a, 16 * STRIPS - 1)) /* otherwise the warp sees nothing here */
+                fold<true, T>(w, q_smem, n0, a);
+        }
     }
 
     /* O / l and LSE = (m + log2 l) · ln 2. A row that saw no key has l = 0: O = 0, LSE = −∞. O goes where Q was. */
-    const int m0 = first_row<F>(), num_rows = min(BM, a.seqlen_q - m0);
+    const int m0 = first_row<F>(), num_rows = min(BM, a.seqlen_q - m0), o_head = head_of_block<F>();
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < STRIPS; i++)
@@ -350,15 +472,15 @@ __global__ void __launch_bounds__(F::NUM_THREADS, F::BLOCKS) flash2_mma(const at
                 *reinterpret_cast<uint32_t *>(smem + swizzled<F>(o_row, c) + 4 * t) = narrow2<T>(
                     w.o[i][c][2 * h] * inverse, w.o[i][c][2 * h + 1] * inverse);
             if (t == 0 && o_row < num_rows)
-                a.lse[lse_at(a, batch, head, m0 + o_row)] = l > 0.0f ? (w.m[i][h] + log2f(l)) * (float)M_LN2
-                                                                     : -INFINITY;
+                a.lse[lse_at(a, batch, o_head, m0 + o_row)] = l > 0.0f ? (w.m[i][h] + log2f(l)) * (float)M_LN2
+                                                                       : -INFINITY;
         }
     __syncwarp(); /* the warp's rows of O are in shared memory: 16 bytes a lane, whole sectors */
 #pragma unroll
     for (int n = 0; n < STRIPS * D / 16; n++) {
         const int index = n * 32 + lane, o_row = row0 + index / (D / 8), o_chunk = index % (D / 8);
         if (o_row < num_rows)
-            *reinterpret_cast<uint4 *>(a.o + q_row<D>(a, batch, head, m0 + o_row) + o_chunk * 8) =
+            *reinterpret_cast<uint4 *>(a.o + q_row<D>(a, batch, o_head, m0 + o_row) + o_chunk * 8) =
                 *reinterpret_cast<uint4 *>(smem + swizzled<F>(o_row, o_chunk));
     }
 }
@@ -372,11 +494,13 @@ __global__ void __launch_bounds__(F::NUM_THREADS, F::BLOCKS) flash2_mma(const at
     X(96, 128, 64)                   X(96, 64, 64) \
     X(128, 128, 64) X(128, 128, 128) X(128, 64, 64) X(128, 64, 128) \
     X(256, 128, 64)                  X(256, 64, 64)
+/* Those that take any order: the tiles that are used by default. */
+#define ORDERED_FORMS(X) X(64, 128, 128) X(128, 128, 64)
 /* clang-format on */
 
 #define TILING(block_m, block_n)                                                                             \
     {                                                                                                        \
-        block_m, block_n, TW_FETCH_ROWS, TW_UNIT_TENSOR                                                      \
+        block_m, block_n, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD                         \
     }
 extern "C" const tw_tiling tw_flash2_mma_tilings[] = {TILING(128, 64), TILING(128, 128), TILING(64, 64),
                                                       TILING(64, 128), TILING(0, 0)};
@@ -387,16 +511,28 @@ typedef struct variant {
     size_t smem_bytes;
 } variant;
 
+template <typename F> static variant variant_of()
+{
+    const variant v = {(const void *)flash2_mma<__half, F>, (const void *)flash2_mma<__nv_bfloat16, F>,
+                       F::NUM_THREADS, F::SMEM_BYTES};
+    return v;
+}
+
+static bool own_order(const tw_tiling *t)
+{
+    return t->order == TW_ORDER_OWN && t->kv_order == TW_KV_FORWARD;
+}
+
 static variant find_variant(const tw_problem *p, const tw_tiling *t)
 {
 #define CASE(d, bm, bn)                                                                                      \
-    if (p->head_dim == d && t->block_m == bm && t->block_n == bn) {                                          \
-        typedef form<d, bm, bn> F;                                                                           \
-        variant v = {(const void *)flash2_mma<__half, F>, (const void *)flash2_mma<__nv_bfloat16, F>,        \
-                     F::NUM_THREADS, F::SMEM_BYTES};                                                         \
-        return v;                                                                                            \
-    }
+    if (own_order(t) && p->head_dim == d && t->block_m == bm && t->block_n == bn)                            \
+        return variant_of<form<d, bm, bn>>();
+#define ORDERED_CASE(d, bm, bn)                                                                              \
+    if (!own_order(t) && p->head_dim == d && t->block_m == bm && t->block_n == bn)                           \
+        return variant_of<form<d, bm, bn, true>>();
     FORMS(CASE)
+    ORDERED_FORMS(ORDERED_CASE)
     variant none = {NULL, NULL, 0, 0};
     return none;
 }
@@ -420,10 +556,12 @@ extern "C" tw_status tw_flash2_mma_supports(const tw_problem *p, const tw_tiling
                        tw_problem_scale(p), FLT_MIN);
     variant v = find_variant(p, t);
     if (v.fp16 == NULL)
-        return tw_fail(TW_EUNSUPPORTED,
-                       "30_flash2_mma was not built for block_m %d and block_n %d; it has block_m 64 and "
-                       "128 with block_n 64, for head_dim 64 and 128 also with block_n 128",
-                       t->block_m, t->block_n);
+        return tw_fail(
+            TW_EUNSUPPORTED,
+            "30_flash2_mma was not built for block_m %d and block_n %d; it has block_m 64 and "
+            "128 with block_n 64, for head_dim 64 and 128 also with block_n 128; in other orders than its "
+            "own 128 x 128 at head_dim 64 and 128 x 64 at head_dim 128",
+            t->block_m, t->block_n);
     return rung_fits_shared_memory("30_flash2_mma", v.smem_bytes);
 }
 
@@ -439,8 +577,10 @@ extern "C" tw_status tw_flash2_mma_launch(const tw_gpu_args *args)
     const void *kernel = p->dtype == TW_FP16 ? v.fp16 : v.bf16;
     dim3 grid((unsigned)ceil_div(p->seqlen_q, args->tiling.block_m), (unsigned)p->num_heads,
               (unsigned)p->batch);
-    attention<__half> fp16 = attention_of<__half>(args);
-    attention<__nv_bfloat16> bf16 = attention_of<__nv_bfloat16>(args);
+    /* A form for its own order reads the first part of it. */
+    ordered_attention<__half> fp16 = {attention_of<__half>(args), args->tiling.order, args->tiling.kv_order};
+    ordered_attention<__nv_bfloat16> bf16 = {attention_of<__nv_bfloat16>(args), args->tiling.order,
+                                             args->tiling.kv_order};
     void *kernel_args[] = {p->dtype == TW_FP16 ? (void *)&fp16 : (void *)&bf16};
     TW_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)v.smem_bytes));
     TW_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,

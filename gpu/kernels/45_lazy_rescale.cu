@@ -254,7 +254,7 @@ static const hopper_variant variants[] = {VARIANT(64, 192, 128),  VARIANT(64, 12
 
 #define TILING(block_m, block_n)                                                                             \
     {                                                                                                        \
-        block_m, block_n, TW_FETCH_BOX, TW_UNIT_TENSOR                                                       \
+        block_m, block_n, TW_FETCH_BOX, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD                          \
     }
 extern "C" const tw_tiling tw_lazy_rescale_tilings[] = {
     TILING(128, 128), TILING(192, 128), TILING(128, 176), TILING(128, 80), {}};

@@ -419,6 +419,7 @@ static inline tw_status hopper_supports(const char *name, const hopper_variant *
                                         const tw_tiling *t)
 {
     TW_TRY(tw_problem_check(p));
+    TW_TRY(rung_has_one_order(name, t));
     int device = 0, major = 0;
     TW_CUDA_TRY(cudaGetDevice(&device));
     TW_CUDA_TRY(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));

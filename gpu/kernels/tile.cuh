@@ -251,6 +251,14 @@ static inline tw_status rung_supports_problem(const char *name, const tw_problem
     return TW_OK;
 }
 
+/* TW_OK if no other order is asked for than the kernel's own. */
+static inline tw_status rung_has_one_order(const char *name, const tw_tiling *t)
+{
+    if (t->order != TW_ORDER_OWN || t->kv_order != TW_KV_FORWARD)
+        return tw_fail(TW_EUNSUPPORTED, "%s works in its own order alone; 30_flash2_mma takes others", name);
+    return TW_OK;
+}
+
 /* What supports() says about a tiling that is not in the list, which ends with block_m 0. */
 static inline tw_status rung_refuses_tiling(const char *name, const tw_tiling *t, const tw_tiling *built)
 {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Draws every picture as SVG and PNG.   usage: draw.sh DATA_DIR OUT_DIR   (run from the top of the repository)
 #
+# With a folder calibration/ in DATA_DIR, what `tilewise-gpu calibrate --plots` wrote, calibration.gp is drawn too.
 # DATA_DIR holds what make_data.sh wrote; captions.env there says on what it was measured. Each NAME.gp becomes
 # OUT_DIR/NAME.svg and .png; traffic.gp also traffic_causal.
 set -euo pipefail
@@ -22,7 +23,10 @@ draw() { # script, further settings
     done
 }
 
-for script in traffic runtime speedup roofline blocksize memory sparsity; do
+for script in traffic runtime speedup roofline blocksize memory sparsity backward accuracy l2size sramsize; do
     draw "$script"
 done
 draw traffic "causal=1"
+if [ -s "$data/calibration/readings.csv" ]; then
+    "$here/calibration.sh" "$data/calibration" "$out"
+fi

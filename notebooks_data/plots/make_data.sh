@@ -10,6 +10,12 @@
 #   speedup.csv    kernel over baseline: predicted_speedup, measured_speedup
 #   peers.csv      other people's kernels on the grid
 #   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
+#   backward.csv   forward and backward passes, against sequence length
+#   calibration/   curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
+#   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
+#   l2size.csv     HBM reads against the size of the L2, in several orders of work
+#   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
+#   errors.txt     what tilewise compare says of all measurements
 #   captions.env   what was measured on what, for the pictures and the page
 # All predictions are made here, from shapes and tiles; none is stored.
 set -euo pipefail
@@ -17,6 +23,10 @@ measured=$1 data=$2
 tilewise=${TW_BUILD:-build}/tilewise
 plot_data=${TW_BUILD:-build}/plot_data
 mkdir -p "$data"
+rm -rf "$data/calibration"
+if [ -s "$measured/calibration/readings.csv" ]; then
+    cp -r "$measured/calibration" "$data"
+fi
 
 case_columns=algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,kernel
 grid_shapes() { # algorithm block_m block_n kernel head_dim: 16k tokens in all, heads x head_dim = 2048
@@ -95,7 +105,39 @@ else
         sweep_cases
     } >"$data/cases.csv"
 fi
-predict "$data/all.csv" "${measured_files[@]}"
+all_files=()
+for file in "${measured_files[@]}"; do
+    all_files+=(--measured "$file")
+done
+# Every shape is replayed through the L2 here, which takes a while: table and errors come from one run.
+if ! "$tilewise" compare "${all_files[@]}" --csv "$data/all_with_comments.csv" >"$data/errors.txt" 2>/dev/null; then
+    rm -f "$data/errors.txt" # nothing is measured: predictions alone
+    predict "$data/all.csv" "${measured_files[@]}"
+else
+    grep -v '^#' "$data/all_with_comments.csv" >"$data/all.csv"
+fi
+rm -f "$data/all_with_comments.csv"
+
+# --- the L2 ------------------------------------------------------------------------------------------------------
+if [ -s "$measured/l2_kernels.csv" ]; then
+    predict "$data/l2_kernels.csv" "$measured/l2_kernels.csv"
+else
+    head -n 1 "$data/all.csv" >"$data/l2_kernels.csv"
+fi
+
+l2_curve() { # order kv_order, further options: HBM reads behind L2s of several sizes, one row each
+    local mib
+    for mib in 3 5 8 12 16 20 25 35 50 80; do
+        "$tilewise" cache --quick --algorithm flash2 --seqlen 32k --heads 8 --order "$1" --kv-order "$2" "${@:3}" \
+            --set l2_side_bytes=${mib}M --csv - | grep -v '^#' | awk -F, 'NR == 1 || $16 == "all"'
+    done
+}
+for order in "linear forward" "reversed forward" "snake alternating" "linear backward" "longest_first forward" \
+    "head_major forward"; do
+    l2_curve $order
+    l2_curve $order --causal
+done | awk 'NR == 1 || !/^algorithm/' >"$data/l2size.csv"
+"$plot_data" sram >"$data/sram.csv"
 
 # --- the grid, one row a kernel and shape (its first tiling), lengths ascending ---------------------------------
 on_grid() { # all.csv
@@ -174,6 +216,14 @@ peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$da
 "$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
 "$plot_data" sparsity >"$data/sparsity.csv"
+both_passes() { # the lengths of backward.gp
+    "$tilewise" io --algorithm standard,standard_tiled,flash1,flash2 --seqlen 512..64k --head-dim 64 --pass "$1" --no-l2 --csv - |
+        grep -v '^#'
+}
+{
+    both_passes forward
+    both_passes backward | tail -n +2
+} >"$data/backward.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END

@@ -3,8 +3,11 @@
  *     plot_data machine NAME    the numbers of a machine file, one row
  *     plot_data memory          tensors that each schedule keeps in HBM, against sequence length
  *     plot_data sparsity        bytes and roofline time under block masks, against the share of blocks that are on
+ *     plot_data sram            SRAM traffic of one head against the size of SRAM, and the bounds below it
  */
+#include "../../sim/backend_count.h"
 #include "../../sim/block_masks.h"
+#include "../../sim/bounds.h"
 #include "../../sim/machine.h"
 #include "../../sim/roofline.h"
 #include "../../sim/schedules/registry.h"
@@ -41,7 +44,7 @@ static double bytes_of(unsigned tensors, const tw_problem *problem)
             continue;
         tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)t, problem);
         bytes += (double)problem->batch * shape.heads * (double)shape.rows * (double)shape.cols *
-                 tw_dtype_bytes(shape.dtype);
+                 tw_tensor_element_bytes((tw_tensor)t, problem);
     }
     return bytes;
 }
@@ -125,6 +128,60 @@ static int print_sparsity(void)
     return status == TW_OK ? 0 : complain(tw_error_message());
 }
 
+/* Elements that cross the border of SRAM; 0 if the tiles do not fit. */
+static double sram_elements(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *t,
+                            const tw_machine *machine)
+{
+    tw_count_result counted;
+    if (tw_count(&counted, schedule, p, t, machine) != TW_OK)
+        return 0;
+    return (double)counted.total.sram_fill_elements + (double)counted.total.sram_drain_elements;
+}
+
+/* FlashAttention 2 with the tallest tile of Q that fits beside 16 keys: it moves 2Nd + 2N²d / block_m. */
+static double flash2_elements(const tw_problem *p, const tw_machine *machine)
+{
+    tw_tiling t = {.block_n = 16};
+    int fitting = 0, refused = p->seqlen_q + 1;
+    while (refused - fitting > 1) {
+        t.block_m = fitting + (refused - fitting) / 2;
+        if (sram_elements(&tw_schedule_flash2, p, &t, machine) > 0)
+            fitting = t.block_m;
+        else
+            refused = t.block_m;
+    }
+    t.block_m = fitting;
+    return fitting > 0 ? sram_elements(&tw_schedule_flash2, p, &t, machine) : 0;
+}
+
+/* One head on the papers' machine; an empty field where not even the smallest tiles fit. */
+static int print_sram(void)
+{
+    tw_machine machine;
+    tw_problem p = {
+        .batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 4096, .seqlen_k = 4096, .dtype = TW_FP16};
+    if (tw_machine_find(&machine, "paper") != TW_OK)
+        return complain(tw_error_message());
+    printf("head_dim,sram_bytes,flash1_elements,flash2_elements,standard_elements,saha_ye_elements,"
+           "compulsory_elements\n");
+    for (p.head_dim = 64; p.head_dim <= 128; p.head_dim *= 2) {
+        for (double bytes = 4096; bytes <= 4194304; bytes *= 2) {
+            tw_tiling t = {.block_m = 0};
+            machine.smem_bytes = bytes;
+            tw_schedule_default_tiling(&tw_schedule_flash1, &t, &p, &machine);
+            double flash1 = sram_elements(&tw_schedule_flash1, &p, &t, &machine);
+            double flash2 = flash2_elements(&p, &machine);
+            double standard = sram_elements(&tw_schedule_standard, &p, &t, &machine);
+            printf("%d,%.0f,", p.head_dim, bytes);
+            printf(flash1 > 0 ? "%.0f," : ",", flash1);
+            printf(flash2 > 0 ? "%.0f," : ",", flash2);
+            printf("%.0f,%.0f,%.0f\n", standard, tw_bound_saha_ye_elements(4096, p.head_dim, bytes / 2),
+                   tw_bound_compulsory_elements(4096, p.head_dim));
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "machine") == 0)
@@ -133,5 +190,7 @@ int main(int argc, char **argv)
         return print_memory();
     if (argc == 2 && strcmp(argv[1], "sparsity") == 0)
         return print_sparsity();
-    return complain("usage: plot_data machine NAME | plot_data memory | plot_data sparsity");
+    if (argc == 2 && strcmp(argv[1], "sram") == 0)
+        return print_sram();
+    return complain("usage: plot_data machine NAME | plot_data memory | plot_data sparsity | plot_data sram");
 }

@@ -23,7 +23,9 @@ if ! "$tilewise" compare "${arguments[@]}" --summary >"$out/summary.txt" 2>"$out
     sed 's/^tilewise: //' "$out/why.txt" >"$out/summary.txt" # a page without a table is still a page
 fi
 rm -f "$out/why.txt"
-if [ "$recorded" -gt 0 ]; then
+if [ -s "$out/data/errors.txt" ]; then
+    cp "$out/data/errors.txt" "$out/errors.txt"
+elif [ "$recorded" -gt 0 ]; then
     "$tilewise" compare "${arguments[@]}" >"$out/errors.txt"
 else
     echo "Nothing was measured, so there are no errors." >"$out/errors.txt"
@@ -114,11 +116,30 @@ falls as N grows has too few thread blocks left to fill the GPU."
     figure blocksize "Block size" "Larger tiles of K and V mean fewer passes over Q and O: bytes fall as 1 / block_n. The \
 time follows as far as bytes are its limit. After Figure 2 of the FlashAttention paper."
     figure memory "Memory" "S and P grow with N² and meet the end of the memory; all other tensors grow with N."
+    figure calibration "Calibration" "Top: a set of W MiB that is read again and again. Walked in one direction, a cache \
+that drops what was used longest ago keeps nothing of a set that it cannot hold; walked to and fro, it keeps its own \
+size, a share of 1 - capacity / W. Lines that SMs of both sides of the L2 read are kept on both, so half as much fits. Middle: what \
+that costs in bandwidth. Bottom: what a softmax step takes, and the clock that power leaves."
 
     figure sparsity "Block sparsity" "Tiles that a block mask leaves out are neither loaded nor computed, so bytes and time \
 fall with the share of blocks that are on, whatever the pattern: butterfly, local and global, and random blocks lie on one \
 line. It ends where Q and O, which move once all the same, weigh more than what is left of K and V, and where the \
 launch itself does. After Figure 2 (right) of the FlashAttention paper."
+    figure l2size "HBM reads against the size of the L2" "The same bytes enter the SMs on every line: only the order of work \
+differs. A line falls where what its order has in flight comes to fit. Under a causal mask, taking one tile of every head in \
+turn (head_major) needs all heads' K and V at once; finishing a head before the next begins does not."
+    figure sramsize "SRAM traffic against the size of SRAM" "More SRAM means larger tiles and fewer passes over K and V: \
+traffic falls as 1 / M, as the lower bound does, until every tensor moves once. The bound has its constants left out, so its \
+slope counts and not its height."
+    figure accuracy "HBM bytes, predicted and measured" "Above, points on the line are right; below, the same points as \
+errors. What lies off the band is listed below, among the errors."
+
+    figure backward "Backward pass" "Standard attention reads the stored P and writes and reads dP and dS, which grow with N². \
+The tiled algorithms make P again from the row statistics, one tile at a time. In and out of the SMs they move N² d² / M as \
+in the forward pass, with a larger factor: tiles are smaller, because S, dP, dK, dV and dQ are on chip together, and dQ \
+goes out for every tile of keys, in fp32 sums for flash2. Where a row of P and one of dP no longer fit on chip, at 64k, \
+standard_tiled reads them twice. Behind an L2 both ledgers of standard attention are one line, and of the tiled algorithms only \
+tensors of N rows are left. Dotted: the forward pass."
 
     echo "<h2>Errors of the predictions</h2>"
     echo "<pre>$(escape <"$out/errors.txt")</pre>"

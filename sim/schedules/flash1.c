@@ -29,6 +29,7 @@ static void flash1_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
             mask(e, s);
             online_softmax_normalized(e, s, st); /* alpha = l e^(m − m'): O is kept divided by l */
             rescale(e, o, st);
+            dropout(e, s);
             convert_for_unit(e, s);
             matmul_add(e, o, s, v);
             normalize(e, o, st);

@@ -25,6 +25,7 @@ static void flash2_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
         mask(e, s);                     /* only where the mask cuts the tile */
         online_softmax(e, s, st);       /* S becomes P; m, l advance */
         rescale(e, o, st);              /* O keeps up with m */
+        dropout(e, s);                  /* only where there is dropout: P becomes P ∘ Z */
         convert_for_unit(e, s);         /* tensor cores read P in the input's type */
         tw_slot v = load(e, TW_V, b, kv.tile);
         matmul_add(e, o, s, v); /* O += P V */

@@ -28,6 +28,7 @@ static void attend(tw_emitter *e, tw_block b, kept *x, tw_tile keys, bool masked
         mask(e, s);
     online_softmax(e, s, x->st);
     rescale(e, x->o, x->st);
+    dropout(e, s);
     convert_for_unit(e, s);
     tw_slot v = load(e, TW_V, b, keys);
     matmul_add(e, x->o, s, v);

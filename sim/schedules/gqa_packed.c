@@ -25,6 +25,7 @@ static void gqa_packed_block(tw_emitter *e, const tw_problem *p, const tw_tiling
         mask(e, s); /* every row of a group by its own query */
         online_softmax(e, s, st);
         rescale(e, o, st);
+        dropout(e, s);
         convert_for_unit(e, s);
         tw_slot v = load(e, TW_V, b, kv.tile);
         matmul_add(e, o, s, v);

@@ -26,6 +26,7 @@ static void mla_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw
         mask(e, s);
         online_softmax(e, s, st);
         rescale(e, o, st);
+        dropout(e, s);
         convert_for_unit(e, s);
         matmul_add(e, o, s, latent); /* the first head_dim_v of them are V */
         release(e, s);

@@ -4,21 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Forward passes, each with the backward pass that reads what it leaves. */
 static const struct {
     const tw_schedule *schedule;
     const char *alias;
+    const tw_schedule *backward; /* NULL: none */
 } registry[] = {
-    {&tw_schedule_standard, NULL},
-    {&tw_schedule_standard_tiled, NULL},
-    {&tw_schedule_flash1, "fa1"},
-    {&tw_schedule_flash2, "fa2"},
-    {&tw_schedule_flash2_prefetch, NULL},
-    {&tw_schedule_flash3, "fa3"},
-    {&tw_schedule_flash3_serial, NULL},
-    {&tw_schedule_flash3_pingpong, NULL},
-    {&tw_schedule_flex, "flex_attention"},
-    {&tw_schedule_gqa_packed, NULL},
-    {&tw_schedule_mla, NULL},
+    {&tw_schedule_standard, NULL, &tw_schedule_standard_backward},
+    {&tw_schedule_standard_tiled, NULL, &tw_schedule_standard_tiled_backward},
+    {&tw_schedule_flash1, "fa1", &tw_schedule_flash1_backward},
+    {&tw_schedule_flash2, "fa2", &tw_schedule_flash2_backward},
+    {&tw_schedule_flash2_prefetch, NULL, &tw_schedule_flash2_backward},
+    {&tw_schedule_flash3, "fa3", &tw_schedule_flash2_backward},
+    {&tw_schedule_flash3_serial, NULL, &tw_schedule_flash2_backward},
+    {&tw_schedule_flash3_pingpong, NULL, &tw_schedule_flash2_backward},
+    {&tw_schedule_standard_unfused, NULL, &tw_schedule_standard_unfused_backward},
+    {&tw_schedule_flex, "flex_attention", &tw_schedule_flash2_backward},
+    {&tw_schedule_gqa_packed, NULL, &tw_schedule_flash2_backward},
+    {&tw_schedule_mla, NULL, NULL},
 };
 
 int tw_schedule_count(void)
@@ -31,17 +34,45 @@ const tw_schedule *tw_schedule_at(int i)
     return i >= 0 && i < tw_schedule_count() ? registry[i].schedule : NULL;
 }
 
+const tw_schedule *tw_schedule_backward_of(const tw_schedule *forward)
+{
+    for (int i = 0; i < tw_schedule_count(); i++)
+        if (registry[i].schedule == forward)
+            return registry[i].backward;
+    return NULL;
+}
+
+const tw_schedule *tw_schedule_forward_of(const tw_schedule *backward)
+{
+    for (int i = 0; i < tw_schedule_count(); i++)
+        if (registry[i].backward == backward)
+            return registry[i].schedule;
+    return NULL;
+}
+
+static const tw_schedule *named(const char *name)
+{
+    for (int i = 0; i < tw_schedule_count(); i++) {
+        const char *alias = registry[i].alias;
+        if (strcmp(name, registry[i].schedule->name) == 0 || (alias && strcmp(name, alias) == 0))
+            return registry[i].schedule;
+        if (registry[i].backward && strcmp(name, registry[i].backward->name) == 0)
+            return registry[i].backward;
+    }
+    return NULL;
+}
+
 tw_status tw_schedule_find(const tw_schedule **schedule, const char *name)
 {
-    char list[256] = "";
+    char list[512] = "";
+    const tw_schedule *found = named(name);
+    if (found) {
+        *schedule = found;
+        return TW_OK;
+    }
     for (int i = 0; i < tw_schedule_count(); i++) {
-        const char *official = registry[i].schedule->name, *alias = registry[i].alias;
-        if (strcmp(name, official) == 0 || (alias && strcmp(name, alias) == 0)) {
-            *schedule = registry[i].schedule;
-            return TW_OK;
-        }
         size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", official);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", registry[i].schedule->name);
     }
     return tw_fail(TW_EINVAL, "algorithm is '%s', it must be one of %s", name, list);
 }

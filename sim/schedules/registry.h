@@ -11,11 +11,12 @@
 extern "C" {
 #endif
 
-extern const tw_schedule tw_schedule_standard;        /**< three passes, the textbook's ledger */
-extern const tw_schedule tw_schedule_standard_tiled;  /**< three passes as kernels do them */
-extern const tw_schedule tw_schedule_flash1;          /**< FlashAttention: K and V outer */
-extern const tw_schedule tw_schedule_flash2;          /**< FlashAttention 2: Q outer */
-extern const tw_schedule tw_schedule_flash2_prefetch; /**< the next K and V on their way meanwhile */
+extern const tw_schedule tw_schedule_standard;         /**< three passes, the textbook's ledger */
+extern const tw_schedule tw_schedule_standard_tiled;   /**< three passes as kernels do them */
+extern const tw_schedule tw_schedule_standard_unfused; /**< one launch an operation, as plain programs do */
+extern const tw_schedule tw_schedule_flash1;           /**< FlashAttention: K and V outer */
+extern const tw_schedule tw_schedule_flash2;           /**< FlashAttention 2: Q outer */
+extern const tw_schedule tw_schedule_flash2_prefetch;  /**< the next K and V on their way meanwhile */
 extern const tw_schedule tw_schedule_flash3; /**< FlashAttention 3: a producer, consumers in turns, overlap */
 extern const tw_schedule tw_schedule_flash3_serial; /**< a producer and consumers, one step after the other */
 extern const tw_schedule tw_schedule_flash3_pingpong; /**< a producer, and consumers in turns */
@@ -23,14 +24,26 @@ extern const tw_schedule tw_schedule_flex;            /**< FlexAttention: lists 
 extern const tw_schedule tw_schedule_gqa_packed;      /**< query heads of a K/V head as rows of one tile */
 extern const tw_schedule tw_schedule_mla;             /**< latent attention: V is a part of K */
 
-/** Number of schedules. */
+extern const tw_schedule tw_schedule_standard_backward;       /**< gradients, by the textbook's ledger */
+extern const tw_schedule tw_schedule_standard_tiled_backward; /**< gradients as kernels of matrices do them */
+extern const tw_schedule tw_schedule_standard_unfused_backward; /**< one launch an operation */
+extern const tw_schedule tw_schedule_flash1_backward;           /**< FlashAttention, Algorithm 4 */
+extern const tw_schedule tw_schedule_flash2_backward;           /**< FlashAttention 2, Algorithm 2 */
+
+/** Number of algorithms; each has a forward pass. */
 int tw_schedule_count(void);
 
-/** The i-th schedule; NULL if there is none. */
+/** The forward pass of the i-th; NULL if there is none. */
 const tw_schedule *tw_schedule_at(int i);
 
+/** The backward pass that goes with a forward pass; NULL if there is none. */
+const tw_schedule *tw_schedule_backward_of(const tw_schedule *forward);
+
+/** The first forward pass that a backward pass goes with; NULL if it is none of ours. */
+const tw_schedule *tw_schedule_forward_of(const tw_schedule *backward);
+
 /**
- * @brief Finds a schedule by its name or alias (fa1, fa2, fa3).
+ * @brief Finds a forward pass by its name or alias (fa1, fa2, fa3), or a backward pass by its name.
  * @param[out] schedule  untouched on error
  * @param[in]  name      "flash2"
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are)

@@ -41,6 +41,7 @@ static void output_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
     tw_slot o = zeros(e, tw_all_queries(e));
     tw_slot probs = load_part(e, TW_P, b, tw_all_queries(e), tw_all_keys(e));
     tw_slot v = load(e, TW_V, b, tw_all_keys(e));
+    dropout(e, probs);
     matmul_add(e, o, probs, v);
     store(e, TW_O, b, o);
     release(e, probs);

@@ -77,6 +77,7 @@ static void output_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
     for (tw_walk keys = tw_walk_all_keys(e); tw_step(&keys);) {
         tw_slot probs = load_part(e, TW_P, b, b.i, keys.tile);
         tw_slot v = load(e, TW_V, b, keys.tile);
+        dropout(e, probs);
         matmul_add(e, o, probs, v);
         release(e, probs);
         release(e, v);

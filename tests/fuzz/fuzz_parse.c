@@ -51,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(tw_parse_int(&value, "--batch", text) != TW_OK || value >= 1);
     must(tw_parse_bytes(&bytes, "--sram", text) != TW_OK || bytes >= 1);
     must(tw_parse_seed(&seed, "--seed", text) != TW_OK || seed <= INT64_MAX);
+    must(tw_parse_fraction(&number, "--dropout", text) != TW_OK || (number >= 0 && number < 1));
     must(tw_parse_positive(&number, "--softmax-scale", text) != TW_OK || number > 0);
     must(tw_parse_dtype(&dtype, "--dtype", text) != TW_OK || dtype != TW_FP64);
     must(tw_parse_choice(&word, "--unit", "bytes|elements", text) != TW_OK || word == 0 || word == 1);

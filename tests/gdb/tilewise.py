@@ -43,7 +43,7 @@ class Machine:
         if not frame:
             raise gdb.GdbError("no tile operation is running here: tw-step goes to the next")
         self.executor = frame.read_var("self" if frame.name() == "on_op" else "x")
-        self.executor = self.executor.cast(gdb.lookup_type("struct executor").pointer())
+        self.executor = self.executor.cast(gdb.lookup_type("struct tw_executor").pointer())
         self.row_in_softmax = int(frame.read_var("r")) if frame.name() == "softmax_row" else -1
         self.emitter = frame.read_var("e")
         self.op = frame.read_var("op")
