@@ -13,6 +13,7 @@ static void fold(tw_emitter *e, tw_slot q, tw_slot k, tw_slot v, tw_slot o, tw_r
     mask(e, s);
     online_softmax(e, s, st);
     rescale(e, o, st);
+    dropout(e, s);
     convert_for_unit(e, s);
     matmul_add(e, o, s, v);
     release(e, s);

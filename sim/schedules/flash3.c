@@ -89,6 +89,7 @@ static void fold_scores(tw_emitter *e, consumer *x, tw_slot s)
     mask(e, s);
     online_softmax(e, s, x->st);
     rescale(e, x->o, x->st);
+    dropout(e, s);
     convert_for_unit(e, s);
 }
 
