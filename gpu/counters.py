@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Reads the hardware counters of every kernel with Nsight Compute and writes one CSV row per case.
 
-usage: counters.py [--program tilewise-gpu] [--ncu ncu] [--replay MODE] --csv FILE [options of `tilewise-gpu launch`]
+usage: counters.py [--program tilewise-gpu] [--ncu ncu] [--replay MODE] [--start flushed|warm] --csv FILE
+                   [options of `tilewise-gpu launch`]
        counters.py --parse NCU_LOG CASES_CSV     what was recorded before, to standard output
 
 Many cases in one go are quickest with --cases FILE, an option of `tilewise-gpu launch`: a line a case, one process.
@@ -13,6 +14,9 @@ of the simulator leave that out). Filling the tensors is not profiled.
 --replay kernel (the default) repeats each launch until all counters are read, and puts memory back in between;
 --replay application runs the whole program again instead, which needs no room to put memory aside: for matrices of
 scores that fill half of the GPU.
+
+--start flushed (the default) empties all caches before each launch. --start warm leaves in them what a run of the same
+case has left, and reads HBM's counters alone: they fit into one pass, so nothing is put back in between.
 
 --command calibrate profiles `tilewise-gpu calibrate` in place of `launch`, whose option --launch says what: `dirty` (one
 write of each size: HBM writes fall short of it by what may stay dirty in the L2) or `l2` (working sets read 8 times).
@@ -35,7 +39,9 @@ METRICS = {
     "sm__cycles_elapsed.max": ("sm_cycles", 1),
     "gpu__time_duration.sum": ("gpu_time_us", 1),
 }
-COLUMNS = [column for column, _ in METRICS.values()]
+# what a pass can read at once, so that no other pass disturbs the caches
+METRICS_OF_A_PASS = {name: column for name, column in METRICS.items() if name.startswith("dram__")}
+STARTS = {"flushed": (METRICS, "all", []), "warm": (METRICS_OF_A_PASS, "none", ["--warm"])}
 # units that ncu may print -> factor to bytes, microseconds or a plain number
 UNITS = {"": 1, "byte": 1, "Kbyte": 1e3, "Mbyte": 1e6, "Gbyte": 1e9, "sector": 1, "cycle": 1,
          "ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3, "s": 1e6, "second": 1e6}
@@ -50,55 +56,65 @@ def fail(line):
     sys.exit(2)
 
 
-def launches(log):
+def columns_of(metrics):
+    return [column for column, _ in metrics.values()]
+
+
+def launches(log, metrics):
     """Yields (kernel name, {column: value}) from the log of `ncu --csv --page raw`."""
     lines = [line for line in log.splitlines() if line.startswith('"')]
     rows = csv.DictReader(lines)
     units = next(rows, None)
-    if units is None or any(metric not in units for metric in METRICS):
+    if units is None or any(metric not in units for metric in metrics):
         raise ValueError("ncu printed no table with the metrics that were asked for")
     for row in rows:
         values = {}
-        for metric, (column, factor) in METRICS.items():
+        for metric, (column, factor) in metrics.items():
             values[column] = float(row[metric].replace(",", "")) * UNITS[units[metric]] * factor
         yield row["Kernel Name"], values
 
 
-def cases(log):
+def cases(log, metrics):
     """One dictionary of sums per case."""
     result = []
-    for name, values in launches(log):
+    for name, values in launches(log, metrics):
         if re.search(r"\btw_init_case\b", name):
-            result.append(dict.fromkeys(COLUMNS, 0.0))
+            result.append(dict.fromkeys(columns_of(metrics), 0.0))
         elif not re.search(r"\btw_init_", name):
             if not result:
                 raise ValueError(f"{name} ran before the first case")
-            for column in COLUMNS:
+            for column in values:
                 result[-1][column] += values[column]
     return result
 
 
-def join(log, cases_text, command):
-    """The CSV: the rows that `tilewise-gpu launch` wrote, the sums behind them."""
+def join(log, cases_text, command, start):
+    """The CSV: the rows that `tilewise-gpu launch` wrote, how they began if not flushed, the sums behind them."""
+    metrics = STARTS[start][0]
+    columns = columns_of(metrics)
     lines = cases_text.splitlines()
     comments = [line for line in lines if line.startswith("#") and not line.startswith("# command:")]
     header, *rows = [line for line in lines if not line.startswith("#")]
-    sums = cases(log)
+    sums = cases(log, metrics)
     if len(sums) != len(rows):
         raise ValueError(f"{len(rows)} cases were launched, but ncu saw {len(sums)}")
-    out = comments + [f"# command: {command}", ",".join([header] + COLUMNS)]
+    if start != "flushed":
+        header, rows = f"{header},start", [f"{row},{start}" for row in rows]
+    out = comments + [f"# command: {command}", ",".join([header] + columns)]
     for row, values in zip(rows, sums):
-        out.append(",".join([row] + [f"{values[c]:.3f}" if c.endswith("_us") else f"{values[c]:.0f}" for c in COLUMNS]))
+        out.append(",".join([row] + [f"{values[c]:.3f}" if c.endswith("_us") else f"{values[c]:.0f}" for c in columns]))
     return "\n".join(out) + "\n"
 
 
-def profile(ncu, replay, program, command, options, folder):
+def profile(ncu, replay, start, program, command, options, folder):
     """Runs the cases under ncu; returns its log and the cases."""
+    metrics, cache_control, more = STARTS[start]
     log, cases_csv = os.path.join(folder, "ncu.log"), os.path.join(folder, "cases.csv")
     done = subprocess.run([ncu, "--csv", "--page", "raw", "--print-units", "base", "--clock-control", "none",
                            "--profile-from-start", "off", "--replay-mode", replay,
-                           "--metrics", ",".join(METRICS), "--log-file", log,
-                           program, command, "--csv", cases_csv, *options],
+                           "--cache-control", cache_control,
+                           "--metrics", ",".join(metrics), "--log-file", log,
+                           program, command, "--csv", cases_csv, *more, *options],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     text = open(log, encoding="utf-8").read() if os.path.exists(log) else ""
     if "ERR_NVGPUCTRPERM" in text + done.stdout:
@@ -143,17 +159,22 @@ def main():
     try:
         if arguments[0] == "--parse" and len(arguments) == 3:
             log, cases_text = (open(path, encoding="utf-8").read() for path in arguments[1:])
-            sys.stdout.write(join(log, cases_text, command))
+            sys.stdout.write(join(log, cases_text, command, "flushed"))
             return
         program = take(arguments, "--program", "build/tilewise-gpu")
         ncu = take(arguments, "--ncu", "ncu")
         replay = take(arguments, "--replay", "kernel")
         subcommand = take(arguments, "--command", "launch")
+        start = take(arguments, "--start", "flushed")
         path = take(arguments, "--csv", None)
         if subcommand not in ("launch", "calibrate"):
             fail(f"--command is '{subcommand}', it must be launch or calibrate")
         if replay not in ("kernel", "application"):
             fail(f"--replay is '{replay}', it must be kernel or application")
+        if start not in STARTS:
+            fail(f"--start is '{start}', it must be flushed or warm")
+        if start != "flushed" and subcommand != "launch":
+            fail(f"--start is '{start}', with --command {subcommand} it must be flushed")
         if path is None:
             fail("--csv FILE is missing: where the counters are to go")
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):
@@ -163,7 +184,7 @@ def main():
         if shutil.which(program) is None:
             fail(f"'{program}' is not there: make gpu builds it")
         with tempfile.TemporaryDirectory() as folder:
-            write_whole(path, join(*profile(ncu, replay, program, subcommand, arguments, folder), command))
+            write_whole(path, join(*profile(ncu, replay, start, program, subcommand, arguments, folder), command, start))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
     except (ValueError, KeyError) as error:

@@ -28,7 +28,8 @@ static const tw_gpu_command commands[] = {
     COMMAND("bench", true, GROUPS_TIMES, "validates, then measures time and energy of every case"),
     COMMAND("ladder", true, GROUPS_TIMES | TW_GPU_GROUP_ROUNDS,
             "the same in rounds, a matrix product of cuBLAS among the kernels; see `make ladder`"),
-    COMMAND("launch", true, GROUPS_CASES, "runs every case once, for a profiler; see `make counters`"),
+    COMMAND("launch", true, GROUPS_CASES | TW_GPU_GROUP_LAUNCH,
+            "runs every case once, for a profiler; see `make counters`"),
     COMMAND("calibrate", true, 0, "measures this GPU in under two minutes, and writes its machine file"),
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };

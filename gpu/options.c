@@ -22,6 +22,8 @@ static const tw_option own[] = {
      "in which a block walks over K and V (default: forward)"},
     {"cases", "FILE", TW_OPTION_TEXT, AT(cases), TW_GPU_GROUP_CASES,
      "a list of cases instead of one: each line holds options such as these"},
+    {"warm", NULL, TW_OPTION_FLAG, AT(warm), TW_GPU_GROUP_LAUNCH,
+     "run each case once before the profiler looks, so that caches hold what a run leaves there"},
     {"reps", "NUMBER", TW_OPTION_INT, AT(reps), TW_GPU_GROUP_TIMES, "timed launches of a case (default: 20)"},
     {"no-energy", NULL, TW_OPTION_FLAG, AT(no_energy), TW_GPU_GROUP_TIMES,
      "measure times alone, which is quicker"},

@@ -17,7 +17,8 @@ enum {
     TW_GPU_GROUP_ROUNDS = 16,
     TW_GPU_GROUP_SOAK = 32, /**< and the shared seed */
     TW_GPU_GROUP_CSV = 64,
-    TW_GPU_GROUP_ALL = 127
+    TW_GPU_GROUP_LAUNCH = 128,
+    TW_GPU_GROUP_ALL = 255
 };
 
 /** Everything that the command line says. */
@@ -29,6 +30,7 @@ typedef struct tw_gpu_options {
     int order;     /**< a tw_order */
     int kv_order;  /**< a tw_kv_order */
     char *cases;   /**< --cases: path; NULL: none */
+    bool warm;     /**< launch: each case runs once before a profiler looks */
     int reps;
     bool no_energy;
     int rounds;     /**< of ladder */

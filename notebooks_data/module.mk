@@ -52,6 +52,6 @@ report-files: plot-files
 evidence_cases := notebooks_data/cases/evidence.txt notebooks_data/cases/libraries.txt
 predictions: $(build)/tilewise ## HBM traffic and time of the evidence sets, as notebooks_data/predictions/h100_*.csv
 	@mkdir -p $(build)/predictions
-	notebooks_data/predictions/make_cases.sh > $(build)/predictions/h100_hbm_cases.csv
+	notebooks_data/predictions/make_cases.sh predict > $(build)/predictions/h100_hbm_cases.csv
 	$(build)/tilewise predict --cases $(build)/predictions/h100_hbm_cases.csv --csv notebooks_data/predictions/h100_hbm.csv
 	notebooks_data/predictions/predict_cases.sh h100 notebooks_data/predictions/h100_time.csv $(evidence_cases)

@@ -27,8 +27,8 @@ static void print_l2(const tw_machine *machine)
 {
     bool calibrated;
     tw_l2_shape l2 = tw_l2_shape_of(&calibrated, machine);
-    printf("L2 of %s: %d side%s of %.1f MiB", machine->name, l2.sides, l2.sides == 2 ? "s" : "",
-           (double)l2.side_bytes / 1048576.0);
+    printf("L2 of %s%s: %d side%s of %.1f MiB", machine->name, tw_machine_caveat(machine), l2.sides,
+           l2.sides == 2 ? "s" : "", (double)l2.side_bytes / 1048576.0);
     if (l2.victims == 0)
         printf(", least recently used out");
     else

@@ -37,8 +37,8 @@ static void print_title(const tw_case *c, const tw_machine *machine)
     const tw_problem *p = &c->problem;
     bool calibrated;
     tw_l2_shape_of(&calibrated, machine);
-    printf("%s on %s, %s, batch %d, %d heads", c->schedule->name, machine->name, tw_dtype_name(p->dtype),
-           p->batch, p->num_heads);
+    printf("%s on %s%s, %s, batch %d, %d heads", c->schedule->name, machine->name, tw_machine_caveat(machine),
+           tw_dtype_name(p->dtype), p->batch, p->num_heads);
     if (p->num_heads_kv != p->num_heads)
         printf(" on %d key/value heads", p->num_heads_kv);
     printf(", %d x %d, head_dim %d, %s, tiles %d x %d%s\n\n", p->seqlen_q, p->seqlen_k, p->head_dim,

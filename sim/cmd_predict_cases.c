@@ -43,8 +43,8 @@ static void print_l2_numbers(FILE *out, const tw_machine *m)
         "# l2 of %s%s: %d sides of %lld bytes, victims %d, dirty %lld bytes a side, page %.0f bytes, block "
         "begin %.0f and end %.0f cycles, stagger %.0f cycles, pace %g, drift %g and %g, profiler's dirty "
         "%.0f bytes\n",
-        m->name, calibrated ? "" : " (not calibrated)", l2.sides, (long long)l2.side_bytes, l2.victims,
-        (long long)l2.dirty_bytes, m->l2_page_bytes, m->block_begin_cycles, m->block_end_cycles,
+        m->name, calibrated ? tw_machine_caveat(m) : " (not calibrated)", l2.sides, (long long)l2.side_bytes,
+        l2.victims, (long long)l2.dirty_bytes, m->l2_page_bytes, m->block_begin_cycles, m->block_end_cycles,
         m->start_stagger_cycles, m->tile_pace, m->drift_one_block, m->drift_more_blocks,
         m->profiler_dirty_bytes);
 }

@@ -205,11 +205,45 @@ static tw_status read_value(void *field, const tw_option *row, char **text)
 
 /* ---- popt ----------------------------------------------------------------------------------------------- */
 
+enum { MOST_HELP = 400, MOST_ARGUMENT = 24 };
+
 /* The options of all sets as popt wants them: `val` is 1 + the row's number over all sets. */
 typedef struct popt_table {
     struct poptOption *options;
+    char (*texts)[MOST_HELP]; /* of the options that need one of their own */
     int count;
 } popt_table;
+
+/* "a, b, c: help" of choices "a|b|c" */
+static void list_choices(char text[MOST_HELP], const char *choices, const char *help)
+{
+    size_t length = 0;
+    for (const char *c = choices; *c && length + 3 < MOST_HELP; c++) {
+        text[length++] = *c == '|' ? ',' : *c;
+        if (*c == '|')
+            text[length++] = ' ';
+    }
+    snprintf(text + length, MOST_HELP - length, ": %s", help);
+}
+
+/* Many choices would make the left column of --help wide: they stand in the right one. */
+static struct poptOption popt_row(const tw_option *row, int number, char text[MOST_HELP])
+{
+    bool wide = row->kind == TW_OPTION_CHOICE && strlen(row->argument) > MOST_ARGUMENT;
+    if (wide)
+        list_choices(text, row->argument, row->help);
+    return (struct poptOption){.longName = row->name,
+                               .argInfo = row->kind == TW_OPTION_FLAG ? POPT_ARG_NONE : POPT_ARG_STRING,
+                               .val = number,
+                               .descrip = wide ? text : row->help,
+                               .argDescrip = wide ? "WORD" : row->argument};
+}
+
+static void free_table(popt_table *table)
+{
+    free(table->options);
+    free(table->texts);
+}
 
 static tw_status build_table(popt_table *table, const tw_option_set *sets, int num_sets)
 {
@@ -217,20 +251,20 @@ static tw_status build_table(popt_table *table, const tw_option_set *sets, int n
     for (int s = 0; s < num_sets; s++)
         rows += (size_t)sets[s].count;
     table->options = calloc(rows, sizeof *table->options);
-    if (!table->options)
+    table->texts = calloc(rows, sizeof *table->texts);
+    if (!table->options || !table->texts) {
+        free_table(table);
         return tw_fail(TW_ENOMEM, "no memory for the options");
+    }
     int number = 0, count = 0;
     for (int s = 0; s < num_sets; s++) {
         for (int i = 0; i < sets[s].count; i++) {
             const tw_option *row = &sets[s].rows[i];
             number++;
-            if (offered(&sets[s], row))
-                table->options[count++] = (struct poptOption){
-                    .longName = row->name,
-                    .argInfo = row->kind == TW_OPTION_FLAG ? POPT_ARG_NONE : POPT_ARG_STRING,
-                    .val = number,
-                    .descrip = row->help,
-                    .argDescrip = row->argument};
+            if (offered(&sets[s], row)) {
+                table->options[count] = popt_row(row, number, table->texts[count]);
+                count++;
+            }
         }
     }
     table->options[count++] = (struct poptOption){
@@ -328,7 +362,7 @@ tw_status tw_options_read(bool *help, const char *command, const char *summary, 
     poptContext context = poptGetContext(NULL, argc, (const char **)argv, table.options,
                                          POPT_CONTEXT_NO_EXEC);
     if (!context) {
-        free(table.options);
+        free_table(&table);
         return tw_fail(TW_ENOMEM, "no memory to read the options");
     }
     tw_status status = read_all(help, context, &table, command, sets, num_sets);
@@ -337,7 +371,7 @@ tw_status tw_options_read(bool *help, const char *command, const char *summary, 
         poptPrintHelp(context, stdout, 0);
     }
     poptFreeContext(context);
-    free(table.options);
+    free_table(&table);
     return status;
 }
 

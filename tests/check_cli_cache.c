@@ -60,6 +60,7 @@ START_TEST(test_cache)
     tw_process_free(&p);
     p = tw_expect_exit(
         0, "cache --seqlen 1k --algorithm standard_tiled --quick --machine t4 --block-m 64 --block-n 64");
+    ck_assert_ptr_nonnull(strstr(p.out, "L2 of t4, uncalibrated"));
     ck_assert_ptr_nonnull(strstr(p.out, "not calibrated"));
     ck_assert_ptr_nonnull(strstr(p.out, "softmax"));
     ck_assert_ptr_nonnull(strstr(p.out, "\nall "));
@@ -122,8 +123,8 @@ START_TEST(test_orders)
     ck_assert_double_gt(field(p.out, 15, "hbm_read_bytes"), 5 * field(p.out, 1, "hbm_read_bytes"));
     tw_process_free(&p);
     p = tw_expect_exit(0, "orders --seqlen 2k --machine a100 --algorithm flash1 --block-m 64 --block-n 64");
-    static const char *const words[] = {"flash1 on a100", "not calibrated", "head_major", "alternating",
-                                        "1.00x"};
+    static const char *const words[] = {"flash1 on a100, uncalibrated", "not calibrated", "head_major",
+                                        "alternating", "1.00x"};
     expect_all(p.out, words, sizeof words / sizeof words[0]);
     tw_process_free(&p);
 }

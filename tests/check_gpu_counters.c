@@ -72,6 +72,7 @@ static const struct {
     {"--csv", "--csv needs a value"},
     {"--csv tests", "is a folder"},
     {"--csv build-x.csv --replay often", "--replay is 'often'"},
+    {"--csv build-x.csv --start cold", "--start is 'cold'"},
     {"--csv nowhere/x.csv", "folder does not exist"},
     {"--csv build-x.csv --ncu no-such-ncu", "'no-such-ncu' is not there"},
     {"--csv build-x.csv --ncu true --program no-such-program", "'no-such-program' is not there"},
@@ -112,12 +113,55 @@ START_TEST(test_not_permitted)
 }
 END_TEST
 
+/* Stands in for ncu: keeps what it was told, and has seen one case of two launches, of which one prepares. */
+static const char warm_ncu[] = "#!/bin/sh\n"
+                               "echo \"$*\" > build/ncu-warm.arguments\n"
+                               "while [ $# -gt 0 ]; do\n"
+                               "    case $1 in --log-file) log=$2 ;; --csv) cases=$2 ;; esac\n"
+                               "    shift\n"
+                               "done\n"
+                               "printf '#\\nalgorithm,kernel\\nflash2,20_flash2\\n' > \"$cases\"\n"
+                               "cat > \"$log\" <<'END'\n"
+                               "\"ID\",\"Kernel Name\",\"dram__bytes_read.sum\",\"dram__bytes_write.sum\"\n"
+                               "\"\",\"\",\"byte\",\"byte\"\n"
+                               "\"0\",\"tw_init_case()\",\"2,560\",\"0\"\n"
+                               "\"1\",\"tw_init_flash1()\",\"5\",\"7\"\n"
+                               "\"2\",\"flash2()\",\"80,384\",\"64\"\n"
+                               "END\n";
+
+/* A warm start: caches are not touched, HBM's counters alone are asked for, the rows say how they began. */
+START_TEST(test_warm)
+{
+    char text[4096], said[2048];
+    if (!have_python())
+        return;
+    FILE *script = fopen("build/ncu-warm", "w");
+    ck_assert_ptr_nonnull(script);
+    fputs(warm_ncu, script);
+    fclose(script);
+    ck_assert_int_eq(system("chmod +x build/ncu-warm"), 0);
+    int code = run(
+        text, sizeof text,
+        "gpu/counters.py --csv build/warm.csv --ncu build/ncu-warm --program true --start warm --d 7");
+    ck_assert_msg(code == 0 && *text == '\0', "exit %d: %s", code, text);
+    ck_assert_int_eq(run(text, sizeof text, "tail -n 2 build/warm.csv"), 0);
+    ck_assert_str_eq(text, "algorithm,kernel,start,hbm_read_bytes,hbm_write_bytes\n"
+                           "flash2,20_flash2,warm,80384,64\n");
+    ck_assert_int_eq(run(said, sizeof said, "cat build/ncu-warm.arguments"), 0);
+    ck_assert_ptr_nonnull(strstr(said, " --cache-control none "));
+    ck_assert_ptr_nonnull(strstr(said, " --metrics dram__bytes_read.sum,dram__bytes_write.sum "));
+    ck_assert_ptr_nonnull(strstr(said, " --warm --d 7\n"));
+    ck_assert_int_eq(system("rm build/ncu-warm build/ncu-warm.arguments build/warm.csv"), 0);
+}
+END_TEST
+
 Suite *tw_suite_gpu_counters(void)
 {
     Suite *suite = suite_create("gpu_counters");
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 30);
     tcase_add_test(core, test_recorded_log);
+    tcase_add_test(core, test_warm);
     suite_add_tcase(suite, core);
     TCase *errors = tcase_create("errors");
     tcase_set_timeout(errors, 30);

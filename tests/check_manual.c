@@ -301,6 +301,7 @@ static const struct {
     {"gpu/counters.py ", check_counters},
     {"gpu/peers.py ", check_help},
     {"notebooks_data/plots/calibration.sh ", check_usage},
+    {"gpu/measure_hbm.sh ", check_help},
 };
 enum { NUM_PROGRAMS = sizeof programs / sizeof programs[0] };
 
