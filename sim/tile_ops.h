@@ -389,8 +389,31 @@ tw_walk tw_walk_all_queries(tw_emitter *e);
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);
 /** Goes to the next tile; false when there is none, and after an error. */
 bool tw_step(tw_walk *walk);
+/** The whole axis as one tile: all query rows. */
+tw_tile tw_all_queries(const tw_emitter *e);
+/** All key rows. */
+tw_tile tw_all_keys(const tw_emitter *e);
+/** @} */
+
+/** @name Pipelines
+ * Tiles that are worked on later than they are loaded, and agents that wait for each other.
+ * @{ */
 /** What follows is about a tile that an earlier step of the walk visited, and counts as often as that did. */
 void tw_at_tile(tw_walk *walk, tw_tile tile);
+/**
+ * A turn: one agent gives it, another waits for it, so that what they do next has an order, as named barriers do it.
+ * Each turn that is given is taken once. A schedule's result does not depend on turns, its time does.
+ */
+tw_slot tw_turn(tw_emitter *e);
+/** Another agent may go on. */
+void tw_give_turn(tw_emitter *e, tw_slot turn);
+/** Waits until it was given. */
+void tw_take_turn(tw_emitter *e, tw_slot turn);
+/** @} */
+
+/** @name Heads of a group
+ * The loop of a launch per_kv_head over its query heads.
+ * @{ */
 
 /** Does any query row of the block's head, or of any head that a launch per_kv_head takes together, see these keys? */
 bool tw_is_seen(tw_emitter *e, tw_tile keys);
@@ -414,11 +437,6 @@ typedef struct tw_group {
 tw_group tw_walk_group(tw_emitter *e, tw_block b);
 /** Goes to the next head; false when there is none, and after an error. */
 bool tw_next_head(tw_group *group);
-
-/** The whole axis as one tile: all query rows. */
-tw_tile tw_all_queries(const tw_emitter *e);
-/** All key rows. */
-tw_tile tw_all_keys(const tw_emitter *e);
 /** @} */
 
 /** @name Operations
@@ -432,8 +450,6 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
 void tw_store(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot);
 /** An accumulator of rows × head_dim_v in registers, all 0: O. */
 tw_slot tw_zeros(tw_emitter *e, tw_tile rows);
-/** One of another tensor, as wide as that is: dQ, dQ's sums, dK, dV, D. */
-tw_slot tw_zeros_of(tw_emitter *e, tw_tensor tensor, tw_tile rows);
 /** m = −inf, l = 0 in registers, or a sink logit, loaded, and 1; alpha is written by the first step. */
 tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows);
 /** Row state whose m and l were loaded. */
@@ -442,8 +458,6 @@ tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l);
 tw_slot tw_matmul_nt(tw_emitter *e, tw_slot a, tw_slot b);
 /** O += P V or dQ += softmax_scale · dS K. Where V is a part of K, it may be a tile of K. */
 void tw_matmul_add(tw_emitter *e, tw_slot sum, tw_slot a, tw_slot b);
-/** dV += Pᵀ dO or dK += softmax_scale · dSᵀ Q. */
-void tw_matmul_tn_add(tw_emitter *e, tw_slot sum, tw_slot a, tw_slot b);
 /** What the problem does to scores before the mask (score_mods.h), a tile of the bias loaded for it; else nothing. */
 void tw_score_mod(tw_emitter *e, tw_slot s);
 /** −inf where the mask hides a score; emitted only where it cuts the tile. */
@@ -466,6 +480,25 @@ void tw_convert_for_unit(tw_emitter *e, tw_slot p);
 void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st);
 /** m becomes LSE = m + ln l. */
 void tw_lse(tw_emitter *e, tw_row_stats st);
+/** The slot's place is free again. */
+void tw_release(tw_emitter *e, tw_slot slot);
+/** The same for m, l and alpha. */
+void tw_release_stats(tw_emitter *e, tw_row_stats st);
+/** From here on, operations are issued by this agent. */
+void tw_as_agent(tw_emitter *e, int agent);
+/** The next loads are fetched once for `blocks` blocks of a cluster. */
+void tw_multicast(tw_emitter *e, int blocks);
+/** Would a tile of rows × cols in the input's type fit into shared memory by itself? */
+bool tw_fits(const tw_emitter *e, int64_t rows, int64_t cols);
+/** @} */
+
+/** @name More operations: gradients and dropout
+ * As above.
+ * @{ */
+/** One of another tensor, as wide as that is: dQ, dQ's sums, dK, dV, D. */
+tw_slot tw_zeros_of(tw_emitter *e, tw_tensor tensor, tw_tile rows);
+/** dV += Pᵀ dO or dK += softmax_scale · dSᵀ Q. */
+void tw_matmul_tn_add(tw_emitter *e, tw_slot sum, tw_slot a, tw_slot b);
 /** P = e^(S − LSE): what the forward pass had, made again; 0 where LSE is −inf. */
 void tw_softmax_from_lse(tw_emitter *e, tw_slot s, tw_slot lse);
 /** D += rowsum(dO ∘ O), or rowsum(P ∘ dP), which is the same. */
@@ -482,25 +515,6 @@ void tw_drop(tw_emitter *e, tw_slot p);
 tw_slot tw_drop_mask(tw_emitter *e, tw_tile rows, tw_tile cols);
 /** tw_drop() by a Z that is on chip. */
 void tw_drop_by(tw_emitter *e, tw_slot p, tw_slot z);
-/** The slot's place is free again. */
-void tw_release(tw_emitter *e, tw_slot slot);
-/** The same for m, l and alpha. */
-void tw_release_stats(tw_emitter *e, tw_row_stats st);
-/**
- * A turn: one agent gives it, another waits for it, so that what they do next has an order, as named barriers do it.
- * Each turn that is given is taken once. A schedule's result does not depend on turns, its time does.
- */
-tw_slot tw_turn(tw_emitter *e);
-/** Another agent may go on. */
-void tw_give_turn(tw_emitter *e, tw_slot turn);
-/** Waits until it was given. */
-void tw_take_turn(tw_emitter *e, tw_slot turn);
-/** From here on, operations are issued by this agent. */
-void tw_as_agent(tw_emitter *e, int agent);
-/** The next loads are fetched once for `blocks` blocks of a cluster. */
-void tw_multicast(tw_emitter *e, int blocks);
-/** Would a tile of rows × cols in the input's type fit into shared memory by itself? */
-bool tw_fits(const tw_emitter *e, int64_t rows, int64_t cols);
 /** @} */
 
 /** What went wrong first; TW_OK if nothing did. */

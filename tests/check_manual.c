@@ -44,22 +44,26 @@ static void must_work(const char *command)
     tw_process_free(&p);
 }
 
-/* q.npy, k.npy, v.npy and o.npy, causal: what docs/howto/check_your_output.md assumes that a user has. */
+/* q.npy, k.npy, v.npy, o.npy and gradients, causal: what docs/howto/check_your_output.md assumes that a user has. */
 static void write_tensors(const char *folder)
 {
     enum { LENGTH = 300, HEADS = 2, DIM = 64, SIZE = LENGTH * HEADS * DIM };
-    static const char *const names[] = {"q", "k", "v", "o"};
+    static const char *const names[] = {"q", "k", "v", "do", "o", "dq", "dk", "dv"};
+    enum { RANDOM = 4, TENSORS = sizeof names / sizeof names[0] };
     static const int64_t shape[] = {1, LENGTH, HEADS, DIM};
-    static double tensors[4][SIZE];
+    static double tensors[TENSORS][SIZE];
     const tw_problem problem = {1, HEADS, HEADS, LENGTH, LENGTH, DIM, TW_FP16, .causal = true};
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < RANDOM; i++) {
         tw_random_normal(tensors[i], SIZE, 1, i);
         for (int x = 0; x < SIZE; x++)
             tensors[i][x] = tw_fp16_to_float(tw_fp16_from_float((float)tensors[i][x]));
     }
-    ck_assert_int_eq(tw_attention_gold(tensors[3], NULL, &problem, tensors[0], tensors[1], tensors[2]),
+    ck_assert_int_eq(tw_attention_gold(tensors[4], NULL, &problem, tensors[0], tensors[1], tensors[2]),
                      TW_OK);
-    for (unsigned i = 0; i < 4; i++) {
+    ck_assert_int_eq(tw_attention_backward_gold(tensors[5], tensors[6], tensors[7], &problem, tensors[0],
+                                                tensors[1], tensors[2], tensors[3]),
+                     TW_OK);
+    for (unsigned i = 0; i < TENSORS; i++) {
         char path[700];
         snprintf(path, sizeof path, "%s/%s.npy", folder, names[i]);
         ck_assert_int_eq(tw_npy_write(path, tensors[i], TW_FP16, 4, shape), TW_OK);
