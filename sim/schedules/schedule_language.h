@@ -41,7 +41,7 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 #define release_stats(e, st)                tw_release_stats(tw_at(e, __LINE__), st)
 /** @endcond */
 
-/* Gradients and dropout. */
+/** @cond gradients and dropout */
 #define zeros_of(e, tensor, rows)      tw_zeros_of(tw_at(e, __LINE__), tensor, rows)
 #define matmul_tn_add(e, sum, a, b)    tw_matmul_tn_add(tw_at(e, __LINE__), sum, a, b)
 #define softmax_from_lse(e, s, lse)    tw_softmax_from_lse(tw_at(e, __LINE__), s, lse)
@@ -52,6 +52,7 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 #define dropout(e, p)                  tw_drop(tw_at(e, __LINE__), p)
 #define dropout_mask(e, rows, cols)    tw_drop_mask(tw_at(e, __LINE__), rows, cols)
 #define dropout_by(e, p, z)            tw_drop_by(tw_at(e, __LINE__), p, z)
+/** @endcond */
 
 /* Turns of agents. */
 #define give_turn(e, turn) tw_give_turn(tw_at(e, __LINE__), turn)

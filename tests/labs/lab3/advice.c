@@ -23,7 +23,7 @@ static const struct advice {
     {LAB3_OP_MASK, "it is P, needed is S",
      " This tile has been through the softmax: the mask comes before it."},
     {LAB3_OP_MATMUL_ADD, "it is S, needed is P", " Is the step of online softmax missing?"},
-    {LAB3_OP_MATMUL_ADD, "matmul_add needs",
+    {LAB3_OP_MATMUL_ADD, "sides belong together",
      " Do O and P have the same query rows, and P and V the same keys? One of them was loaded for another "
      "tile."},
     {ANY, "never made",
