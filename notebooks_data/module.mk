@@ -48,7 +48,10 @@ report-files: plot-files
 	@$(plots_dir)/report.sh $(measured_dir) $(build)/report
 
 # Written before a measurement and committed before it: a prediction made afterwards proves nothing.
-predictions: $(build)/tilewise ## HBM traffic of the evidence set, as notebooks_data/predictions/h100_hbm.csv
+.PHONY: predictions
+evidence_cases := notebooks_data/cases/evidence.txt notebooks_data/cases/libraries.txt
+predictions: $(build)/tilewise ## HBM traffic and time of the evidence sets, as notebooks_data/predictions/h100_*.csv
 	@mkdir -p $(build)/predictions
 	notebooks_data/predictions/make_cases.sh predict > $(build)/predictions/h100_hbm_cases.csv
 	$(build)/tilewise predict --cases $(build)/predictions/h100_hbm_cases.csv --csv notebooks_data/predictions/h100_hbm.csv
+	notebooks_data/predictions/predict_cases.sh h100 notebooks_data/predictions/h100_time.csv $(evidence_cases)

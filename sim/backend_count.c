@@ -96,7 +96,8 @@ static int64_t number_of_rows(const row_set *set)
 static void touch(counter *c, const tw_emitter *e, touched *tensors, const tw_op *op)
 {
     touched *t = &tensors[tw_tensor_home(op->tensor, e->problem)];
-    int64_t row_end = op->rows.row0 + op->rows.rows * op->rows.run;
+    int stride = op->rows.stride > 0 ? op->rows.stride : op->rows.rows; /* the gaps are other agents' rows */
+    int64_t row_end = op->rows.row0 + (op->rows.run - 1) * stride + op->rows.rows;
     int64_t col_end = op->cols.row0 + op->cols.rows * op->cols.run;
     if (!add_rows(&t->rows, op->rows.row0, row_end))
         c->no_memory = true;

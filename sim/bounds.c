@@ -155,10 +155,12 @@ static traffic flash1(const tw_problem *p, const tw_tiling *t)
     return one;
 }
 
-/* 2Nd + N + Σ over query tiles of the keys in the tiles they see, `width` numbers each: Tr · 2Nd without a mask. */
-static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, bool lists)
+/* 2Nd + N + Σ over query tiles of the keys in the tiles they see, `width` numbers each: Tr · 2Nd without a mask. Each
+ * of `agents` of a block that has rows reads what belongs to all of them. */
+static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, bool lists, int64_t agents)
 {
-    int64_t d_v = tw_problem_head_dim_v(p), q_rows = 0, keys = 0, scores = 0, indices = 0, blocks = 0;
+    int64_t d_v = tw_problem_head_dim_v(p), q_rows = 0, keys = 0, scores = 0, indices = 0,
+            agents_with_rows = 0;
     for (int64_t row = 0; row < p->seqlen_q; row += t->block_m) {
         int64_t end = min64(row + t->block_m, p->seqlen_q);
         loaded seen = keys_loaded(p, t, row, end);
@@ -166,14 +168,31 @@ static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, b
         q_rows += seen.rows > 0 ? end - row : 0;
         scores += (end - row) * seen.rows;
         indices += 2 + seen.tiles;
-        blocks++;
+        agents_with_rows += ceil_div(end - row, ceil_div(end - row, agents));
     }
     traffic one = {.fill = q_rows * p->head_dim + keys * width,
                    .fill_stats = lists || p->mask.blocks ? indices : 0,
                    .drain = p->seqlen_q * d_v,
                    .drain_stats = p->seqlen_q};
-    add_scoring(&one, p, scores, blocks);
+    add_scoring(&one, p, scores, agents_with_rows);
     return one;
+}
+
+/* Agents of a block that each want the sink logits. */
+static int64_t consumers_of(const char *schedule, const tw_tiling *t)
+{
+    return strncmp(schedule, "flash3", 6) != 0 ? 1 : t->block_m > 128 ? 3 : 2;
+}
+
+/* The same tiles in another order move the same bytes. */
+static bool moves_as_flash2(const char *schedule)
+{
+    static const char *const names[] = {"flash2", "flash2_prefetch", "flash3", "flash3_serial",
+                                        "flash3_pingpong"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(schedule, names[i]) == 0)
+            return true;
+    return false;
 }
 
 /* ---- dropout and masks as kernels of their own ----------------------------------------------------------- */
@@ -311,14 +330,14 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
         *one = standard_unfused(p);
     else if (strcmp(schedule, "flash1") == 0)
         *one = flash1(p, t);
-    else if (strcmp(schedule, "flash2") == 0)
-        *one = q_outer(p, t, k_and_v, false);
+    else if (moves_as_flash2(schedule))
+        *one = q_outer(p, t, k_and_v, false, consumers_of(schedule, t));
     else if (strcmp(schedule, "flex") == 0)
-        *one = q_outer(p, t, k_and_v, true);
+        *one = q_outer(p, t, k_and_v, true, 1);
     else if (strcmp(schedule, "gqa_packed") == 0)
-        *one = q_outer(&packed, t, k_and_v, false);
+        *one = q_outer(&packed, t, k_and_v, false, 1);
     else if (strcmp(schedule, "mla") == 0)
-        *one = q_outer(&packed, t, p->head_dim, false);
+        *one = q_outer(&packed, t, p->head_dim, false, 1);
     else if (!backward(one, schedule, p, t, machine))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form", schedule);
     return TW_OK;

@@ -35,7 +35,8 @@ static tw_algorithm_list all_algorithms(int passes)
 {
     tw_algorithm_list all = {.count = 0};
     for (int i = 0; i < tw_schedule_count() && all.count < TW_ALGORITHMS_MAX; i++)
-        if (passes == TW_PASSES_FORWARD || tw_schedule_backward_of(tw_schedule_at(i)))
+        if (!tw_schedule_at(i)->variant_of &&
+            (passes == TW_PASSES_FORWARD || tw_schedule_backward_of(tw_schedule_at(i))))
             all.values[all.count++] = tw_schedule_at(i);
     return all;
 }

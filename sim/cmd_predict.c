@@ -1,174 +1,202 @@
-/* tilewise predict: what the counters will say of a list of cases, written down before anybody looks. */
-#include "backend_count.h"
+/* tilewise predict: bytes, cycles, clock, time, energy and what limits, of kernels and algorithms on shapes. */
 #include "commands.h"
+#include "contenders.h"
 #include "csv.h"
-#include "l2_jobs.h"
+#include "predict_errors.h"
+#include "table.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char summary[] = "writes what counters will say of a list of cases, to be compared with later";
+static const char summary[] = "predicts bytes, cycles, clock, time and energy, and says what limits";
 
 typedef struct predict_options {
     tw_options shared;
-    tw_text_list cases;
+    char *kernels, *hit_rate;
+    tw_text_list against, cases;
     int seeds;
+    bool cold;
 } predict_options;
 
 static const tw_option own[] = {
+    {"kernel", "A,B", TW_OPTION_TEXT, offsetof(predict_options, kernels), 0,
+     "kernels of `tilewise list kernels`, or fa2, fa3, cudnn, flex: libraries' kernels, with tiles inferred"},
+    {"l2-hit-rate", "SHARE", TW_OPTION_TEXT, offsetof(predict_options, hit_rate), 0,
+     "of K and V, 0 to 1 (default: what a cache that keeps all it has room for would give)"},
+    {"cold", NULL, TW_OPTION_FLAG, offsetof(predict_options, cold), 0,
+     "nothing is in any cache at the start, as under a profiler (default: launches back to back)"},
+    {"against", "FILE.csv", TW_OPTION_TEXTS, offsetof(predict_options, against), 0,
+     "measurements: print how far predictions of their rows are off; may be given several times; predictions "
+     "that were written before, with --csv, are judged in place of new ones if they are given too"},
     {"cases", "FILE.csv", TW_OPTION_TEXTS, offsetof(predict_options, cases), 0,
-     "the cases: columns of a file of measurements up to kernel, and if you like order, kv_order, start, "
-     "blocks_per_sm, workers, dispatch; may be repeated"},
+     "instead: HBM traffic and L2 requests of these cases, by replay: columns of a file of measurements up "
+     "to "
+     "kernel, and if you like order, kv_order, start, blocks_per_sm, workers, dispatch; may be repeated"},
     {"seeds", "NUMBER", TW_OPTION_INT, offsetof(predict_options, seeds), 0,
-     "replays of each case, with seeds from --seed on; the mean is predicted (default: 3)"},
+     "with --cases: replays of each case, with seeds from --seed on; the mean is predicted (default: 3)"},
 };
-
-#define MAX_SEEDS 64
-
-/* One row on its way; bytes are means over its replays. */
-typedef struct prediction {
-    const tw_measured *row;
-    tw_counts counts;
-    tw_cache_options launch;
-    int workers;
-    double request_bytes, fabric_bytes, hit_rate, hbm_read_bytes, hbm_write_bytes;
-    double least_read_bytes, most_read_bytes; /* of any seed */
-} prediction;
 
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
-    "kernel,order,kv_order,start,blocks_per_sm,workers,dispatch,predicted_fill_bytes,predicted_drain_bytes,"
-    "predicted_l2_request_bytes,predicted_l2_fabric_bytes,predicted_l2_hit_rate,predicted_l2_hbm_read_bytes,"
-    "predicted_l2_hbm_write_bytes,predicted_l2_hbm_read_least_bytes,predicted_l2_hbm_read_most_bytes";
+    "kernel,"
+    "predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_cold_"
+    "cycles,predicted_clock_mhz,predicted_lasting_clock_mhz,"
+    "predicted_time_us,predicted_lasting_time_us,predicted_energy_mj,predicted_power_w,limiter,products_busy,"
+    "cuda_cores_busy,smem_busy,"
+    "l2_busy,"
+    "hbm_busy,outside";
 
-/* Every number of the machine that the replay used: a prediction without them could not be made again. */
-static void print_l2_numbers(FILE *out, const tw_machine *m)
+/* ---- output --------------------------------------------------------------------------------------------- */
+
+static void csv_row(FILE *out, const tw_contender *c, const tw_machine *machine)
 {
-    bool calibrated;
-    tw_l2_shape l2 = tw_l2_shape_of(&calibrated, m);
-    fprintf(
-        out,
-        "# l2 of %s%s: %d sides of %lld bytes, victims %d, dirty %lld bytes a side, page %.0f bytes, block "
-        "begin %.0f and end %.0f cycles, stagger %.0f cycles, pace %g, drift %g and %g, profiler's dirty "
-        "%.0f bytes\n",
-        m->name, calibrated ? tw_machine_caveat(m) : " (not calibrated)", l2.sides, (long long)l2.side_bytes,
-        l2.victims, (long long)l2.dirty_bytes, m->l2_page_bytes, m->block_begin_cycles, m->block_end_cycles,
-        m->start_stagger_cycles, m->tile_pace, m->drift_one_block, m->drift_more_blocks,
-        m->profiler_dirty_bytes);
+    const tw_problem *p = &c->problem;
+    const tw_prediction *r = c->result;
+    const tw_counts *n = &r->counts.total;
+    const tw_pipe_busy *busy = &r->total.busy;
+    const char *algorithm = r->schedule->variant_of ? r->schedule->variant_of : r->schedule->name;
+    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%lld,%lld,%.0f", algorithm, machine->name, p->batch,
+            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
+            p->causal, r->build.block_m, r->build.block_n, c->name, (long long)n->sram_fill_bytes,
+            (long long)n->sram_drain_bytes, r->hbm_bytes);
+    fprintf(out, ",%.0f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4g,%.0f,%s", r->total.cycles, r->cold_cycles,
+            r->power.clock_hz / 1e6, r->power.lasting_clock_hz / 1e6, r->power.time_s * 1e6,
+            r->power.lasting_time_s * 1e6, r->power.energy_j * 1e3, r->power.power_w, r->limiter);
+    const double taken[] = {busy->products, busy->cores, busy->smem, busy->l2, busy->hbm};
+    for (int i = 0; i < 5; i++)
+        fprintf(out, ",%.3f", fmin(1, taken[i] / r->total.cycles));
+    fprintf(out, ",%s\n", r->outside);
 }
 
-static void csv_row(FILE *out, const prediction *p)
-{
-    static const char *const starts[] = {"cold", "warm", "flushed"};
-    static const char *const orders[] = TW_ORDER_NAMES, *const kv_orders[] = TW_KV_ORDER_NAMES;
-    const tw_problem *q = &p->row->c.problem;
-    const tw_tiling *t = &p->row->c.tiling;
-    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s", p->row->c.schedule->name, p->row->machine,
-            q->batch, q->num_heads, q->num_heads_kv, q->seqlen_q, q->seqlen_k, q->head_dim,
-            tw_dtype_name(q->dtype), q->causal, t->block_m, t->block_n, p->row->kernel);
-    fprintf(out, ",%s,%s,%s,", orders[t->order], kv_orders[t->kv_order], starts[p->row->start]);
-    if (p->launch.blocks_per_sm > 0)
-        fprintf(out, "%d", p->launch.blocks_per_sm);
-    fprintf(out, ",%d,%s,%lld,%lld,%.0f,%.0f,%.6f", p->workers, p->row->static_stride ? "static" : "hardware",
-            (long long)p->counts.sram_fill_bytes, (long long)p->counts.sram_drain_bytes, p->request_bytes,
-            p->fabric_bytes, p->hit_rate);
-    fprintf(out, ",%.0f,%.0f,%.0f,%.0f\n", p->hbm_read_bytes, p->hbm_write_bytes, p->least_read_bytes,
-            p->most_read_bytes);
-}
-
-static tw_status failed(const tw_measured *row, tw_status status, const char *why)
-{
-    char line[400];
-    snprintf(line, sizeof line, "%.399s", why);
-    return tw_fail(status, "%s, line %d: %.350s", row->file, row->line, line);
-}
-
-static tw_status count_all(prediction *predictions, tw_l2_job *jobs, const tw_measured_list *list,
-                           const predict_options *o, const tw_machine *machine)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        const tw_measured *row = &list->rows[i];
-        tw_count_result counted;
-        if (strcmp(row->machine, machine->name) != 0)
-            return failed(row, TW_EINVAL, "is of another machine than --machine (default: h100) names");
-        tw_status status = tw_count(&counted, row->c.schedule, &row->c.problem, &row->c.tiling, machine);
-        if (status != TW_OK)
-            return failed(row, status, tw_error_message());
-        predictions[i] = (prediction){.row = row, .counts = counted.total};
-        for (size_t seed = 0; seed < (size_t)o->seeds; seed++) {
-            tw_l2_job *job = &jobs[i * (size_t)o->seeds + seed];
-            *job = tw_l2_job_of(row, machine, (int)i);
-            job->options.seed = o->shared.seed + seed;
-        }
-    }
-    return TW_OK;
-}
-
-/* Takes one of `seeds` replays of a row into its means. */
-static void add_replay(prediction *p, const tw_l2_job *job, int seeds)
-{
-    const tw_l2_traffic *t = &job->result.total.traffic;
-    double read = (double)t->hbm_read_bytes;
-    p->launch = job->options;
-    p->workers = job->result.total.workers;
-    p->request_bytes += (double)(t->read_request_bytes + t->write_request_bytes) / seeds;
-    p->fabric_bytes += (double)t->fabric_bytes / seeds;
-    p->hit_rate += tw_cache_hit_rate(t) / seeds;
-    p->hbm_read_bytes += read / seeds;
-    p->hbm_write_bytes += (double)t->hbm_write_bytes / seeds;
-    p->least_read_bytes = p->least_read_bytes > 0 ? fmin(p->least_read_bytes, read) : read;
-    p->most_read_bytes = fmax(p->most_read_bytes, read);
-}
-
-static tw_status write_all(const prediction *predictions, size_t count, const tw_machine *machine,
-                           const char *path, int argc, char **argv)
+static tw_status write_csv(const tw_contenders *list, const predict_options *o, const tw_machine *machine,
+                           int argc, char **argv)
 {
     tw_csv csv;
-    TW_TRY(tw_csv_open(&csv, path ? path : "-"));
+    TW_TRY(tw_csv_open(&csv, o->shared.csv));
+    if (!csv.file)
+        return TW_OK;
     tw_csv_header(&csv, "tilewise predict", argc, argv);
-    print_l2_numbers(csv.file, machine);
+    fprintf(csv.file, "# cycles: of one SM, the busiest, its launches included; %s%s\n",
+            o->cold ? "cold caches" : "launches back to back", tw_machine_caveat(machine));
     fprintf(csv.file, "%s\n", columns);
-    for (size_t i = 0; i < count; i++)
-        csv_row(csv.file, &predictions[i]);
+    for (size_t i = 0; i < list->count; i++)
+        csv_row(csv.file, &list->all[i], machine);
     return tw_csv_commit(&csv);
 }
 
-static tw_status predict_all(prediction *predictions, tw_l2_job *jobs, const tw_measured_list *list,
-                             const predict_options *o, const tw_machine *machine, int argc, char **argv)
+static void put_case(tw_table *t, const tw_contender *c)
 {
-    size_t count = list->count * (size_t)o->seeds;
-    TW_TRY(count_all(predictions, jobs, list, o, machine));
-    TW_TRY(tw_l2_run_jobs(jobs, count, INFINITY));
-    for (size_t i = 0; i < count; i++) {
-        if (jobs[i].status != TW_OK)
-            return failed(&list->rows[jobs[i].index], jobs[i].status, jobs[i].why);
-        add_replay(&predictions[jobs[i].index], &jobs[i], o->seeds);
-    }
-    return write_all(predictions, list->count, machine, o->shared.csv, argc, argv);
+    char length[16];
+    const tw_prediction *r = c->result;
+    const tw_problem *p = &c->problem;
+    double tera_flops = (double)r->counts.total.flops / r->power.time_s / 1e12;
+    tw_seqlen_name(length, sizeof length, p->seqlen_k);
+    tw_table_row(t);
+    tw_table_cell(t, 0, "%s", length);
+    tw_table_cell(t, 1, "%d", p->head_dim);
+    tw_table_cell(t, 2, "%s", c->name);
+    tw_table_cell(t, 3, "%d x %d", r->build.block_m, r->build.block_n);
+    tw_table_number(t, 4, (double)(r->counts.total.sram_fill_bytes + r->counts.total.sram_drain_bytes) / 1e6,
+                    1);
+    tw_table_number(t, 5, r->hbm_bytes / 1e6, 1);
+    tw_table_number(t, 6, r->total.cycles / 1e3, 1);
+    tw_table_number(t, 7, r->power.clock_hz / 1e9, 2);
+    tw_table_number(t, 8, r->power.time_s * 1e3, 3);
+    tw_table_number(t, 9, r->power.energy_j * 1e3, 1);
+    tw_table_number(t, 10, tera_flops, 0);
+    tw_table_cell(t, 11, "%s", r->limiter);
+    tw_table_cell(t, 12, "%s", *r->outside ? "!" : "");
 }
 
-static tw_status predict(const predict_options *o, int argc, char **argv)
+/* Under the table: what "!" means, each reason once. */
+static void print_outside(const tw_contenders *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const tw_prediction *r = list->all[i].result;
+        bool told = *r->outside == '\0';
+        for (size_t j = 0; j < i && !told; j++)
+            told = strcmp(list->all[j].result->outside, r->outside) == 0 &&
+                   strcmp(list->all[j].name, list->all[i].name) == 0;
+        if (!told)
+            printf("! %s: outside of what was held against measurements: %s\n", list->all[i].name,
+                   r->outside);
+    }
+}
+
+static tw_status print_table(const tw_contenders *list, const tw_machine *machine)
+{
+    static const tw_column titles[] = {{"seqlen", "", false},
+                                       {"d", "", false},
+                                       {"kernel", "", true},
+                                       {"tiles", "m x n", false},
+                                       {"in + out", "MB", false},
+                                       {"HBM", "MB", false},
+                                       {"cycles", "k", false},
+                                       {"clock", "GHz", false},
+                                       {"time", "ms", false},
+                                       {"energy", "mJ", false},
+                                       {"TFLOP/s", "", false},
+                                       {"limited by", "", true},
+                                       {"", "", true}};
+    const tw_problem *p = &list->all[0].problem;
+    tw_table t = {.num_columns = 0};
+    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
+        tw_table_column(&t, titles[i].title, titles[i].unit, titles[i].left);
+    printf("Prediction for %s (%s)%s\n%s, %s\n\n", machine->name, machine->description,
+           tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->causal ? "causal" : "no mask");
+    for (size_t i = 0; i < list->count; i++)
+        put_case(&t, &list->all[i]);
+    TW_TRY(tw_table_print(&t, stdout));
+    print_outside(list);
+    return TW_OK;
+}
+
+/* ---- the command ---------------------------------------------------------------------------------------- */
+
+static tw_status read_how(tw_predict_options *how, const predict_options *o)
+{
+    *how = (tw_predict_options)TW_PREDICT_DEFAULTS;
+    how->cold = o->cold;
+    if (!o->hit_rate)
+        return TW_OK;
+    char *end;
+    how->kv_hit_rate = strtod(o->hit_rate, &end);
+    if (*end != '\0' || !(how->kv_hit_rate >= 0 && how->kv_hit_rate <= 1))
+        return tw_fail(TW_EINVAL, "--l2-hit-rate is '%s', it must be a number from 0 to 1",
+                       tw_quote(o->hit_rate).text);
+    return TW_OK;
+}
+
+static tw_status predict_shapes(const predict_options *o, int argc, char **argv)
+{
+    tw_machine machine;
+    tw_predict_options how;
+    tw_contenders list;
+    TW_TRY(tw_options_machine(&machine, &o->shared));
+    TW_TRY(read_how(&how, o));
+    TW_TRY(tw_contenders_of(&list, o->kernels, &o->shared, &machine));
+    tw_status status = tw_contenders_predict(&list, &machine, &how);
+    if (status == TW_OK)
+        status = write_csv(&list, o, &machine, argc, argv);
+    if (status == TW_OK && !(o->shared.csv && strcmp(o->shared.csv, "-") == 0))
+        status = print_table(&list, &machine);
+    tw_contenders_free(&list);
+    return status;
+}
+
+static tw_status compare(const predict_options *o)
 {
     tw_measured_list list = {.rows = NULL};
-    tw_machine machine;
-    tw_status status = tw_options_machine(&machine, &o->shared);
-    if (status == TW_OK && o->seeds > MAX_SEEDS)
-        status = tw_fail(TW_EINVAL, "--seeds is %d, it must be at most %d", o->seeds, MAX_SEEDS);
-    if (status == TW_OK && o->cases.count == 0)
-        status = tw_fail(TW_EINVAL, "--cases FILE.csv is missing: what is to be predicted");
-    if (status == TW_OK && o->shared.csv && strcmp(o->shared.csv, "-") != 0)
-        status = tw_check_writable(o->shared.csv);
-    for (int i = 0; i < o->cases.count && status == TW_OK; i++)
-        status = tw_measured_read_cases(&list, o->cases.values[i]);
-    prediction *predictions = calloc(list.count + 1, sizeof *predictions);
-    tw_l2_job *jobs = calloc((list.count + 1) * (size_t)o->seeds, sizeof *jobs);
-    if (status == TW_OK && (!predictions || !jobs))
-        status = tw_fail(TW_ENOMEM, "no memory for %zu predictions", list.count);
+    tw_row_error *errors = NULL;
+    tw_status status = TW_OK;
+    for (int i = 0; i < o->against.count && status == TW_OK; i++)
+        status = tw_measured_read(&list, o->against.values[i]);
     if (status == TW_OK)
-        status = predict_all(predictions, jobs, &list, o, &machine, argc, argv);
-    free(predictions);
-    free(jobs);
+        status = tw_predict_errors(&errors, &list);
+    if (status == TW_OK)
+        status = tw_predict_errors_print(stdout, errors, list.count);
+    free(errors);
     tw_measured_free(&list);
     return status;
 }
@@ -176,12 +204,15 @@ static tw_status predict(const predict_options *o, int argc, char **argv)
 int tw_cmd_predict(int argc, char **argv)
 {
     predict_options o = {.shared = tw_options_default(), .seeds = 3};
-    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
-                            tw_options_shared(&o.shared, TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED)};
+    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
+                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED;
+    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)
-        status = predict(&o, argc, argv);
+        status = o.cases.count > 0     ? tw_predict_cases(&o.shared, &o.cases, o.seeds, argc, argv)
+                 : o.against.count > 0 ? compare(&o)
+                                       : predict_shapes(&o, argc, argv);
     tw_options_free(sets, 2);
     return tw_exit_code(status);
 }

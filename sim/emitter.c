@@ -129,7 +129,8 @@ static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int
         for (int64_t i = 0; i < rows.count;) {
             tw_tile tile_i = grid_tile(e, &rows, i);
             e->times = alike * batches * tile_i.run * tile_j.run;
-            TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
+            if (!e->backend->wants || e->backend->wants(e->self, e, tile_i, tile_j))
+                TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
             i += tile_i.run;
         }
         j += tile_j.run;

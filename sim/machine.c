@@ -72,9 +72,17 @@ const tw_machine_source *tw_machine_number_source(const tw_machine *machine, int
     return (const void *)((const char *)machine + numbers[i].source);
 }
 
+/* Numbers of an SM by itself, which one machine may take over from another: cycles, bytes a clock, energies. */
+static const char *const fine[] = {
+#define NAME(field, what) #field,
+    TW_MACHINE_FINE_NUMBERS(NAME) TW_MACHINE_CLOCK_NUMBERS(NAME)
+#undef NAME
+};
+
 /* What the parser carries from line to line: inih only knows success and failure. */
 typedef struct reading {
     tw_machine machine;
+    char like[64]; /* machine whose SM this one's is like; "": none */
     bool failed;
     char problem[256];
 } reading;
@@ -191,6 +199,9 @@ static int on_line(void *user, const char *section, const char *key, const char 
         return read_kind(r, value);
     if (strcmp(key, "calibrated") == 0)
         return read_calibrated(r, value);
+    if (strcmp(key, "sm_like") == 0)
+        return copy_trimmed(r->like, sizeof r->like, value, value + strlen(value)) ||
+               complain(r, "sm_like is '%s', it must be the name of a machine%s", value, "");
     if (strcmp(key, "description") == 0) {
         if (copy_trimmed(r->machine.description, sizeof r->machine.description, value, value + strlen(value)))
             return 1;
@@ -200,6 +211,37 @@ static int on_line(void *user, const char *section, const char *key, const char 
         if (strcmp(key, numbers[i].name) == 0)
             return read_number(r, i, value);
     return complain(r, "'%s' is no number of a machine; sim/machine.h lists them%s", key, "");
+}
+
+/* A rate of the whole chip, or a size: not a matter of the SM. */
+static bool is_of_chip(const char *name)
+{
+    size_t length = strlen(name);
+    return strstr(name, "per_s") || strstr(name, "_hz") || strstr(name, "private") || strstr(name, "share") ||
+           (length > 2 && strcmp(name + length - 2, "_s") == 0);
+}
+
+/* Fills in what a file leaves open about its SM. */
+static tw_status take_over(tw_machine *machine, const char *like, const char *name)
+{
+    tw_machine other;
+    if (strcmp(like, name) == 0 || strchr(like, '/'))
+        return tw_fail(TW_EFORMAT, "machine '%s' has sm_like = %s, it must be another built-in machine", name,
+                       like);
+    TW_TRY(tw_machine_find(&other, like));
+    for (int i = 0; i < COUNT(fine); i++) {
+        int which = 0;
+        char source[64];
+        while (strcmp(numbers[which].name, fine[i]) != 0)
+            which++;
+        double own = tw_machine_number(machine, which), value = tw_machine_number(&other, which);
+        if (own > 0 || value <= 0 || is_of_chip(fine[i]))
+            continue;
+        snprintf(source, sizeof source, "as the %.40s", like);
+        TW_TRY(tw_machine_set_number(machine, fine[i], value, tw_machine_number_source(&other, which)->date,
+                                     source));
+    }
+    return TW_OK;
 }
 
 static tw_status check_sides(const tw_machine *m)
@@ -220,8 +262,11 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
         return tw_fail(TW_EFORMAT, "machine '%s' has no smem_bytes, it must say how much fits on chip", name);
     if (r->machine.kind == TW_MACHINE_GPU && r->machine.register_bytes_per_sm < 1)
         return tw_fail(TW_EFORMAT, "machine '%s' has no register_bytes_per_sm, a gpu must have it", name);
+    tw_machine complete = r->machine;
     TW_TRY(check_sides(&r->machine));
-    *machine = r->machine;
+    if (*r->like)
+        TW_TRY(take_over(&complete, r->like, name));
+    *machine = complete;
     return TW_OK;
 }
 

@@ -7,6 +7,9 @@
  *
  *     hbm_read_bytes_per_s = 3.094e12 | 2026-11-22 | measured, H100 SXM5 80 GB, streaming read
  *
+ * `sm_like = h100` says that an SM is like that machine's: numbers of pipes, latencies and energies that the file does
+ * not give are that machine's, and their source says so. Rates of the whole chip are never taken over.
+ *
  * `calibrated = no` says that the numbers were looked up, not measured; all output then says so. `tilewise-gpu
  * calibrate` and `tilewise calibrate-cpu` measure, and write such a file.
  */
@@ -76,6 +79,51 @@ typedef enum tw_machine_kind {
     X(launch_interval_s, "from one launch of an empty kernel to the next, back to back")
 
 /**
+ * What the clock back end plays an SM with, beyond what is above; cycles are SM cycles. A part of TW_MACHINE_NUMBERS.
+ */
+#define TW_MACHINE_CLOCK_NUMBERS(X)                                                                          \
+    X(wgmma_latency_cycles, "from the last wgmma's turn to its result, both operands in shared memory")      \
+    X(wgmma_register_latency_cycles, "the same with A in registers")                                         \
+    X(wgmma_run_ahead, "wgmma that may be queued: an agent that has issued more waits")                      \
+    X(mask_cycles_per_key, "a causal mask on a tile of scores, 64 rows, each key")                           \
+    X(rescale_cycles_per_column, "O times alpha, 64 rows, each column")                                      \
+    X(p_store_cycles, "P of 64 rows to shared memory, where it does not go to wgmma in registers")           \
+    X(finish_cycles, "row sums, 1 / l and LSE at the end of 64 rows")                                        \
+    X(o_convert_cycles_per_column, "O normalised and rounded, 64 rows, each column")                         \
+    X(o_store_cycles_per_column, "O to shared memory, 64 rows, each column")                                 \
+    X(handover_cycles, "a persistent block goes on to its next query tile")                                  \
+    X(store_latency_cycles, "bulk store of 32 KB until its source may be used again, one SM alone")          \
+    X(store_bytes_per_clock, "stores of one SM when all SMs store")                                          \
+    X(barrier_cycles, "named barrier, from the last arrival to going on")                                    \
+    X(mbarrier_cycles, "barrier in shared memory, from the last arrival to going on")                        \
+    X(block_start_cycles, "barriers and addresses are set up, until the first copy is asked for")            \
+    X(block_gap_cycles, "a block's end until the next one starts in its place")                              \
+    X(launch_cycles, "an empty kernel, from first to last cycle")                                            \
+    X(cold_start_cycles, "what the first blocks wait longer when nothing is in any cache")                   \
+    X(mma_cycles, "mma.sync m16n8k16 of one warp alone on its quarter of the SM")                            \
+    X(ldmatrix_cycles, "what an ldmatrix.x4 adds to the mma of one warp")                                    \
+    X(mma_speed_beside_softmax, "speed of a warp's mma while another warp of the quarter does softmax")      \
+    X(softmax_speed_beside_mma, "and the other way round")                                                   \
+    X(mma_speed_of_two, "speed of each of two warps of a quarter, both in mma")                              \
+    X(softmax_speed_of_two, "both in softmax")                                                               \
+    X(fma_cycles, "fused multiply-add of one warp alone on its quarter")                                     \
+    X(smem_latency_cycles, "a load from shared memory until it can be used")                                 \
+    X(cp_async_cycles, "a warp issues one cp.async of 16 bytes a thread")                                    \
+    X(cp_async_bytes_per_clock, "cp.async of one SM, 128 threads")                                           \
+    X(cp_async_8_warps_bytes_per_clock, "the same, 256 threads")                                             \
+    X(idle_w, "power with clocks up and nothing running")                                                    \
+    X(burst_limit_w, "power that launches with pauses between may take: the limit is an average")            \
+    X(mixed_clock_hz, "highest clock of launches in which tensor cores and CUDA cores work")                 \
+    X(limit_w, "power limit")                                                                                \
+    X(tensor_j_per_flop, "energy, at clock_hz, beyond idle_w")                                               \
+    X(fma_j, "of a fused multiply-add, or any plain fp32 operation")                                         \
+    X(exp_j, "of an exponential")                                                                            \
+    X(smem_j_per_byte, "of a byte from shared memory; 0: not known, and left out")                           \
+    X(l2_j_per_byte, "of a byte from L2 to an SM")                                                           \
+    X(hbm_j_per_byte, "of a byte from HBM, its way through the L2 included")                                 \
+    X(power_exponent, "dynamic power grows with clock to this power, where the limit holds it")
+
+/**
  * The numbers of a machine: X(field, what it is). 0 means unknown. A file names fields by these names.
  */
 #define TW_MACHINE_NUMBERS(X)                                                                                \
@@ -94,6 +142,7 @@ typedef enum tw_machine_kind {
     X(fma_flops_per_s, "fp32 fused multiply-add, two FLOPs each")                                            \
     X(exps_per_s, "exponentials of all SMs")                                                                 \
     TW_MACHINE_FINE_NUMBERS(X)                                                                               \
+    TW_MACHINE_CLOCK_NUMBERS(X)                                                                              \
     X(launch_overhead_s, "added to each launch's own time")                                                  \
     X(l2_sides, "parts of the L2, each the home of half of the addresses; 1 or 2; 0 if not known")           \
     X(l2_side_bytes, "capacity of one of them, for its own addresses and copies of the other's")             \

@@ -296,12 +296,18 @@ static tw_status row_for(tw_measured_list *list, const reader *r, const tw_measu
     return TW_OK;
 }
 
+/* What the driver counts is nan where there is no such counter. */
+static bool may_be_nan(int v)
+{
+    return strcmp(values[v].name, "energy_mj") == 0 || strcmp(values[v].name, "sm_clock_mhz") == 0;
+}
+
 /* One measured value; an empty field means that it was not measured. */
 static tw_status read_value(const reader *r, int v, double *value)
 {
     const char *text = r->fields[r->value_at[v]];
     char *end;
-    if (*text == '\0')
+    if (*text == '\0' || (may_be_nan(v) && strcmp(text, "nan") == 0))
         return TW_OK;
     double x = strtod(text, &end);
     if (end == text || *end != '\0' || isspace((unsigned char)*text) || !isfinite(x) || x < 0)

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/** Values that may be measured: X(column). Units are in the names. */
+/** Values that may be measured, and what was predicted before: X(column). Units are in the names. */
 #define TW_MEASURED_VALUES(X)                                                                                \
     X(time_us)                                                                                               \
     X(time_min_us)                                                                                           \
@@ -33,7 +33,13 @@ extern "C" {
     X(predicted_drain_bytes)                                                                                 \
     X(predicted_l2_request_bytes)                                                                            \
     X(predicted_l2_hbm_read_bytes)                                                                           \
-    X(predicted_l2_hbm_write_bytes)
+    X(predicted_l2_hbm_write_bytes)                                                                          \
+    X(energy_mj)                                                                                             \
+    X(sm_clock_mhz)                                                                                          \
+    X(predicted_cold_cycles)                                                                                 \
+    X(predicted_time_us)                                                                                     \
+    X(predicted_lasting_clock_mhz)                                                                           \
+    X(predicted_energy_mj)
 
 /** @cond */
 #define TW_MEASURED_FIELD_(column) double column;

@@ -1,7 +1,7 @@
 # The simulator: a library of its parts, and the program build/tilewise. Neither compiles a kernel.
 
-# What only the program has; step_page.c needs jansson, which the library does without.
-cli_sources := $(wildcard sim/tilewise.c sim/cmd_*.c sim/step_page.c)
+# What only the program has; step_page.c and timeline_json.c need jansson, which the library does without.
+cli_sources := $(wildcard sim/tilewise.c sim/cmd_*.c sim/step_page.c sim/timeline_json.c)
 sim_sources := $(filter-out $(cli_sources),$(wildcard sim/*.c)) $(wildcard sim/schedules/*.c)
 sim_objects := $(sim_sources:%.c=$(build)/obj/%.o)
 

@@ -8,13 +8,13 @@
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
     "Q",  "K",  "V",  "O",  "S",  "P",  "LSE", "M",      "L", "bias", "sink", "list",
-    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "PZ",   "dPZ"};
+    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "PZ",   "dPZ",  "turn"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
     "online_softmax", "row_stats", "softmax_apply", "rescale",     "convert",    "normalize", "lse",
     "release",        "score_mod", "matmul_tn",     "softmax_lse", "row_dot",    "dsoftmax",  "atomic_add",
-    "dropout_mask",   "dropout"};
+    "dropout_mask",   "dropout",   "give_turn",     "take_turn"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
@@ -439,6 +439,35 @@ void tw_release_stats(tw_emitter *e, tw_row_stats st)
     tw_release(e, st.m);
     tw_release(e, st.l);
     tw_release(e, st.alpha);
+}
+
+tw_slot tw_turn(tw_emitter *e)
+{
+    return tw_slot_allocate(e, TW_TURN, TW_PLACE_REGISTERS, TW_FP32, whole(0), whole(0));
+}
+
+void tw_give_turn(tw_emitter *e, tw_slot turn)
+{
+    tw_op op = tw_op_new(TW_OP_GIVE_TURN);
+    op.dst = turn.id;
+    if (tw_op_kept(e, &op)) {
+        tw_slot_must_be(e, turn, TW_TURN);
+        tw_slot_written(e, turn);
+        tw_op_deliver(e, &op);
+    }
+}
+
+void tw_take_turn(tw_emitter *e, tw_slot turn)
+{
+    tw_slot_info *info = tw_slot_find(e, turn);
+    tw_op op = tw_op_new(TW_OP_TAKE_TURN);
+    op.a = turn.id;
+    if (!info || !tw_op_kept(e, &op))
+        return;
+    if (!info->unread)
+        tw_rule_broken(e, "a turn is waited for that nobody gave", "give_turn is missing");
+    tw_slot_read(e, turn);
+    tw_op_deliver(e, &op);
 }
 
 void tw_as_agent(tw_emitter *e, int agent)

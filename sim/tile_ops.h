@@ -57,6 +57,7 @@ typedef enum tw_tensor {
     TW_Z,         /**< the dropout mask, a byte an element, shape of P; the fused algorithms never have it */
     TW_PZ,        /**< P ∘ Z, like P */
     TW_DPZ,       /**< its gradient dO Vᵀ, like P */
+    TW_TURN,      /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
     TW_NUM_TENSORS
 } tw_tensor;
 
@@ -95,6 +96,7 @@ typedef struct tw_tile {
     int rows;      /**< real rows; the last tile may be shorter */
     int box_rows;  /**< rows of a whole tile */
     int64_t run;   /**< 1, unless equal tiles are taken together */
+    int stride;    /**< rows from one tile of a run to the next; 0: they lie one behind the other */
 } tw_tile;
 
 /** What one thread block works on. */
@@ -145,6 +147,8 @@ typedef enum tw_op_kind {
     TW_OP_ATOMIC_ADD,     /**< tensor += a, whoever else adds to it meanwhile */
     TW_OP_DROPOUT_MASK,   /**< dst = Z, 1 where kept */
     TW_OP_DROPOUT,        /**< dst = dst ∘ Z / (1 − p); Z made on the spot, or a */
+    TW_OP_GIVE_TURN,      /**< dst: the turn is given */
+    TW_OP_TAKE_TURN,      /**< a: the turn is taken */
     TW_NUM_OPS
 } tw_op_kind;
 
@@ -198,7 +202,7 @@ typedef struct tw_slot_info {
 } tw_slot_info;
 
 /** Most slots that a block may have at one time. */
-#define TW_MAX_SLOTS 32
+#define TW_MAX_SLOTS 40
 
 /** A grid axis of a launch: one block per tile of it. */
 typedef enum tw_axis {
@@ -244,13 +248,15 @@ enum {
 
 /** An algorithm: its launches, in order. One file in schedules/ each; the registry lists them. */
 typedef struct tw_schedule {
-    const char *name;                    /**< as users write it */
-    const char *file;                    /**< source file, below sim/schedules/ */
-    const char *summary;                 /**< one line */
-    const char *ledger;                  /**< what its counts charge, for the line under every table */
-    const char *paper;                   /**< who published it, and where; NULL: nobody in particular */
-    int year;                            /**< of that; 0: none */
-    tw_pass pass;                        /**< which half of a training step */
+    const char *name;    /**< as users write it */
+    const char *file;    /**< source file, below sim/schedules/ */
+    const char *summary; /**< one line */
+    const char *ledger;  /**< what its counts charge, for the line under every table */
+    const char *paper;   /**< who published it, and where; NULL: nobody in particular */
+    int year;            /**< of that; 0: none */
+    tw_pass pass;        /**< which half of a training step */
+    const char
+        *variant_of; /**< the same tiles and counts in another order; shown only when asked for; NULL: none */
     int num_launches;                    /**< 1 … TW_MAX_LAUNCHES */
     tw_launch launches[TW_MAX_LAUNCHES]; /**< in order */
     bool ignores_sram; /**< the textbook's ledger: tiles are whole matrices, and nothing is checked */
@@ -287,6 +293,8 @@ typedef struct tw_backend {
     tw_status (*end_block)(void *self, const tw_emitter *e);
     /** After the last block of a launch. */
     tw_status (*end_launch)(void *self, const tw_emitter *e);
+    /** Is this block wanted? The others are passed over. NULL wants all. */
+    bool (*wants)(void *self, const tw_emitter *e, tw_tile i, tw_tile j);
     /** May drop an operation before anybody sees it (tests do); NULL keeps all. */
     bool (*drop)(void *self, const tw_op *op);
 } tw_backend;
@@ -385,6 +393,22 @@ bool tw_step(tw_walk *walk);
 tw_tile tw_all_queries(const tw_emitter *e);
 /** All key rows. */
 tw_tile tw_all_keys(const tw_emitter *e);
+/** @} */
+
+/** @name Pipelines
+ * Tiles that are worked on later than they are loaded, and agents that wait for each other.
+ * @{ */
+/** What follows is about a tile that an earlier step of the walk visited, and counts as often as that did. */
+void tw_at_tile(tw_walk *walk, tw_tile tile);
+/**
+ * A turn: one agent gives it, another waits for it, so that what they do next has an order, as named barriers do it.
+ * Each turn that is given is taken once. A schedule's result does not depend on turns, its time does.
+ */
+tw_slot tw_turn(tw_emitter *e);
+/** Another agent may go on. */
+void tw_give_turn(tw_emitter *e, tw_slot turn);
+/** Waits until it was given. */
+void tw_take_turn(tw_emitter *e, tw_slot turn);
 /** @} */
 
 /** @name Heads of a group

@@ -18,7 +18,11 @@ static const struct {
     {"run", tw_cmd_run, "executes an algorithm tile by tile, and compares the result with exact attention"},
     {"check", tw_cmd_check, "somebody's output in .npy files against exact attention"},
     {"compare", tw_cmd_compare, "predictions beside measurements"},
-    {"predict", tw_cmd_predict, "what counters will say of a list of cases, written down beforehand"},
+    {"predict", tw_cmd_predict, "cycles, clock, time, energy and HBM traffic, written down beforehand"},
+    {"explain", tw_cmd_explain, "why one is faster than the other, term by term"},
+    {"tune", tw_cmd_tune, "all tilings of a kernel or algorithm, ranked, and why others are refused"},
+    {"advise", tw_cmd_advise, "one decision for a shape: kernel, tiles, order"},
+    {"timeline", tw_cmd_timeline, "what one SM does in time, for Perfetto and as a picture"},
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
     {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
@@ -63,7 +67,7 @@ static int help(void)
 
 static int unknown_command(const char *name)
 {
-    char list[256] = "";
+    char list[320] = "";
     for (int i = 0; i < NUM_COMMANDS; i++) {
         if (tw_is_near(name, commands[i].name))
             return tw_exit_code(tw_fail(TW_EINVAL, "'%s' is not a command; did you mean '%s'?",

@@ -312,3 +312,8 @@ bool tw_next_head(tw_group *group)
     group->next = alike ? group->end : group->next + 1;
     return true;
 }
+
+void tw_at_tile(tw_walk *walk, tw_tile tile)
+{
+    walk->e->times = walk->outer_times * tile.run;
+}

@@ -187,7 +187,7 @@ static const struct {
     {"run --kv-order sideways", "--kv-order|'sideways'|forward|backward|alternating"},
     {"orders --order linear", "--order|not known"},
     {"orders --algorithm standard --seqlen 512", "whole matrices"},
-    {"predict", "--cases FILE.csv is missing"},
+    {"predict", "nothing is named"},
     {"predict --cases no.csv", "no.csv|cannot be opened"},
     {"predict --cases README.md", "README.md, line|column 1"},
     {"predict --cases notebooks_data/h100/counters.csv --csv no/such/folder/x.csv", "no/such/folder/x.csv"},

@@ -19,7 +19,9 @@ static const struct {
     /* commands and options */
     {"ioo", "'ioo'|did you mean 'io'"},
     {"comapre", "did you mean 'compare'"},
-    {"frobnicate", "'frobnicate'|io, cache, orders, run, check, compare, predict, step, calibrate-cpu, list"},
+    {"frobnicate",
+     "'frobnicate'|io, cache, orders, run, check, compare, predict, explain, tune, advise, timeline, "
+     "step, calibrate-cpu, list"},
     {"--frobnicate", "'--frobnicate'"},
     {"io --seqln 5", "--seqln|did you mean --seqlen"},
     {"io --frobnicate 5", "--frobnicate|tilewise io --help"},

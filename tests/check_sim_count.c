@@ -194,6 +194,35 @@ START_TEST(three_truths_agree)
 }
 END_TEST
 
+/* A variant is the same tiles in another order: all its counts are those of what it is a variant of, by rows or boxes. */
+START_TEST(variants_count_alike)
+{
+    const struct shape_case *s = &shapes[_i / 4];
+    tw_problem p = {.batch = s->batch,
+                    .num_heads = s->heads,
+                    .num_heads_kv = s->heads_kv,
+                    .seqlen_q = s->seqlen_q,
+                    .seqlen_k = s->seqlen_k,
+                    .head_dim = s->head_dim,
+                    .dtype = TW_FP16,
+                    .causal = _i % 2};
+    tw_tiling t = {
+        .block_m = s->block_m, .block_n = s->block_n, .fetch = _i / 2 % 2 ? TW_FETCH_BOX : TW_FETCH_ROWS};
+    const tw_machine h100 = machine("h100");
+    for (int i = 0; i < tw_schedule_count(); i++) {
+        const tw_schedule *base;
+        if (!tw_schedule_at(i)->variant_of)
+            continue;
+        ck_assert_int_eq(tw_schedule_find(&base, tw_schedule_at(i)->variant_of), TW_OK);
+        tw_counts own = count(tw_schedule_at(i), &p, t, &h100), as = count(base, &p, t, &h100);
+        ck_assert_int_ge(own.sram_peak_bytes, as.sram_peak_bytes);
+        own.sram_peak_bytes = as.sram_peak_bytes; /* more tiles are on chip at a time */
+        own.register_peak_bytes = as.register_peak_bytes;
+        ck_assert_msg(memcmp(&own, &as, sizeof own) == 0, "%s, shape %d", tw_schedule_at(i)->name, _i);
+    }
+}
+END_TEST
+
 START_TEST(long_row_is_read_twice)
 {
     tw_machine m = machine("h100");
@@ -379,6 +408,7 @@ Suite *tw_suite_sim_count(void)
     tcase_add_test(core, peaks_by_place);
     tcase_add_test(core, compulsory_hbm_bytes);
     tcase_add_loop_test(core, three_truths_agree, 0, NUM_SHAPES);
+    tcase_add_loop_test(core, variants_count_alike, 0, 4 * NUM_SHAPES);
     tcase_add_test(core, long_row_is_read_twice);
     tcase_add_loop_test(core, flops_are_unmasked_pairs, 0, NUM_SHAPES);
     tcase_add_test(core, flash2_counts_one_alpha_per_row_and_tile);

@@ -188,7 +188,8 @@ START_TEST(test_defaults)
     ck_assert_int_eq(tw_options_cases(&cases, &count, &o, &machine), TW_OK);
     size_t suitable = 0;
     for (int i = 0; i < tw_schedule_count(); i++)
-        suitable += !tw_schedule_at(i)->suits || tw_schedule_at(i)->suits(&cases[0].problem);
+        suitable += !tw_schedule_at(i)->variant_of &&
+                    (!tw_schedule_at(i)->suits || tw_schedule_at(i)->suits(&cases[0].problem));
     ck_assert_uint_eq(count, suitable);
     for (size_t i = 0; i < count; i++) {
         const tw_problem *p = &cases[i].problem;

@@ -159,6 +159,40 @@ BLOCK(scales_scores)
     normalize(e, s, row_stats(e, b.i));
 }
 
+BLOCK(gives_turns)
+{
+    UNUSED;
+    tw_slot turn = tw_turn(e);
+    for (int i = 0; i < 2; i++) {
+        give_turn(e, turn);
+        take_turn(e, turn);
+    }
+    release(e, turn);
+}
+
+BLOCK(gives_a_turn_twice)
+{
+    UNUSED;
+    tw_slot turn = tw_turn(e);
+    give_turn(e, turn);
+    give_turn(e, turn);
+}
+
+BLOCK(takes_a_turn_twice)
+{
+    UNUSED;
+    tw_slot turn = tw_turn(e);
+    give_turn(e, turn);
+    take_turn(e, turn);
+    take_turn(e, turn);
+}
+
+BLOCK(takes_a_tile_for_a_turn)
+{
+    UNUSED;
+    give_turn(e, zeros(e, b.i));
+}
+
 BLOCK(takes_too_many_slots)
 {
     UNUSED;
@@ -225,6 +259,10 @@ static const struct broken_case {
 } broken_cases[] = {
     {keeps_all_rules, TW_UNIT_FMA, NULL},
     {keeps_all_rules, TW_UNIT_TENSOR, NULL},
+    {gives_turns, TW_UNIT_FMA, NULL},
+    {gives_a_turn_twice, TW_UNIT_FMA, "overwritten although nobody has read it (turn)"},
+    {takes_a_turn_twice, TW_UNIT_FMA, "a turn is waited for that nobody gave"},
+    {takes_a_tile_for_a_turn, TW_UNIT_FMA, "used as what it is not (it is O, needed is turn)"},
     {leaks, TW_UNIT_FMA, "not released"},
     {loads_in_vain, TW_UNIT_FMA, "released although nobody has read it (V)"},
     {uses_after_release, TW_UNIT_FMA, "released although nobody has read it (S)"},

@@ -3,7 +3,7 @@
 test_sources := $(wildcard tests/check_*.c tests/support_*.c)
 table_parts  := $(patsubst %.c,$(build)/obj/%.o,$(filter-out %/main.c,$(wildcard notebooks_data/tables/*.c)))
 test_objects := $(test_sources:%.c=$(build)/obj/%.o) $(gpu_host_objects) $(table_parts)
-test_ldlibs  := -lcheck -lsubunit -lpopt -linih -lm -lrt -lpthread
+test_ldlibs  := -lcheck -lsubunit -lpopt -linih -ljansson -lm -lrt -lpthread
 
 # This one includes the recipe of the random numbers and must compile it as the library does.
 $(build)/obj/tests/check_ref_random.o: object_cflags = -ffp-contract=off

@@ -37,9 +37,10 @@ color(a) = a eq "standard" ? "#555555" : a eq "standard_tiled" ? "#D55E00" : a e
            a eq "sdpa-flash2" ? "#56B4E9" : a eq "sdpa-cudnn" ? "#009E73" : a eq "flex" ? "#7A5195" : "#000000"
 algorithm(i) = word(algorithms, i)
 kernel(i) = word(kernels, i)
-# Kernels of one algorithm are shades of its colour; flash2 has many.
-nth_of_its_algorithm(i) = sum [j=1:i] (algorithm(j) eq algorithm(i) ? 1 : 0)
-kernel_color(i) = algorithm(i) ne "flash2" ? color(algorithm(i)) : \
+# Kernels of one algorithm are shades of its colour; flash2 has many, and flash3 is flash2 in another order.
+family(a) = a[1:6] eq "flash2" || a[1:6] eq "flash3" ? "flash2" : a
+nth_of_its_algorithm(i) = sum [j=1:i] (family(algorithm(j)) eq family(algorithm(i)) ? 1 : 0)
+kernel_color(i) = family(algorithm(i)) ne "flash2" ? color(algorithm(i)) : \
                   word("#0072B2 #7DBFE8 #A08AD0 #6A51A3 #08205C", (nth_of_its_algorithm(i) - 1) % 5 + 1)
 # One mark and one dash per kernel, so that kernels of one algorithm differ without a second colour. The first mark
 # is larger and open: where two kernels fall on one point, both are seen.

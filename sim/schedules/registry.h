@@ -16,9 +16,13 @@ extern const tw_schedule tw_schedule_standard_tiled;   /**< three passes as kern
 extern const tw_schedule tw_schedule_standard_unfused; /**< one launch an operation, as plain programs do */
 extern const tw_schedule tw_schedule_flash1;           /**< FlashAttention: K and V outer */
 extern const tw_schedule tw_schedule_flash2;           /**< FlashAttention 2: Q outer */
-extern const tw_schedule tw_schedule_flex;             /**< FlexAttention: lists of full and partial tiles */
-extern const tw_schedule tw_schedule_gqa_packed;       /**< query heads of a K/V head as rows of one tile */
-extern const tw_schedule tw_schedule_mla;              /**< latent attention: V is a part of K */
+extern const tw_schedule tw_schedule_flash2_prefetch;  /**< the next K and V on their way meanwhile */
+extern const tw_schedule tw_schedule_flash3; /**< FlashAttention 3: a producer, consumers in turns, overlap */
+extern const tw_schedule tw_schedule_flash3_serial; /**< a producer and consumers, one step after the other */
+extern const tw_schedule tw_schedule_flash3_pingpong; /**< a producer, and consumers in turns */
+extern const tw_schedule tw_schedule_flex;            /**< FlexAttention: lists of full and partial tiles */
+extern const tw_schedule tw_schedule_gqa_packed;      /**< query heads of a K/V head as rows of one tile */
+extern const tw_schedule tw_schedule_mla;             /**< latent attention: V is a part of K */
 
 extern const tw_schedule tw_schedule_standard_backward;       /**< gradients, by the textbook's ledger */
 extern const tw_schedule tw_schedule_standard_tiled_backward; /**< gradients as kernels of matrices do them */
@@ -39,7 +43,7 @@ const tw_schedule *tw_schedule_backward_of(const tw_schedule *forward);
 const tw_schedule *tw_schedule_forward_of(const tw_schedule *backward);
 
 /**
- * @brief Finds a forward pass by its name or alias (fa1, fa2), or a backward pass by its name.
+ * @brief Finds a forward pass by its name or alias (fa1, fa2, fa3), or a backward pass by its name.
  * @param[out] schedule  untouched on error
  * @param[in]  name      "flash2"
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are)

@@ -54,4 +54,10 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 #define dropout_by(e, p, z)            tw_drop_by(tw_at(e, __LINE__), p, z)
 /** @endcond */
 
+/** @cond each is said in tile_ops.h */
+/* Turns of agents. */
+#define give_turn(e, turn) tw_give_turn(tw_at(e, __LINE__), turn)
+#define take_turn(e, turn) tw_take_turn(tw_at(e, __LINE__), turn)
+/** @endcond */
+
 #endif
