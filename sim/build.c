@@ -81,12 +81,12 @@ bool tw_build_tiling(const char *kernel, const tw_problem *p, int i, int *block_
 }
 
 /* A kernel of this repository says in kernels.def which tiles it uses where nobody names any. */
-static void choose_tiles(const char *kernel, int head_dim, int *block_m, int *block_n)
+static void choose_tiles(const char *kernel, const tw_problem *p, int *block_m, int *block_n)
 {
     const tw_kernel_claim *claim = tw_kernel_find(kernel);
     if (!claim)
         return;
-    tw_tiling own = tw_kernel_tiling(claim, head_dim);
+    tw_tiling own = tw_kernel_tiling(claim, p);
     bool neither = *block_m == 0 && *block_n == 0;
     if (neither || (*block_m == 0 && *block_n == own.block_n))
         *block_m = own.block_m;
@@ -122,7 +122,7 @@ static tw_status find_kernel(tw_build *build, const char *kernel, const tw_probl
                              int block_n)
 {
     TW_TRY(check_plain(kernel, p));
-    choose_tiles(kernel, p->head_dim, &block_m, &block_n);
+    choose_tiles(kernel, p, &block_m, &block_n);
     const tw_build *b = row_for(kernel, p, block_m, block_n);
     if (!b || (block_m == 0 && b->block_m == 0) || (block_n == 0 && b->block_n == 0))
         return tw_fail(TW_EUNSUPPORTED,
