@@ -182,9 +182,11 @@ static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
     if (view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD)
         return TW_OK; /* but keys that nobody asks for have gradients: 0 */
     e->problem = &view;
+    tw_status status = TW_OK;
     if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
-        TW_TRY(tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n));
-    tw_status status = run_sequence_heads(e, batch, batches);
+        status = tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n);
+    if (status == TW_OK)
+        status = run_sequence_heads(e, batch, batches);
     tw_tile_map_free(&e->map);
     e->problem = e->whole;
     return status;

@@ -60,7 +60,7 @@ static double score(const asked *a, const tensors *t, int h, int i, int j)
 
 static void attend(const asked *a, tensors *t, int h, int i)
 {
-    double s[LONGEST], m = a->sink ? a->sink_logit : -INFINITY, sum;
+    double s[LONGEST] = {0}, m = a->sink ? a->sink_logit : -INFINITY, sum;
     for (int j = 0; j < a->keys; j++) {
         s[j] = sees(a, i, j) ? score(a, t, h, i, j) : -INFINITY;
         m = fmax(m, s[j]);

@@ -47,6 +47,8 @@ static void naive_drop_oldest(naive *n, int side)
     for (int u = 0; u < NAIVE_UNITS; u++)
         if (n->used_at[side][u] && (oldest < 0 || n->used_at[side][u] < n->used_at[side][oldest]))
             oldest = u;
+    if (oldest < 0)
+        ck_abort_msg("a side of no bytes is full");
     n->used_at[side][oldest] = 0;
     if (n->dirty_at[oldest] && naive_home(n, oldest) == side) {
         n->dirty_at[oldest] = 0;
@@ -96,6 +98,8 @@ static void naive_write(naive *n, int side, int unit)
             if (n->dirty_at[u] && naive_home(n, u) == home &&
                 (oldest < 0 || n->dirty_at[u] < n->dirty_at[oldest]))
                 oldest = u;
+        if (oldest < 0)
+            ck_abort_msg("no line is dirty, but too many bytes are");
         n->dirty_at[oldest] = 0;
         n->t.hbm_write_bytes += n->bytes[oldest];
     }
