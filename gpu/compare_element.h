@@ -63,7 +63,7 @@ TW_EXACT_INLINE void tw_compare_lse(const tw_gpu_comparison *c, size_t i)
     uint32_t bits[2];
     memcpy(&bits[0], &first, sizeof first);
     memcpy(&bits[1], &second, sizeof second);
-    if (tw_exact_is_wrong((double)first, exact, tw_exact_lse_allowed(exact, c->bf16))) {
+    if (tw_exact_is_wrong((double)first, exact, tw_exact_lse_allowed(exact, c->bf16) + c->lse_allowed)) {
         tw_count(&c->found->wrong_lse);
         tw_lower(&c->found->first_wrong_lse, i);
     }

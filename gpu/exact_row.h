@@ -35,7 +35,8 @@ typedef struct tw_exact_row {
 
 /** What it comes to, and what rounding to the format by itself does to it. */
 typedef struct tw_exact_result {
-    double lse; /**< −INFINITY if no key is seen */
+    double lse;                /**< −INFINITY if no key is seen */
+    double baseline_lse_error; /**< of standard attention with S rounded; 0 if no key is seen */
     double
         baseline_error; /**< of standard attention with S, P and O rounded: largest |rounded − exact| of this lane */
     double max_abs_o; /**< of this lane */
@@ -73,7 +74,7 @@ TW_EXACT_INLINE double tw_exact_round(double x, bool bf16)
     return fabs(rounded) > largest ? copysign((double)INFINITY, x) : rounded;
 }
 
-/** So far may an LSE be off: standard attention rounds S to the format, and LSE is as large as S. */
+/** So far may an LSE be off where S is not rounded, or LSE is as large as S. */
 TW_EXACT_INLINE double tw_exact_lse_allowed(double lse, bool bf16)
 {
     return 1e-3 + (bf16 ? 0x1p-7 : 0x1p-10) * fabs(lse);
@@ -154,7 +155,7 @@ TW_EXACT_INLINE double tw_exact_output(const tw_exact_row *r, const double *weig
 TW_EXACT_INLINE tw_exact_result tw_exact_attend(double *o, const tw_exact_row *r, int lane)
 {
     double *s = r->scratch, *weight = s + r->num_keys;
-    tw_exact_result result = {0.0, 0.0, 0.0};
+    tw_exact_result result = {0.0, 0.0, 0.0, 0.0};
     for (int j = lane; j < r->num_keys; j += TW_EXACT_LANES) {
         double sum = 0.0;
         for (int c = 0; c < r->head_dim; c++)
@@ -175,7 +176,9 @@ TW_EXACT_INLINE tw_exact_result tw_exact_attend(double *o, const tw_exact_row *r
         const double rounded = tw_exact_round(s[j], r->bf16);
         s[j] = isfinite(rounded) ? rounded : s[j];
     }
-    tw_exact_softmax(weight, s, r->num_keys, lane);
+    const double rounded_lse = tw_exact_softmax(weight, s, r->num_keys, lane);
+    if (r->num_keys > 0)
+        result.baseline_lse_error = fabs(rounded_lse - result.lse);
     for (int j = lane; j < r->num_keys; j += TW_EXACT_LANES)
         weight[j] = tw_exact_round(weight[j], r->bf16);
     tw_exact_meet();

@@ -91,10 +91,16 @@ static tw_status prepare(tw_gpu_soak *s, const tw_gpu_soak_case *one)
 
 /* ---- a kernel ------------------------------------------------------------------------------------------- */
 
+/* S passes through HBM in 16 bits; a row that sees few keys then has an LSE that is off by more than its own size says. */
+static bool rounds_scores(const tw_gpu_kernel *k)
+{
+    return strcmp(k->schedule, "standard_tiled") == 0;
+}
+
 static bool can_run(const tw_gpu_kernel *k, const tw_gpu_soak_case *one, const tw_tiling *t,
                     const tw_gpu_device *device)
 {
-    if (one->large_scores && strcmp(k->schedule, "standard_tiled") == 0)
+    if (one->large_scores && rounds_scores(k))
         return false; /* it rounds S, as the yardstick does: of two wrong results neither judges the other */
     if (!k->takes_orders && (t->order != TW_ORDER_OWN || t->kv_order != TW_KV_FORWARD))
         return false;
@@ -164,6 +170,7 @@ static tw_status run_kernel(tw_gpu_soak *s, const tw_gpu_soak_case *one, const t
                                  .exact_o = s->d_exact_o,
                                  .exact_lse = s->d_exact_lse,
                                  .o_allowed = s->o_allowed,
+                                 .lse_allowed = rounds_scores(k) ? 2.0 * s->scale.baseline_lse_error : 0.0,
                                  .guards = {{(const unsigned char *)s->d_o[0] + o_bytes},
                                             {(const unsigned char *)s->d_o[1] + o_bytes},
                                             {(const unsigned char *)s->d_lse[0] + lse_bytes},

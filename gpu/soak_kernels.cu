@@ -46,6 +46,7 @@ static __device__ void exact_row(const exact_args &a, size_t n, int lane)
     if (lane == 0)
         a.lse[n] = result.lse;
     tw_raise(&a.scale->baseline_error, result.baseline_error);
+    tw_raise(&a.scale->baseline_lse_error, result.baseline_lse_error);
     tw_raise(&a.scale->max_abs_o, result.max_abs_o);
 }
 

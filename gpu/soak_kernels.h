@@ -16,7 +16,8 @@ struct CUstream_st;
 
 /** Of the exact O of a problem. Zeros before it is computed. */
 typedef struct tw_gpu_exact_scale {
-    double baseline_error; /**< of standard attention rounded to the dtype */
+    double baseline_error;     /**< of standard attention rounded to the dtype */
+    double baseline_lse_error; /**< likewise, of LSE */
     double max_abs_o;
 } tw_gpu_exact_scale;
 
@@ -43,6 +44,7 @@ typedef struct tw_gpu_comparison {
     const uint16_t *o[2]; /**< of two runs on the same tensors */
     const float *lse[2];
     const double *exact_o, *exact_lse;
+    double lse_allowed; /**< beside what LSE's own size allows; see tw_exact_lse_allowed() */
     double o_allowed;
     tw_gpu_guard guards[TW_GPU_SOAK_GUARDS]; /**< NULL where there is none */
     tw_gpu_found *found;

@@ -188,6 +188,14 @@ static void check_row(const tensors *t, int head, int row)
                             .scale = tw_problem_scale(p),
                             .scratch = scratch};
     const tw_exact_result result = tw_exact_attend(mine, &r, 0);
+    double largest_score =
+        0.0; /* rounded scores are left in scratch; LSE moves by no more than the worst of them */
+    for (int j = 0; j < r.num_keys; j++)
+        largest_score = fmax(largest_score, fabs(scratch[j]));
+    const double unit = r.bf16 ? 0x1p-8 : 0x1p-11;
+    ck_assert_double_le(result.baseline_lse_error, unit * fmax(largest_score, r.bf16 ? 0 : 0x1p-14) + 1e-11);
+    if (r.num_keys == 1) /* a single score is LSE */
+        ck_assert_double_eq_tol(result.baseline_lse_error, fabs(scratch[0] - result.lse), 1e-12);
     tw_attention_gold_row(exact, &lse, p, t->q64, t->k64, t->v64, 0, head, row, scratch);
     tw_attention_rounded_row(rounded, p, t->q64, t->k64, t->v64, 0, head, row, scratch);
     for (int c = 0; c < p->head_dim; c++) {

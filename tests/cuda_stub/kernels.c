@@ -77,6 +77,7 @@ tw_status tw_gpu_exact(double *o, double *lse, tw_gpu_exact_scale *scale, double
         tw_exact_result result = tw_exact_attend(o + q_at, &r, 0);
         lse[n] = result.lse;
         tw_raise(&scale->baseline_error, result.baseline_error);
+        tw_raise(&scale->baseline_lse_error, result.baseline_lse_error);
         tw_raise(&scale->max_abs_o, result.max_abs_o);
     }
     if (fault("exact"))
