@@ -58,7 +58,8 @@ static size_t keep_numbers(recorder *r, const double *x, size_t count)
     r->trace.numbers = items;
     if (!to)
         return TW_TRACE_NONE;
-    memcpy(to, x, count * sizeof *to);
+    if (count > 0)
+        memcpy(to, x, count * sizeof *to);
     r->trace.num_numbers += count;
     return r->trace.num_numbers - count;
 }
