@@ -165,8 +165,8 @@ sanitize-compiler: export UBSAN_OPTIONS := print_stacktrace=1
 sanitize-compiler: ## the first half of sanitize
 	@$(deps) sanitize-compiler
 	@+$(submake) build=$(build)/sanitize SANITIZE=address,undefined CFLAGS='-O1 -g' WERROR=1 SUITES=ref_status test-suites
-	@$(build)/sanitize/tests/check_tilewise $(call sanitized,0) & \
-	    $(build)/sanitize/tests/check_tilewise $(call sanitized,1); odd=$$?; wait $$! && exit $$odd
+	@TW_BUILD=$(build)/sanitize $(build)/sanitize/tests/check_tilewise $(call sanitized,0) & \
+	    TW_BUILD=$(build)/sanitize $(build)/sanitize/tests/check_tilewise $(call sanitized,1); odd=$$?; wait $$! && exit $$odd
 
 # The suites that start programs are left out: valgrind would not follow; the program is run by itself instead.
 valgrind := valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
