@@ -27,6 +27,11 @@ const char *tw_build_folder(void)
     return folder && *folder ? folder : "build";
 }
 
+bool tw_sanitized(void)
+{
+    return strstr(tw_build_folder(), "sanitize") != NULL;
+}
+
 static char *content_of(FILE *file)
 {
     rewind(file);

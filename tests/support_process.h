@@ -2,6 +2,7 @@
 #ifndef TW_SUPPORT_PROCESS_H
 #define TW_SUPPORT_PROCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A program that has ended. */
@@ -14,6 +15,10 @@ typedef struct tw_process {
 
 /* Where the programs were built: $TW_BUILD, or build. */
 const char *tw_build_folder(void);
+
+/* Whether the programs there carry sanitizers, which are slow and keep memory of their own: a limit on time or memory
+ * then says nothing of the program. */
+bool tw_sanitized(void);
 
 /* Runs a program, found as a shell would find it; the test fails if it cannot be started. */
 tw_process tw_run(char **words);
