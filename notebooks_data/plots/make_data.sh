@@ -17,6 +17,7 @@
 #   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
 #   time.csv       every kernel that was timed: predicted_* and measured_* by the clock
 #   limiter.csv    what limits algorithms, by sequence length and head_dim
+#   ladder.csv     rows of MEASURED_DIR/ladder.csv that bench.csv lacks, each with the median of its rounds
 #   errors.txt     what tilewise compare says of all measurements
 #   captions.env   what was measured on what, for the pictures and the page
 # All predictions are made here, from shapes and tiles; none is stored.
@@ -74,6 +75,15 @@ predict() { # from cases CSV... into out: what `tilewise compare` makes of them,
     "$tilewise" compare "${files[@]}" "${like[@]}" --csv - | grep -v '^#' >"$out"
 }
 
+medians_of_ladder() { # our kernels' rows of ladder.csv, each with the median of its rounds
+    echo "$case_columns,time_us"
+    grep -v '^#' "$1" | sort -t, -k15,15n | awk -F, -v OFS=, '
+        $2 ~ /^(standard|flash)/ && $3 != "pytorch" {
+            key = $2; for (i = 3; i <= 14; i++) key = key OFS $i
+            time[key, count[key]++] = $15 }
+        END { for (key in count) print key, time[key, int(count[key] / 2)] }' | sort
+}
+
 value_of() { # a key of a CSV's header lines
     sed -n "s/^# $2: *//p" "$1" | head -n 1
 }
@@ -87,6 +97,14 @@ measured_files=()
 for name in bench counters; do
     [ -s "$measured/$name.csv" ] && measured_files+=("$measured/$name.csv")
 done
+rm -f "$data/ladder.csv"
+if [ -s "$measured/ladder.csv" ] && [ -s "$measured/bench.csv" ]; then # what both have is taken from bench.csv
+    medians_of_ladder "$measured/ladder.csv" | awk -F, -v OFS=, '
+        FNR == NR { if ($1 !~ /^#/) seen[$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13] = 1; next }
+        FNR == 1 || !(($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) in seen)' "$measured/bench.csv" - \
+        >"$data/ladder.csv"
+    measured_files+=("$data/ladder.csv")
+fi
 measured_on=""
 machine=h100 # whose predictions are shown
 like=()      # --machine, where the GPU that was measured has no machine file
@@ -228,26 +246,11 @@ both_passes() { # the lengths of backward.gp
 } >"$data/backward.csv"
 
 # --- the clock ---------------------------------------------------------------------------------------------------
-medians_of_ladder() { # our kernels' rows of ladder.csv, each with the median of its rounds
-    echo "$case_columns,time_us"
-    grep -v '^#' "$1" | sort -t, -k15,15n | awk -F, -v OFS=, '
-        $2 ~ /^(standard|flash)/ && $3 != "pytorch" {
-            key = $2; for (i = 3; i <= 14; i++) key = key OFS $i
-            time[key, count[key]++] = $15 }
-        END { for (key in count) print key, time[key, int(count[key] / 2)] }' | sort
-}
 timed_files=()
 for name in bench library; do
     [ -s "$measured/$name.csv" ] && timed_files+=(--against "$measured/$name.csv")
 done
-if [ -s "$measured/ladder.csv" ] && [ ${#timed_files[@]} -gt 0 ]; then
-    # what bench.csv has as well is taken from there
-    medians_of_ladder "$measured/ladder.csv" | awk -F, -v OFS=, '
-        FNR == NR { if ($1 !~ /^#/) seen[$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13] = 1; next }
-        FNR == 1 || !(($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) in seen)' "$measured/bench.csv" - \
-        >"$data/ladder.csv"
-    timed_files+=(--against "$data/ladder.csv")
-fi
+[ -s "$data/ladder.csv" ] && timed_files+=(--against "$data/ladder.csv")
 if [ ${#timed_files[@]} -eq 0 ] || ! "$tilewise" predict "${timed_files[@]}" --csv - 2>/dev/null |
     grep -v '^#' >"$data/time.csv"; then
     echo "$case_columns,measured_time_us,predicted_time_us" >"$data/time.csv" # nothing is measured

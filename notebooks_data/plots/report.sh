@@ -14,6 +14,7 @@ for name in bench counters; do
     [ -s "$measured/$name.csv" ] && files+=("$measured/$name.csv")
 done
 recorded=${#files[@]}
+[ "$recorded" -gt 0 ] && [ -s "$out/data/ladder.csv" ] && files+=("$out/data/ladder.csv")
 [ "$recorded" -gt 0 ] || files=("$out/data/cases.csv")
 read -r -a arguments <<<"$(sed -n 's/^compare_like=//p' "$out/data/captions.env")"
 for file in "${files[@]}"; do
@@ -46,7 +47,7 @@ END
 
 headers() { # what the CSV files say about themselves
     local name
-    for name in bench counters peers; do
+    for name in bench counters ladder peers; do
         [ -s "$measured/$name.csv" ] || continue
         echo "<h3>$name.csv</h3>"
         echo "<pre>$(grep '^#' "$measured/$name.csv" | sed 's/^# *//' | escape)</pre>"
