@@ -217,21 +217,37 @@ static tw_status run(workspace *w, float *o, float *lse, const float *q, const f
     return TW_OK;
 }
 
-tw_status tw_attention_standard(float *o, float *lse, const tw_problem *p, const float *q, const float *k,
-                                const float *v)
+/* Floats of a workspace; w is filled in for the problem. */
+static size_t floats_of(workspace *w, const tw_problem *p)
 {
     const tw_tiled_kernel *kernels[3];
+    tw_tiled_kernels(kernels);
+    measure(w, kernels[0], p);
+    return cut(w, NULL) + (size_t)tw_max_threads() * w->padded_dim * w->lanes;
+}
+
+size_t tw_attention_standard_workspace(const tw_problem *p)
+{
+    workspace w;
+    return round_up(floats_of(&w, p) * sizeof(float), ALIGNMENT);
+}
+
+tw_status tw_attention_standard(float *o, float *lse, void *space, const tw_problem *p, const float *q,
+                                const float *k, const float *v)
+{
     workspace w;
     TW_TRY(check(p));
-    tw_tiled_kernels(kernels);
-    measure(&w, kernels[0], p);
-    size_t sums = (size_t)tw_max_threads() * w.padded_dim * w.lanes, floats = cut(&w, NULL) + sums;
-    TW_TRY(tw_memory_check((double)floats * sizeof(float), "standard attention"));
-    float *memory = aligned_alloc(ALIGNMENT, round_up(floats * sizeof(float), ALIGNMENT));
+    size_t bytes = round_up(floats_of(&w, p) * sizeof(float), ALIGNMENT);
+    float *memory = space;
+    if (memory == NULL) {
+        TW_TRY(tw_memory_check((double)bytes, "standard attention"));
+        memory = aligned_alloc(ALIGNMENT, bytes);
+    }
     if (memory == NULL)
         return tw_fail(TW_ENOMEM, "no memory for S of %d x %d and %d heads", p->seqlen_q, p->seqlen_k,
                        p->num_heads);
     tw_status status = run(&w, o, lse, q, k, v, memory + cut(&w, memory));
-    free(memory);
+    if (space == NULL)
+        free(memory);
     return status;
 }

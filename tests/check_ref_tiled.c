@@ -79,9 +79,14 @@ START_TEST(standard_gives_gold)
     ck_assert_int_eq(tw_attention_gold(c.o, c.lse, &c.p, c.q, c.k, c.v), TW_OK);
     memset(o, 0x7f, c.num_o * sizeof *o);
     memset(lse, 0x7f, c.num_lse * sizeof *lse);
-    ck_assert_int_eq(tw_attention_standard(o, lse, &c.p, c.q_f, c.k_f, c.v_f), TW_OK);
+    ck_assert_int_eq(tw_attention_standard(o, lse, NULL, &c.p, c.q_f, c.k_f, c.v_f), TW_OK);
     expect_gold(r, &c, o, lse);
-    ck_assert_int_eq(tw_attention_standard(o, NULL, &c.p, c.q_f, c.k_f, c.v_f), TW_OK);
+    void *workspace = aligned_alloc(64, tw_attention_standard_workspace(&c.p));
+    memset(o, 0x7f, c.num_o * sizeof *o);
+    memset(workspace, 0xff, tw_attention_standard_workspace(&c.p)); /* NaN */
+    ck_assert_int_eq(tw_attention_standard(o, NULL, workspace, &c.p, c.q_f, c.k_f, c.v_f), TW_OK);
+    expect_gold(r, &c, o, lse);
+    free(workspace);
     free(o), free(lse);
     ref_case_free(&c);
 }
@@ -136,7 +141,7 @@ START_TEST(every_mask_gives_gold)
     tw_problem without = p;
     without.causal = false;
     if (tw_mask_is_on(&without) || p.mask.prefix > 0)
-        ck_assert_int_eq(tw_attention_standard(&none, NULL, &p, &none, &none, &none), TW_EUNSUPPORTED);
+        ck_assert_int_eq(tw_attention_standard(&none, NULL, NULL, &p, &none, &none, &none), TW_EUNSUPPORTED);
     p.softmax_scale = -0.3;
     expect_gold_of(&p, mask_cases[_i].name);
     mask_arrays_free(&arrays);
