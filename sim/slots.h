@@ -54,6 +54,9 @@ tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);
  */
 tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys);
 
+/** The table's entries of the pages that hold keys `rows`, where K and V are paged; no slot (−1) otherwise. */
+tw_slot tw_load_pages(tw_emitter *e, tw_block b, tw_tile rows);
+
 /** Changes what a slot's elements are, and so what it takes up. */
 void tw_slot_retype(tw_emitter *e, tw_slot slot, tw_dtype dtype);
 
