@@ -248,6 +248,8 @@ START_TEST(a_million_tokens)
             const tw_schedule *schedule = tw_schedule_at(i);
             if (tw_honours_check(schedule, &p) != TW_OK || schedule->lists_tiles)
                 continue; /* a list of 67 million tiles has tests of its own */
+            if (schedule == &tw_schedule_lean_attention)
+                continue; /* its shares begin elsewhere in every head: a million query tiles, each by itself */
             if (causal && schedule == &tw_schedule_standard_tiled)
                 continue; /* a million rows, each by itself */
             tw_tiling t = {.block_m = 128, .block_n = 128};
@@ -297,8 +299,8 @@ START_TEST(flops_are_unmasked_pairs)
             ck_assert_int_eq(c.flops, 4 * s->head_dim * pairs);
             ck_assert_int_ge(c.flops_executed, c.flops);
             bool standard = strncmp(schedule->name, "standard", 8) == 0;
-            if (standard)
-                ck_assert_int_eq(c.exps, pairs);
+            if (standard || schedule->fixed_max)
+                ck_assert_int_eq(c.exps, pairs); /* sums against one maximum take no factors */
             else
                 ck_assert_int_gt(c.exps, pairs);
             if (!causal)
