@@ -205,7 +205,7 @@ int tw_cmd_predict(int argc, char **argv)
 {
     predict_options o = {.shared = tw_options_default(), .seeds = 3};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED;
+                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED | TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);

@@ -133,7 +133,8 @@ static tw_status tune(const tune_options *o, int argc, char **argv)
 int tw_cmd_tune(int argc, char **argv)
 {
     tune_options o = {.shared = tw_options_default(), .top = 10};
-    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_MACHINE | TW_GROUP_CSV;
+    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_MACHINE | TW_GROUP_CSV |
+                      TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{tune_own, sizeof tune_own / sizeof tune_own[0], &o, 0},
                             tw_options_shared(&o.shared, groups)};
     bool help;

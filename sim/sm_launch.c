@@ -22,12 +22,14 @@ static bool alike(const tw_play *play, const tw_sm_work *work, tw_block_index a,
 {
     const tw_problem *p = play->problem;
     const tw_launch *launch = &play->schedule->launches[play->launch];
-    if (!work->all_alike)
+    if (!work->all_alike || launch->grid_i == TW_AXIS_SHARES)
         return a.i == b.i && a.j == b.j;
     bool rows = launch->grid_i != TW_AXIS_Q_TILES || is_last_of(a.i, p->seqlen_q, play->tiling->block_m) ==
                                                          is_last_of(b.i, p->seqlen_q, play->tiling->block_m);
     bool cols = launch->grid_j != TW_AXIS_K_TILES || is_last_of(a.j, p->seqlen_k, play->tiling->block_n) ==
                                                          is_last_of(b.j, p->seqlen_k, play->tiling->block_n);
+    if (launch->grid_j == TW_AXIS_SPLITS) /* the first ones have a tile more */
+        cols = (a.j == 0) == (b.j == 0);
     return rows && cols;
 }
 

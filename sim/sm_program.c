@@ -101,8 +101,11 @@ static int oldest_free(const recorder *r, tw_tensor kind, int agent, bool in_sme
 /* A kernel may have more places for what streams past than the stream has live at a time. */
 static bool may_grow(const recorder *r, tw_tensor kind, int count)
 {
+    enum { PARTS_AHEAD = 4 }; /* partial results of splits do not wait for each other */
     bool streams = kind == TW_K || kind == TW_V || kind == TW_S;
-    return streams && count < r->play->build->stages && r->num_places < MOST_PLACES;
+    bool parts = kind == TW_O_PART || kind == TW_LSE_PART;
+    int most = parts ? PARTS_AHEAD : r->play->build->stages;
+    return (streams || parts) && count < most && r->num_places < MOST_PLACES;
 }
 
 static int take_place(recorder *r, const tw_emitter *e, int slot)
@@ -198,6 +201,7 @@ static const tw_tile *keys_of(const tw_emitter *e, const tw_op *op)
     case TW_OP_MASK:
     case TW_OP_SOFTMAX:
     case TW_OP_ONLINE_SOFTMAX:
+    case TW_OP_FIXED_SOFTMAX:
     case TW_OP_ROW_STATS:
     case TW_OP_SOFTMAX_APPLY:
         return &e->slots[op->dst].cols;
@@ -311,7 +315,7 @@ tw_status tw_program_append(tw_program *program, const tw_play *play, const tw_b
     program->lanes = groups || tw_play_warps(play) < 8 ? 1 : tw_play_warps(play) / 4;
     for (int n = 0; n < num_blocks && status == TW_OK; n++) {
         r.wanted = blocks[n];
-        status = tw_emit(play->schedule, play->problem, play->tiling, play->machine, &backend, &r);
+        status = tw_emit(play->schedule, play->whole, play->tiling, play->machine, &backend, &r);
     }
     return status;
 }
