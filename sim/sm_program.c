@@ -101,11 +101,8 @@ static int oldest_free(const recorder *r, tw_tensor kind, int agent, bool in_sme
 /* A kernel may have more places for what streams past than the stream has live at a time. */
 static bool may_grow(const recorder *r, tw_tensor kind, int count)
 {
-    enum { PARTS_AHEAD = 4 }; /* partial results of splits do not wait for each other */
     bool streams = kind == TW_K || kind == TW_V || kind == TW_S;
-    bool parts = kind == TW_O_PART || kind == TW_LSE_PART;
-    int most = parts ? PARTS_AHEAD : r->play->build->stages;
-    return (streams || parts) && count < most && r->num_places < MOST_PLACES;
+    return streams && count < r->play->build->stages && r->num_places < MOST_PLACES;
 }
 
 static int take_place(recorder *r, const tw_emitter *e, int slot)

@@ -286,11 +286,23 @@ static double bytes_between(const tw_play *play, const grid *g, tw_tensor tensor
                    : heads * p->seqlen_k * 2.0 * p->head_dim * bytes;
 }
 
+/* Partial results were written just before: are they still in the L2? */
+static bool parts_stay(const tw_play *play, double side)
+{
+    const tw_problem *p = play->problem;
+    double rows = (double)p->seqlen_q * p->num_heads * p->batch * p->num_splits;
+    return rows * (tw_problem_head_dim_v(p) + 1) * 4 <= side;
+}
+
 /* Of a tensor's bytes, those that HBM delivers. Where several ask for a tile at a time, one of them waits for HBM. */
 static void share_of(tw_play *play, const grid *g, tw_tensor tensor, double at_a_time)
 {
     double side = play->machine->l2_side_bytes > 0 ? play->machine->l2_side_bytes
                                                    : play->machine->l2_bytes / 2;
+    if (tensor == TW_O_PART || tensor == TW_LSE_PART) {
+        play->hbm_share[tensor] = parts_stay(play, side) ? 0 : 1;
+        return;
+    }
     double asked = times_asked(play, g, tensor);
     bool queries = play->schedule->launches[play->launch].grid_i == TW_AXIS_NONE;
     double together = queries ? 1 : fmin(asked, at_a_time); /* in step, so that one fetch serves them all */
