@@ -57,7 +57,8 @@ static axis axis_of(const tw_emitter *e, tw_axis which)
 static tw_tile grid_tile(const tw_emitter *e, const axis *a, tw_axis which, int64_t index)
 {
     tw_tile tile = tw_tile_at(index, a->block, a->length);
-    bool equal = which != TW_AXIS_SPLITS && (!e->launch->blocks_differ || !tw_mask_is_on(e->problem));
+    bool cut_pages = which == TW_AXIS_K_TILES && !tw_pages_are_alike(e);
+    bool equal = which != TW_AXIS_SPLITS && !cut_pages && (!e->launch->blocks_differ || !tw_mask_is_on(e->problem));
     if (e->backend->merges && equal)
         tile.run = max64(1, a->length / a->block - index);
     return tile;

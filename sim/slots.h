@@ -15,6 +15,9 @@ const char *tw_slot_name(const tw_slot_info *slot);
 /** Tile `index` of an axis of `length` rows, cut at its end. */
 tw_tile tw_tile_at(int64_t index, int block, int64_t length);
 
+/** Tiles of keys may stand for each other: each is made of whole pages, or nothing is paged. */
+bool tw_pages_are_alike(const tw_emitter *e);
+
 /** Query heads that read one K/V head. */
 int tw_heads_of_a_group(const tw_problem *problem);
 

@@ -187,11 +187,10 @@ static void load_list(tw_walk *walk)
         walk->list = tw_load_list(e, walk->across.index, number_listed(walk), walk->only, walk->over_queries);
 }
 
-/* Tiles of keys may stand for each other where each is made of whole pages, or nothing is paged. */
-static bool pages_are_alike(const tw_walk *walk)
+bool tw_pages_are_alike(const tw_emitter *e)
 {
-    int size = walk->e->problem->page_size;
-    return walk->over_queries || size == 0 || walk->block % size == 0;
+    int size = e->problem->page_size;
+    return size == 0 || e->tiling->block_n % size == 0;
 }
 
 /* Sums do not depend on the order, and runs of equal tiles are found going forward. */
@@ -271,7 +270,7 @@ static void advance(tw_walk *walk)
         walk->is_last = walk->next < walk->first;
         return;
     }
-    if (walk->e->backend->merges && !walk->is_first && pages_are_alike(walk))
+    if (walk->e->backend->merges && !walk->is_first && (walk->over_queries || tw_pages_are_alike(walk->e)))
         walk->tile.run = max64(1, run_length(walk, walk->next));
     walk->next = next_visited(walk, walk->next + walk->tile.run);
     walk->is_last = walk->next >= walk->end;
