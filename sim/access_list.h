@@ -39,7 +39,8 @@ typedef struct tw_access_list {
     int32_t *
         block_end; /**< [num_tiles]: steps of block n end before this one, and begin where those of n − 1 end */
     int32_t num_accesses, num_steps, num_tiles;
-    bool all_heads;  /**< blocks of all heads and sequences are written down, and their units are of the whole tensors */
+    bool
+        all_heads; /**< blocks of all heads and sequences are written down, and their units are of the whole tensors */
     int32_t room[3]; /**< private: of the three arrays */
 } tw_access_list;
 

@@ -83,7 +83,7 @@ typedef struct sm {
     int queued, turn;             /* turn: which runner may put the next piece in */
     double now, l2_free, l2_rate; /* when the port to the L2 is free; bytes a cycle */
     double store_free, store_rate;
-    double hbm_part;                      /* of HBM's bytes a cycle, an SM's part: more than its port may take */
+    double hbm_part; /* of HBM's bytes a cycle, an SM's part: more than its port may take */
     double read_free, hbm_free, hbm_rate; /* HBM: when all reads are over; when reads and writes are */
     tw_clock_result result;
     tw_status status;

@@ -137,13 +137,11 @@ static void load(tw_executor *x, const tw_emitter *e, const tw_op *op)
         put_pages(x, e, op);
     for (int r = 0; r < op->rows.rows && tensor; r++) {
         double *to = tw_executor_row(x, e, op->dst, r);
-        memcpy(to, tensor + found_at(x, e, op, op->rows.row0 + r) + op->cols.row0,
-               width * sizeof(double));
+        memcpy(to, tensor + found_at(x, e, op, op->rows.row0 + r) + op->cols.row0, width * sizeof(double));
         if (x->rounding == TW_ROUND_AS_GPU)
             round_all(to, width, dtype);
     }
-    int64_t bytes = (int64_t)op->rows.rows * op->cols.rows *
-                    tw_tensor_element_bytes(op->tensor, e->problem);
+    int64_t bytes = (int64_t)op->rows.rows * op->cols.rows * tw_tensor_element_bytes(op->tensor, e->problem);
     x->stats.sram_fill_bytes += bytes;
     x->stats.recomputed_fill_bytes += e->again ? bytes : 0;
 }

@@ -204,9 +204,8 @@ static bytes shares(const tw_problem *p, const tw_tiling *t, const tw_machine *m
 tw_status tw_closed_form_of_parts(int64_t *fill, int64_t *drain, const char *name, const tw_problem *p,
                                   const tw_tiling *t, const tw_machine *machine)
 {
-    const tw_schedule schedule = {.packs_heads = true,
-                                  .num_launches = 1,
-                                  .launches = {{.grid_j = TW_AXIS_SPLITS}}};
+    const tw_schedule schedule = {
+        .packs_heads = true, .num_launches = 1, .launches = {{.grid_j = TW_AXIS_SPLITS}}};
     if (p->mask.blocks || p->mask.mod || p->mask.documents)
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under this mask", name);
     tw_problem packed = tw_problem_packed(p);

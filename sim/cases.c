@@ -92,7 +92,19 @@ static tw_status axes_of(axes *a, const tw_options *o)
 /* The digits of `index` in the mixed radix of the lists, last list fastest. */
 static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index)
 {
-    enum { BATCH, HEADS, HEADS_KV, HEAD_DIM, SEQLEN_Q, SEQLEN_K, ALGORITHM, BLOCK_M, BLOCK_N, SPLITS, NUM_AXES };
+    enum {
+        BATCH,
+        HEADS,
+        HEADS_KV,
+        HEAD_DIM,
+        SEQLEN_Q,
+        SEQLEN_K,
+        ALGORITHM,
+        BLOCK_M,
+        BLOCK_N,
+        SPLITS,
+        NUM_AXES
+    };
     const tw_int_list *lists[NUM_AXES] = {&a->batch,    &a->heads, &a->heads_kv, &a->head_dim, &a->seqlen_q,
                                           &a->seqlen_k, NULL,      &a->block_m,  &a->block_n,  &a->splits};
     int value[NUM_AXES] = {0};
@@ -236,7 +248,8 @@ static bool suits(const tw_schedule *schedule, const tw_problem *problem)
 static bool is_offered(const tw_case *c, bool named)
 {
     bool again = c->forward && tw_schedule_forward_of(c->schedule) != c->forward;
-    return named || (suits(c->schedule, &c->problem) && tw_tiling_check(c->schedule, &c->wanted) == TW_OK && (!c->forward || suits(c->forward, &c->problem)) &&
+    return named || (suits(c->schedule, &c->problem) && tw_tiling_check(c->schedule, &c->wanted) == TW_OK &&
+                     (!c->forward || suits(c->forward, &c->problem)) &&
                      (!c->backward || suits(c->backward, &c->problem)) && !again);
 }
 

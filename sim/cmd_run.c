@@ -337,7 +337,8 @@ static tw_status run_cases_of(const tw_options *shape, given_tensors *given, con
         cases[i].problem.softmax_scale = o->softmax_scale;
     tw_status status = check_results(cases, count, o);
     if (status == TW_OK && given && count > 0 && cases[0].problem.page_size > 0)
-        status = tw_inputs_page(&given->inputs, &cases[0].problem); /* of one shape, all cases have the same */
+        status = tw_inputs_page(&given->inputs,
+                                &cases[0].problem); /* of one shape, all cases have the same */
     if (status == TW_OK)
         status = run_all(cases, count, given, &machine, o);
     tw_cases_free(cases, count);

@@ -119,9 +119,9 @@ static tw_status tune(const tune_options *o, int argc, char **argv)
     tw_status status = tw_csv_open(&csv, o->shared.csv);
     if (status == TW_OK && csv.file) {
         tw_csv_header(&csv, "tilewise tune", argc, argv);
-        fprintf(csv.file,
-                "kernel,batch,num_heads,seqlen_k,head_dim,causal,block_m,block_n,num_splits,rank,predicted_time_us,"
-                "predicted_sm_cycles,predicted_clock_mhz,limiter,refusal\n");
+        fprintf(csv.file, "kernel,batch,num_heads,seqlen_k,head_dim,causal,block_m,block_n,num_splits,rank,"
+                          "predicted_time_us,"
+                          "predicted_sm_cycles,predicted_clock_mhz,limiter,refusal\n");
     }
     for (size_t i = 0; i < list.count && status == TW_OK; i++) {
         if (i > 0 && !(o->shared.csv && strcmp(o->shared.csv, "-") == 0))
@@ -138,8 +138,8 @@ static tw_status tune(const tune_options *o, int argc, char **argv)
 int tw_cmd_tune(int argc, char **argv)
 {
     tune_options o = {.shared = tw_options_default(), .top = 10};
-    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_MACHINE | TW_GROUP_CSV |
-                      TW_GROUP_SPLITS | TW_GROUP_PAGES;
+    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_MACHINE |
+                      TW_GROUP_CSV | TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{tune_own, sizeof tune_own / sizeof tune_own[0], &o, 0},
                             tw_options_shared(&o.shared, groups)};
     bool help;
@@ -197,7 +197,8 @@ static const char *order_of(tw_deal deal)
 static void print_splits(const tw_prediction *best, const tw_machine *machine, const tw_problem *p)
 {
     tw_trials trials;
-    printf("    note        %.0f %% of the SMs' time is used; splitting K and V would use more, which no kernel here "
+    printf("    note        %.0f %% of the SMs' time is used; splitting K and V would use more, which no "
+           "kernel here "
            "does\n",
            100 * best->mean_share[0]);
     if (tw_tune(&trials, "flash_decoding", p, 0, machine) != TW_OK)

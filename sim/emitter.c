@@ -58,7 +58,8 @@ static tw_tile grid_tile(const tw_emitter *e, const axis *a, tw_axis which, int6
 {
     tw_tile tile = tw_tile_at(index, a->block, a->length);
     bool cut_pages = which == TW_AXIS_K_TILES && !tw_pages_are_alike(e);
-    bool equal = which != TW_AXIS_SPLITS && !cut_pages && (!e->launch->blocks_differ || !tw_mask_is_on(e->problem));
+    bool equal = which != TW_AXIS_SPLITS && !cut_pages &&
+                 (!e->launch->blocks_differ || !tw_mask_is_on(e->problem));
     if (e->backend->merges && equal)
         tile.run = max64(1, a->length / a->block - index);
     return tile;
@@ -334,7 +335,8 @@ tw_status tw_tiling_check(const tw_schedule *schedule, const tw_tiling *t)
 {
     enum { MOST_SPLITS = 4096 };
     if (t->num_splits > 0 && !tw_has_axis(schedule, TW_AXIS_SPLITS))
-        return tw_fail(TW_EUNSUPPORTED, "%s does not cut the keys into a number of splits, there must be none given",
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s does not cut the keys into a number of splits, there must be none given",
                        schedule->name);
     if (t->num_splits < 0 || t->num_splits > MOST_SPLITS)
         return tw_fail(TW_EINVAL, "splits is %d, it must be from 1 to %d", t->num_splits, MOST_SPLITS);

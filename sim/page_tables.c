@@ -9,10 +9,11 @@
 
 static tw_status no_table_of(const tw_integer_data *t, const char *path, const tw_problem *p, int width)
 {
-    return tw_fail(TW_EFORMAT,
-                   "%s: has %d axes and %zu numbers, it must have two axes: %d sequences, and at least %d pages of %d "
-                   "keys for each, numbered from 0",
-                   path, t->num_dims, t->num_elements, p->batch, width, p->page_size);
+    return tw_fail(
+        TW_EFORMAT,
+        "%s: has %d axes and %zu numbers, it must have two axes: %d sequences, and at least %d pages of %d "
+        "keys for each, numbered from 0",
+        path, t->num_dims, t->num_elements, p->batch, width, p->page_size);
 }
 
 /* The file says how many pages there are: up to the one with the highest number. */

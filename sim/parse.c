@@ -95,7 +95,8 @@ tw_status tw_parse_number(double *value, const char *what, const char *text)
     char *end;
     double x = strtod(text, &end);
     if (end == text || *end != '\0' || isspace((unsigned char)*text) || !isfinite(x))
-        return tw_fail(TW_EINVAL, "%s is '%s', it must be a finite number such as -2.5", what, tw_quote(text).text);
+        return tw_fail(TW_EINVAL, "%s is '%s', it must be a finite number such as -2.5", what,
+                       tw_quote(text).text);
     *value = x;
     return TW_OK;
 }

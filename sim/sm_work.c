@@ -73,7 +73,8 @@ static grid grid_of(const tw_play *play)
 static bool differ(const tw_play *play)
 {
     const tw_launch *launch = &play->schedule->launches[play->launch];
-    return launch->blocks_differ && launch->grid_i != TW_AXIS_Q_ROWS && launch->grid_i != TW_AXIS_SHARES && tw_mask_is_on(play->problem);
+    return launch->blocks_differ && launch->grid_i != TW_AXIS_Q_ROWS && launch->grid_i != TW_AXIS_SHARES &&
+           tw_mask_is_on(play->problem);
 }
 
 /* The n-th block that is handed out. */

@@ -7,15 +7,15 @@
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
-    "Q",  "K",  "V",  "O",  "S",  "P",  "LSE", "M",      "L", "bias", "sink", "list",
-    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "PZ",   "dPZ",  "turn",
-    "O_c", "LSE_c", "pages"};
+    "Q",  "K",  "V",  "O",  "S", "P",      "LSE", "M",  "L",   "bias", "sink", "list",  "dO",   "dQ",
+    "dK", "dV", "dP", "dS", "D", "dQ sum", "Z",   "PZ", "dPZ", "turn", "O_c",  "LSE_c", "pages"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
     "online_softmax", "row_stats", "softmax_apply", "rescale",     "convert",    "normalize", "lse",
     "release",        "score_mod", "matmul_tn",     "softmax_lse", "row_dot",    "dsoftmax",  "atomic_add",
-    "dropout_mask",   "dropout",   "give_turn",     "take_turn", "combine", "fix_max", "fixed_softmax", "add_part"};
+    "dropout_mask",   "dropout",   "give_turn",     "take_turn",   "combine",    "fix_max",   "fixed_softmax",
+    "add_part"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {

@@ -58,8 +58,8 @@ typedef enum tw_tensor {
     TW_PZ,        /**< P ∘ Z, like P */
     TW_DPZ,       /**< its gradient dO Vᵀ, like P */
     TW_TURN,      /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
-    TW_O_PART,    /**< partial O of each split of the keys, fp32: seqlen_q rows for each, head_dim_v columns */
-    TW_LSE_PART,  /**< LSE of each split, or its row sums l, fp32: seqlen_q rows for each */
+    TW_O_PART,   /**< partial O of each split of the keys, fp32: seqlen_q rows for each, head_dim_v columns */
+    TW_LSE_PART, /**< LSE of each split, or its row sums l, fp32: seqlen_q rows for each */
     TW_PAGE_TABLE, /**< 4-byte integers: where the pages of K and V are, for each sequence */
     TW_NUM_TENSORS
 } tw_tensor;
@@ -200,7 +200,7 @@ typedef struct tw_slot_info {
     bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
     bool
         is_alpha; /**< what a step of online softmax leaves to rescale by; `tensor` is then TW_L, of its shape */
-    bool fixed; /**< m: it is the tiling's phi, and does not move */
+    bool fixed;       /**< m: it is the tiling's phi, and does not move */
     tw_tensor tensor; /**< what this is a tile of; S becomes P, and M becomes LSE, by an operation */
     tw_place place;   /**< which memory it is in */
     tw_dtype dtype;   /**< of its numbers */
@@ -219,7 +219,7 @@ typedef enum tw_axis {
     TW_AXIS_Q_ROWS,  /**< query rows, one at a time */
     TW_AXIS_K_TILES, /**< key rows, block_n at a time */
     TW_AXIS_SPLITS,  /**< the key tiles that a query tile sees, in num_splits parts */
-    TW_AXIS_SHARES   /**< key tiles of all query tiles, heads and sequences, in as many shares as blocks run at a time */
+    TW_AXIS_SHARES /**< key tiles of all query tiles, heads and sequences, in as many shares as blocks run at a time */
 } tw_axis;
 
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
@@ -232,9 +232,9 @@ typedef struct tw_launch {
     bool per_kv_head; /**< a block works for all query heads of a K/V head; b.head is the first of them */
     /** A block's work depends on where its tile lies under a mask, not on its size alone. */
     bool blocks_differ;
-    unsigned reads;  /**< TW_SET() of tensors */
-    unsigned writes; /**< likewise */
-    tw_order order;  /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
+    unsigned reads;     /**< TW_SET() of tensors */
+    unsigned writes;    /**< likewise */
+    tw_order order;     /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
     bool only_if_split; /**< nothing runs where the keys are in one part */
 } tw_launch;
 
@@ -279,7 +279,7 @@ typedef struct tw_schedule {
     bool needs_v_in_k; /**< for latent attention alone */
     /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
     bool packs_heads;
-    bool fixed_max;   /**< takes the tiling's phi in place of maxima */
+    bool fixed_max;                           /**< takes the tiling's phi in place of maxima */
     bool (*suits)(const tw_problem *problem); /**< offered where nobody names it; NULL: always */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
@@ -396,8 +396,8 @@ typedef struct tw_walk {
     bool backward;     /* from the last tile to the first */
     bool begun;
     int64_t first, next, end; /* tile indices */
-    int64_t length;    /* of the axis, in rows */
-    int block;         /* rows of a tile */
+    int64_t length;           /* of the axis, in rows */
+    int block;                /* rows of a tile */
     int64_t outer_times;
     tw_slot list; /* where the mask is listed */
     bool open;    /* begun, and not at its end */

@@ -30,8 +30,8 @@ typedef struct tw_trials {
  * @param[in] num_splits  this one alone; 0: those that fill the SMs, and powers of two
  * @return TW_OK; TW_ENOMEM; as tw_build_find() where the name is wrong; TW_ESRAM (none fits)
  */
-TW_MUST_CHECK tw_status tw_tune(tw_trials *trials, const char *name, const tw_problem *problem, int num_splits,
-                                const tw_machine *machine);
+TW_MUST_CHECK tw_status tw_tune(tw_trials *trials, const char *name, const tw_problem *problem,
+                                int num_splits, const tw_machine *machine);
 
 /** Does the algorithm of this name cut the keys into splits? */
 bool tw_tunes_splits(const char *name);

@@ -217,16 +217,16 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
     int block = over_queries ? e->tiling->block_m : e->tiling->block_n;
     int64_t length = over_queries ? e->problem->seqlen_q : e->problem->seqlen_k;
     return (tw_walk){.e = e,
-                    .across = across,
-                    .over_queries = over_queries,
-                    .everything = everything,
-                    .only = only,
-                    .backward = !over_queries && !everything && goes_backward(e, across),
-                    .end = ceil_div(length, block),
-                    .length = length,
-                    .block = block,
-                    .outer_times = e->times,
-                    .list = {-1}};
+                     .across = across,
+                     .over_queries = over_queries,
+                     .everything = everything,
+                     .only = only,
+                     .backward = !over_queries && !everything && goes_backward(e, across),
+                     .end = ceil_div(length, block),
+                     .length = length,
+                     .block = block,
+                     .outer_times = e->times,
+                     .list = {-1}};
 }
 
 tw_walk tw_walk_all_keys(tw_emitter *e)
@@ -284,7 +284,8 @@ static void advance(tw_walk *walk)
 bool tw_step(tw_walk *walk)
 {
     tw_emitter *e = walk->e;
-    bool listed = walk->list.id >= 0, over = walk->backward ? walk->next < walk->first : walk->next >= walk->end;
+    bool listed = walk->list.id >= 0,
+         over = walk->backward ? walk->next < walk->first : walk->next >= walk->end;
     bool more = !over && e->status == TW_OK;
     e->times = walk->outer_times;
     if (listed)

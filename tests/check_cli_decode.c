@@ -1,5 +1,4 @@
 /* `tilewise` on splits, shares, fixed maxima and pages: every command that takes them, and what is refused. */
-#include "support_markdown.h"
 #include "support_process.h"
 
 #include "cpu_ref/npy.h"
@@ -21,7 +20,8 @@ static const struct {
     {"run --algorithm lean " SHAPE " --window 30,0 --sinks 2", "agrees"},
     {"run --algorithm flash_decoding++ " SHAPE " --splits 3", "agrees"},
     {"run --algorithm flash_decoding++ " SHAPE " --splits 3 --phi -30", "2 blocks done again"},
-    {"run --algorithm flash_decoding --cu-seqlens-q 0,1,2,3 --cu-seqlens-k 0,90,91,140 --heads 4 --head-dim 16",
+    {"run --algorithm flash_decoding --cu-seqlens-q 0,1,2,3 --cu-seqlens-k 0,90,91,140 --heads 4 --head-dim "
+     "16",
      "agrees"},
     {"run --algorithm flash2,flash_decoding,lean " SHAPE " --page-size 16 --batch 2", "pages of 16"},
     {"io --algorithm flash_decoding,flash2 " SHAPE " --page-size 16", "pages of 16"},
@@ -53,7 +53,8 @@ static const struct {
     const char *arguments, *line;
 } refused[] = {
     {"io --algorithm flash2 --splits 2", "flash2 does not cut the keys into a number of splits"},
-    {"io --algorithm lean_attention --splits 2", "lean_attention does not cut the keys into a number of splits"},
+    {"io --algorithm lean_attention --splits 2",
+     "lean_attention does not cut the keys into a number of splits"},
     {"io --algorithm flash_decoding --splits 0", "--splits"},
     {"io --algorithm flash_decoding --splits 5000", "splits is 5000, it must be from 1 to 4096"},
     {"io --algorithm flash_decoding --phi 2", "flash_decoding has no fixed maximum"},
@@ -123,14 +124,16 @@ START_TEST(test_page_table_file)
         char pages[700] = "";
         if (i > 0)
             snprintf(pages, sizeof pages, "--page-size 16 --page-table %s/right.npy", folder);
-        tw_process p = tw_tilewise_f("run --algorithm flash_decoding --splits 2 --block-n 8 %s %s --o %s/o%d.npy",
-                                     files, pages, folder, i);
+        tw_process p = tw_tilewise_f(
+            "run --algorithm flash_decoding --splits 2 --block-n 8 %s %s --o %s/o%d.npy", files, pages,
+            folder, i);
         ck_assert_msg(p.exit_code == 0, "%s", p.err);
         tw_process_free(&p);
     }
     snprintf(command, sizeof command, "cmp %s/o0.npy %s/o1.npy", folder, folder);
     ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): paths of our own */
-    static const char *const tables[] = {"wrong", "hole"}, *const lines[] = {"it must have two axes", "has page -2"};
+    static const char *const tables[] = {"wrong", "hole"}, *const lines[] = {"it must have two axes",
+                                                                             "has page -2"};
     for (int i = 0; i < 2; i++) {
         tw_process p = tw_tilewise_f("run --algorithm flash2 %s --page-size 16 --page-table %s/%s.npy", files,
                                      folder, tables[i]);
@@ -142,13 +145,6 @@ START_TEST(test_page_table_file)
 }
 END_TEST
 
-/* What the theory page shows is what the program says. */
-START_TEST(test_theory_page)
-{
-    ck_assert_int_eq(tw_expect_console("docs/theory/decode.md"), 6);
-}
-END_TEST
-
 Suite *tw_suite_cli_decode(void)
 {
     Suite *suite = suite_create("cli_decode");
@@ -156,7 +152,6 @@ Suite *tw_suite_cli_decode(void)
     tcase_set_timeout(core, 60);
     tcase_add_loop_test(core, test_told, 0, (int)(sizeof told / sizeof told[0]));
     tcase_add_test(core, test_page_table_file);
-    tcase_add_test(core, test_theory_page);
     suite_add_tcase(suite, core);
     TCase *errors = tcase_create("errors");
     tcase_add_loop_test(errors, test_refused, 0, (int)(sizeof refused / sizeof refused[0]));

@@ -65,12 +65,13 @@ static tw_numeric_stats check_run(const tw_schedule *schedule, const tw_problem 
         "%s, %s: %s", schedule->name, what, tw_error_message());
     tw_error_metrics o = tw_error_of(t->o, t->gold, t->num_o),
                      lse = tw_error_of(t->lse, t->gold_lse, t->num_lse);
-    ck_assert_msg(o.num_nan == 0 && o.max_abs_error <= 1e-11, "%s, %s, %d splits: O differs by %g", schedule->name,
-                  what, tiling.num_splits, o.max_abs_error);
-    ck_assert_msg(!schedule->writes_lse || (lse.num_nan == 0 && lse.max_abs_error <= 1e-10), "%s, %s: LSE differs by %g", schedule->name,
-                  what, lse.max_abs_error);
+    ck_assert_msg(o.num_nan == 0 && o.max_abs_error <= 1e-11, "%s, %s, %d splits: O differs by %g",
+                  schedule->name, what, tiling.num_splits, o.max_abs_error);
+    ck_assert_msg(!schedule->writes_lse || (lse.num_nan == 0 && lse.max_abs_error <= 1e-10),
+                  "%s, %s: LSE differs by %g", schedule->name, what, lse.max_abs_error);
     ck_assert_int_eq(tw_count(&counted, schedule, p, &tiling, m), TW_OK);
-    ck_assert_int_eq(executed.sram_fill_bytes - executed.recomputed_fill_bytes, counted.total.sram_fill_bytes);
+    ck_assert_int_eq(executed.sram_fill_bytes - executed.recomputed_fill_bytes,
+                     counted.total.sram_fill_bytes);
     ck_assert_int_eq(executed.sram_drain_bytes, counted.total.sram_drain_bytes);
     ck_assert_int_eq(counted.total.flops, tw_problem_flops(p));
     if (tw_closed_form_bytes(&fill, &drain, schedule->name, p, &tiling, m) == TW_OK) {
@@ -167,7 +168,8 @@ END_TEST
 
 /* ---- closed forms by hand ------------------------------------------------------------------------------------- */
 
-static tw_counts count(const tw_schedule *schedule, const tw_problem *p, tw_tiling tiling, const tw_machine *m)
+static tw_counts count(const tw_schedule *schedule, const tw_problem *p, tw_tiling tiling,
+                       const tw_machine *m)
 {
     tw_count_result counted;
     ck_assert_msg(tw_count(&counted, schedule, p, &tiling, m) == TW_OK, "%s", tw_error_message());
@@ -193,8 +195,8 @@ START_TEST(splits_cost_what_the_formula_says)
                         .dtype = TW_FP16};
         tw_tiling t = {.block_m = 64, .block_n = 128, .num_splits = named[i].splits};
         for (int fixed = 0; fixed < 2; fixed++) {
-            tw_counts c = count(
-                fixed ? &tw_schedule_flash_decoding_plus_plus : &tw_schedule_flash_decoding, &p, t, &m);
+            tw_counts c = count(fixed ? &tw_schedule_flash_decoding_plus_plus : &tw_schedule_flash_decoding,
+                                &p, t, &m);
             int64_t parts = 4 * s * g * (d + 1);
             ck_assert_int_eq(c.sram_fill_bytes, kv_heads * (2 * (s * g * d + 2 * n * d) + parts));
             ck_assert_int_eq(c.sram_drain_bytes, kv_heads * (2 * g * d + 4 * g + parts));
@@ -212,7 +214,9 @@ START_TEST(shares_cost_what_the_formula_says)
 {
     static const struct {
         int heads, seqlen_k, sms, cuts;
-    } named[] = {{8, 1280, 2, 0}, {3, 1280, 2, 3}, {8, 65536, 132, 259}}; /* 4, 4 and 264 blocks; 4 of 263 cuts lie between heads */
+    } named[] = {{8, 1280, 2, 0},
+                 {3, 1280, 2, 3},
+                 {8, 65536, 132, 259}}; /* 4, 4 and 264 blocks; 4 of 263 cuts lie between heads */
     for (int i = 0; i < 3; i++) {
         tw_machine m = machine();
         m.num_sms = named[i].sms;
@@ -256,7 +260,8 @@ START_TEST(splits_that_fill_the_sms)
 {
     tw_machine m = machine();
     tw_tiling t = {.block_m = 64, .block_n = 128};
-    tw_problem p = {.batch = 1, .num_heads = 8, .num_heads_kv = 8, .seqlen_q = 1, .seqlen_k = 65536, .head_dim = 128};
+    tw_problem p = {
+        .batch = 1, .num_heads = 8, .num_heads_kv = 8, .seqlen_q = 1, .seqlen_k = 65536, .head_dim = 128};
     int splits = tw_splits_of(&tw_schedule_flash_decoding, &p, &t, &m);
     ck_assert_int_ge(8 * splits, 264 * 8 / 10); /* of the places that two blocks an SM have */
     ck_assert_int_le(8 * splits, 264);
@@ -292,7 +297,8 @@ START_TEST(scores_out_of_range_are_done_again)
     tensors t = make_overflowing(&p, 90.0);
     for (int splits = 1; splits <= 3; splits += 2) {
         tw_tiling tiling = {.block_m = 2, .block_n = 5, .num_splits = splits};
-        tw_numeric_stats stats = check_run(&tw_schedule_flash_decoding_plus_plus, &p, tiling, &m, &t, "overflow");
+        tw_numeric_stats stats = check_run(&tw_schedule_flash_decoding_plus_plus, &p, tiling, &m, &t,
+                                           "overflow");
         ck_assert_int_eq(stats.num_recomputed, 1); /* the tile of rows 2 and 3, and no other */
         ck_assert_int_eq(stats.recomputed_fill_bytes, 4 * 6 * (2 + 2 * 40)); /* Q once, K and V */
         tiling.phi = 40.0; /* now row 2 is in range, and everything else still is */
@@ -316,7 +322,13 @@ END_TEST
 START_TEST(half_precision_has_a_narrow_range)
 {
     double range[2];
-    tw_problem p = {.batch = 1, .num_heads = 1, .num_heads_kv = 1, .seqlen_q = 1, .seqlen_k = 64, .head_dim = 16, .dtype = TW_FP16};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 1,
+                    .num_heads_kv = 1,
+                    .seqlen_q = 1,
+                    .seqlen_k = 64,
+                    .head_dim = 16,
+                    .dtype = TW_FP16};
     tw_tiling t = {.block_m = 4, .block_n = 8, .num_splits = 3, .unit = TW_UNIT_TENSOR};
     tw_machine m = machine();
     tensors x = make_tensors(&p);
@@ -330,8 +342,8 @@ START_TEST(half_precision_has_a_narrow_range)
     ck_assert_double_eq(tw_dtype_round(TW_FP16, exp(range[0])), 0x1p-14);
     const tw_numeric_options as_gpu = {.rounding = TW_ROUND_AS_GPU};
     tw_numeric_stats stats;
-    ck_assert_int_eq(tw_numeric_run(x.o, x.lse, &stats, &tw_schedule_flash_decoding_plus_plus, &p, &t, &m, x.q,
-                                    x.k, x.v, &as_gpu),
+    ck_assert_int_eq(tw_numeric_run(x.o, x.lse, &stats, &tw_schedule_flash_decoding_plus_plus, &p, &t, &m,
+                                    x.q, x.k, x.v, &as_gpu),
                      TW_OK);
     tw_error_metrics o = tw_error_of(x.o, x.gold, x.num_o);
     ck_assert_int_eq(stats.num_recomputed, 1);
@@ -370,7 +382,8 @@ START_TEST(pages_change_no_result)
     for (int i = 0; i < tw_schedule_count(); i++) {
         const tw_schedule *schedule = tw_schedule_at(i);
         if (tw_honours_check(schedule, &p) == TW_OK)
-            check_run(schedule, &p, (tw_tiling){.block_m = s->block_m, .block_n = s->block_n}, &m, &t, "pages");
+            check_run(schedule, &p, (tw_tiling){.block_m = s->block_m, .block_n = s->block_n}, &m, &t,
+                      "pages");
     }
     free_tensors(&t);
     free(table);
@@ -384,7 +397,13 @@ START_TEST(table_bytes)
     int *table = calloc(4096, sizeof *table);
     ck_assert_ptr_nonnull(table);
     tw_page_table_shuffled(table, 1, 4096, 1);
-    tw_problem p = {.batch = 1, .num_heads = 32, .num_heads_kv = 8, .seqlen_q = 1, .seqlen_k = 65536, .head_dim = 128, .dtype = TW_FP16};
+    tw_problem p = {.batch = 1,
+                    .num_heads = 32,
+                    .num_heads_kv = 8,
+                    .seqlen_q = 1,
+                    .seqlen_k = 65536,
+                    .head_dim = 128,
+                    .dtype = TW_FP16};
     tw_tiling t = {.block_m = 64, .block_n = 128};
     int64_t without = count(&tw_schedule_gqa_packed, &p, t, &m).sram_fill_bytes;
     int64_t hbm_without = count(&tw_schedule_gqa_packed, &p, t, &m).hbm_read_bytes;
@@ -425,10 +444,11 @@ START_TEST(combined_parts_are_attention)
             for (int i = 0; i < p.seqlen_q; i++) {
                 size_t at = tw_problem_o_row(&p, b, h, i), l = tw_problem_lse_at(&p, b, h, i);
                 const double *rows[PARTS] = {o[0] + at, o[1] + at, o[2] + at};
-                tw_combine_parts(t.o + at, &t.lse[l], rows, (double[]){lse[0][l], lse[1][l], lse[2][l]}, PARTS,
-                                 p.head_dim);
+                tw_combine_parts(t.o + at, &t.lse[l], rows, (double[]){lse[0][l], lse[1][l], lse[2][l]},
+                                 PARTS, p.head_dim);
             }
-    tw_error_metrics error = tw_error_of(t.o, t.gold, t.num_o), of_lse = tw_error_of(t.lse, t.gold_lse, t.num_lse);
+    tw_error_metrics error = tw_error_of(t.o, t.gold, t.num_o),
+                     of_lse = tw_error_of(t.lse, t.gold_lse, t.num_lse);
     ck_assert(error.num_nan == 0 && error.max_abs_error < 1e-12);
     ck_assert(of_lse.num_nan == 0 && of_lse.max_abs_error < 1e-12);
     for (int c = 0; c < PARTS; c++)
@@ -496,7 +516,8 @@ START_TEST(l2_keeps_partial_results)
         tw_counts c = count(schedules[i], &p, t, &m);
         ck_assert_msg(tw_cache(&r, schedules[i], &p, &t, &m, &options) == TW_OK, "%s", tw_error_message());
         ck_assert_double_eq_tol((double)r.total.traffic.hbm_read_bytes, bytes, 0.01 * bytes);
-        ck_assert_double_eq_tol((double)r.total.traffic.read_request_bytes, (double)c.sram_fill_bytes, 0.02 * bytes);
+        ck_assert_double_eq_tol((double)r.total.traffic.read_request_bytes, (double)c.sram_fill_bytes,
+                                0.02 * bytes);
     }
 }
 END_TEST

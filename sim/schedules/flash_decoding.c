@@ -83,7 +83,8 @@ const tw_schedule tw_schedule_flash_decoding = {
     .name = "flash_decoding",
     .file = "flash_decoding.c",
     .summary = "Flash-Decoding: the keys in splits, a block each; a second launch combines them",
-    .ledger = "tiled: Q once a split, K and V once per tile of packed rows; O and LSE of each split in fp32, out and in",
+    .ledger = "tiled: Q once a split, K and V once per tile of packed rows; O and LSE of each split in fp32, "
+              "out and in",
     .paper = "Dao et al., Flash-Decoding",
     .year = 2023,
     .num_launches = 2,

@@ -103,7 +103,8 @@ const tw_schedule tw_schedule_flash_decoding_plus_plus = {
     .name = "flash_decoding_plus_plus",
     .file = "flash_decoding_plus_plus.c",
     .summary = "FlashDecoding++: a fixed maximum, so that sums of splits are added as they are",
-    .ledger = "tiled: Q once a split, K and V once per tile of packed rows; O and l of each split in fp32, out and in; "
+    .ledger = "tiled: Q once a split, K and V once per tile of packed rows; O and l of each split in fp32, "
+              "out and in; "
               "nothing done again",
     .paper = "Hong et al., arXiv:2311.01282",
     .year = 2023,
@@ -123,7 +124,8 @@ const tw_schedule tw_schedule_flash_decoding_plus_plus = {
                   .block = combine_block,
                   .grid_i = TW_AXIS_Q_TILES,
                   .only_if_split = true,
-                  .reads = TW_SET(TW_O_PART) | TW_SET(TW_LSE_PART) | TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V),
+                  .reads = TW_SET(TW_O_PART) | TW_SET(TW_LSE_PART) | TW_SET(TW_Q) | TW_SET(TW_K) |
+                           TW_SET(TW_V),
                   .writes = TW_SET(TW_O) | TW_SET(TW_LSE)}},
     .writes_lse = true,
     .default_tiling = tw_decoding_tiling,

@@ -72,7 +72,8 @@ const tw_schedule tw_schedule_lean_attention = {
     .name = "lean_attention",
     .file = "lean_attention.c",
     .summary = "LeanAttention: every block takes as many key tiles, whatever head they belong to (stream-K)",
-    .ledger = "tiled: Q once a part, K and V once per tile of packed rows; O and LSE of later parts in fp32, out and in",
+    .ledger = "tiled: Q once a part, K and V once per tile of packed rows; O and LSE of later parts in fp32, "
+              "out and in",
     .paper = "Sanovar et al., arXiv:2405.10480",
     .year = 2024,
     .num_launches = 1,
@@ -83,7 +84,8 @@ const tw_schedule tw_schedule_lean_attention = {
                   .block = lean_block,
                   .grid_i = TW_AXIS_SHARES,
                   .blocks_differ = true,
-                  .reads = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O_PART) | TW_SET(TW_LSE_PART),
+                  .reads = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O_PART) |
+                           TW_SET(TW_LSE_PART),
                   .writes = TW_SET(TW_O) | TW_SET(TW_LSE) | TW_SET(TW_O_PART) | TW_SET(TW_LSE_PART)}},
     .writes_lse = true,
     .default_tiling = tw_decoding_tiling,

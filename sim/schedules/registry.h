@@ -25,7 +25,7 @@ extern const tw_schedule tw_schedule_gqa_packed;      /**< query heads of a K/V 
 extern const tw_schedule tw_schedule_mla;             /**< latent attention: V is a part of K */
 extern const tw_schedule tw_schedule_flash_decoding;  /**< the keys in splits, then combined */
 extern const tw_schedule tw_schedule_flash_decoding_plus_plus; /**< and a fixed maximum */
-extern const tw_schedule tw_schedule_lean_attention;           /**< the same number of key tiles for every block */
+extern const tw_schedule tw_schedule_lean_attention; /**< the same number of key tiles for every block */
 
 extern const tw_schedule tw_schedule_standard_backward;       /**< gradients, by the textbook's ledger */
 extern const tw_schedule tw_schedule_standard_tiled_backward; /**< gradients as kernels of matrices do them */
