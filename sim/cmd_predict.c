@@ -40,13 +40,13 @@ static const tw_option own[] = {
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "kernel,"
-    "num_splits,predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_"
+    "predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_"
     "cold_"
     "cycles,predicted_clock_mhz,predicted_lasting_clock_mhz,"
     "predicted_time_us,predicted_lasting_time_us,predicted_energy_mj,predicted_power_w,limiter,products_busy,"
     "cuda_cores_busy,smem_busy,"
     "l2_busy,"
-    "hbm_busy,outside";
+    "hbm_busy,outside,num_splits";
 
 /* ---- output --------------------------------------------------------------------------------------------- */
 
@@ -57,17 +57,17 @@ static void csv_row(FILE *out, const tw_contender *c, const tw_machine *machine)
     const tw_counts *n = &r->counts.total;
     const tw_pipe_busy *busy = &r->total.busy;
     const char *algorithm = r->schedule->variant_of ? r->schedule->variant_of : r->schedule->name;
-    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%d,%lld,%lld,%.0f", algorithm, machine->name,
-            p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
-            tw_dtype_name(p->dtype), p->causal, r->build.block_m, r->build.block_n, c->name, r->num_splits,
-            (long long)n->sram_fill_bytes, (long long)n->sram_drain_bytes, r->hbm_bytes);
+    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%lld,%lld,%.0f", algorithm, machine->name, p->batch,
+            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
+            p->causal, r->build.block_m, r->build.block_n, c->name, (long long)n->sram_fill_bytes,
+            (long long)n->sram_drain_bytes, r->hbm_bytes);
     fprintf(out, ",%.0f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4g,%.0f,%s", r->total.cycles, r->cold_cycles,
             r->power.clock_hz / 1e6, r->power.lasting_clock_hz / 1e6, r->power.time_s * 1e6,
             r->power.lasting_time_s * 1e6, r->power.energy_j * 1e3, r->power.power_w, r->limiter);
     const double taken[] = {busy->products, busy->cores, busy->smem, busy->l2, busy->hbm};
     for (int i = 0; i < 5; i++)
         fprintf(out, ",%.3f", fmin(1, taken[i] / r->total.cycles));
-    fprintf(out, ",%s\n", r->outside);
+    fprintf(out, ",%s,%d\n", r->outside, r->num_splits);
 }
 
 static tw_status write_csv(const tw_contenders *list, const predict_options *o, const tw_machine *machine,
@@ -186,7 +186,19 @@ static tw_status predict_shapes(const predict_options *o, int argc, char **argv)
     return status;
 }
 
-static tw_status compare(const predict_options *o)
+static tw_status write_errors(const predict_options *o, const tw_row_error *errors, size_t count, int argc,
+                              char **argv)
+{
+    tw_csv csv;
+    TW_TRY(tw_csv_open(&csv, o->shared.csv));
+    if (!csv.file)
+        return TW_OK;
+    tw_csv_header(&csv, "tilewise predict", argc, argv);
+    tw_predict_errors_csv(csv.file, errors, count);
+    return tw_csv_commit(&csv);
+}
+
+static tw_status compare(const predict_options *o, int argc, char **argv)
 {
     tw_measured_list list = {.rows = NULL};
     tw_row_error *errors = NULL;
@@ -196,6 +208,8 @@ static tw_status compare(const predict_options *o)
     if (status == TW_OK)
         status = tw_predict_errors(&errors, &list);
     if (status == TW_OK)
+        status = write_errors(o, errors, list.count, argc, argv);
+    if (status == TW_OK && !(o->shared.csv && strcmp(o->shared.csv, "-") == 0))
         status = tw_predict_errors_print(stdout, errors, list.count);
     free(errors);
     tw_measured_free(&list);
@@ -212,7 +226,7 @@ int tw_cmd_predict(int argc, char **argv)
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)
         status = o.cases.count > 0     ? tw_predict_cases(&o.shared, &o.cases, o.seeds, argc, argv)
-                 : o.against.count > 0 ? compare(&o)
+                 : o.against.count > 0 ? compare(&o, argc, argv)
                                        : predict_shapes(&o, argc, argv);
     tw_options_free(sets, 2);
     return tw_exit_code(status);
