@@ -40,12 +40,13 @@ static const tw_option own[] = {
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "kernel,"
-    "predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_cold_"
+    "predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_"
+    "cold_"
     "cycles,predicted_clock_mhz,predicted_lasting_clock_mhz,"
     "predicted_time_us,predicted_lasting_time_us,predicted_energy_mj,predicted_power_w,limiter,products_busy,"
     "cuda_cores_busy,smem_busy,"
     "l2_busy,"
-    "hbm_busy,outside";
+    "hbm_busy,outside,num_splits";
 
 /* ---- output --------------------------------------------------------------------------------------------- */
 
@@ -66,7 +67,7 @@ static void csv_row(FILE *out, const tw_contender *c, const tw_machine *machine)
     const double taken[] = {busy->products, busy->cores, busy->smem, busy->l2, busy->hbm};
     for (int i = 0; i < 5; i++)
         fprintf(out, ",%.3f", fmin(1, taken[i] / r->total.cycles));
-    fprintf(out, ",%s\n", r->outside);
+    fprintf(out, ",%s,%d\n", r->outside, r->num_splits);
 }
 
 static tw_status write_csv(const tw_contenders *list, const predict_options *o, const tw_machine *machine,
@@ -219,7 +220,7 @@ int tw_cmd_predict(int argc, char **argv)
 {
     predict_options o = {.shared = tw_options_default(), .seeds = 3};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED;
+                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED | TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);
