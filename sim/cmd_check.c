@@ -324,8 +324,9 @@ static tw_status check(const check_options *o)
 int tw_cmd_check(int argc, char **argv)
 {
     check_options o = {.shared = tw_options_default()};
-    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
-                            tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED | TW_GROUP_EXTRAS)};
+    tw_option_set sets[] = {
+        {own, sizeof own / sizeof own[0], &o, 0},
+        tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_QUANTIZE)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise check", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)

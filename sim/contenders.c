@@ -63,14 +63,15 @@ tw_status tw_contenders_of(tw_contenders *list, const char *kernels, const tw_op
     TW_TRY(tw_options_cases(&cases, &count, &shapes, machine));
     list->all = calloc(count * (size_t)named.count + 1, sizeof *list->all);
     if (!list->all) {
-        free(cases);
+        tw_cases_free(cases, count);
         return tw_fail(TW_ENOMEM, "no memory for %zu shapes", count);
     }
     tw_status status = TW_OK;
     for (size_t i = 0; i < count && status == TW_OK; i++)
         for (int n = 0; n < named.count && status == TW_OK; n++)
             status = add(list, named.text[n], &cases[i], machine);
-    free(cases);
+    tw_cases_free(cases,
+                  count); /* what is left of problems points to nothing: shapes, a mask's sides, codes */
     if (status != TW_OK)
         tw_contenders_free(list);
     return status;

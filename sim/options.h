@@ -68,7 +68,8 @@ enum {
     TW_GROUP_LAUNCH = 512,
     TW_GROUP_EXTRAS = 1024, /**< what is beyond plain attention: extras.h */
     TW_GROUP_PASS = 2048,
-    TW_GROUP_ALL = 4095
+    TW_GROUP_QUANTIZE = 4096, /**< codes and scales */
+    TW_GROUP_ALL = 8191
 };
 
 /** The words of --pass, in this order. */

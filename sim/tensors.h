@@ -58,6 +58,13 @@ TW_MUST_CHECK tw_status tw_inputs_read(tw_inputs *inputs, const char *q_path, co
 TW_MUST_CHECK tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_t seed);
 
 /**
+ * @brief What codes of these inputs are worth (quantized.h), as inputs.
+ * @param[in] problem  its `quantize` is on, and its blocks have sizes
+ * @return as tw_quantize_inputs()
+ */
+TW_MUST_CHECK tw_status tw_inputs_of_codes(tw_inputs *worth, const tw_problem *problem, const tw_inputs *in);
+
+/**
  * @brief A standard-normal dO, rounded to problem->dtype; stream 3 of the seed.
  * @param[out] d_o  owned by the caller: free(); untouched on error
  * @return TW_OK; TW_ENOMEM

@@ -170,6 +170,11 @@ static tw_problem problem_for(const tw_schedule *schedule, int i, tw_dtype dtype
         p.v_in_k = true;
         p.head_dim_v = p.head_dim / 2;
     }
+    if (schedule->takes_codes && !schedule->takes_codes(&p.quantize)) {
+        p.quantize = (tw_quantize){.format = TW_E4M3};
+        if (!schedule->takes_codes(&p.quantize))
+            p.quantize = (tw_quantize){.format = TW_INT8, .scales = TW_SCALES_TOKEN};
+    }
     return p;
 }
 

@@ -22,6 +22,8 @@ static const struct {
     {&tw_schedule_flex, "flex_attention", &tw_schedule_flash2_backward},
     {&tw_schedule_gqa_packed, NULL, &tw_schedule_flash2_backward},
     {&tw_schedule_mla, NULL, NULL},
+    {&tw_schedule_flash3_fp8, "fa3_fp8", NULL},
+    {&tw_schedule_int_flash, "int_flash_attention", NULL},
 };
 
 int tw_schedule_count(void)
