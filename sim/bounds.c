@@ -54,7 +54,11 @@ static traffic standard(const tw_problem *p)
     traffic one = {.fill_inputs = p->seqlen_q * d + p->seqlen_k * (d + d_v),
                    .fill = 2 * scores,
                    .drain = 2 * scores + p->seqlen_q * d_v};
-    add_scales(&one, p, 1, 1, 1, p->seqlen_q, 2 * (int64_t)p->seqlen_k);
+    int64_t of_k = tw_quantize_scales(&p->quantize, TW_QUANTIZED_K, p->seqlen_k);
+    int64_t of_v = tw_quantize_scales(&p->quantize, TW_QUANTIZED_V,
+                                      p->seqlen_k); /* a whole matrix has them all */
+    add_scales(&one, p, tw_quantize_scales(&p->quantize, TW_QUANTIZED_Q, p->seqlen_q), of_k, of_v,
+               p->seqlen_q, 2 * (int64_t)p->seqlen_k);
     add_scoring(&one, p, scores, 1);
     return one;
 }
@@ -370,6 +374,7 @@ tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const 
     int64_t input_bytes = tw_dtype_bytes(tw_problem_input_dtype(p));
     for (int batch = 0; batch < p->batch; batch += (int)alike) {
         tw_problem sequence = tw_problem_sequence(p, batch);
+        sequence.quantize.block_rows = t->block_m, sequence.quantize.block_keys = t->block_n;
         traffic one = {0};
         int heads = 0;
         TW_TRY(one_head(&one, &heads, schedule, &sequence, t, machine));
