@@ -1,5 +1,4 @@
 /* Products of tiles for the numeric back end: of numbers, or of codes with scales, with sums as wide as is asked for. */
-#include "../cpu_ref/online_softmax.h"
 #include "numeric_executor.h"
 
 #include <math.h>
@@ -88,16 +87,27 @@ static const double *turn(tw_executor *x, const tw_emitter *e, int id)
     return x->turned;
 }
 
-/* Each s[j] adds its products in the order of c, as a loop over c would. */
+/* sum += Σ weight[i] · row i of x, each sum in the order of i; four rows at a time, so that a sum is loaded for all four. */
+static void add_rows(double *restrict sum, const double *restrict weight, const double *restrict x, int n,
+                     int width, size_t stride)
+{
+    int i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const double *a = x + (size_t)i * stride, *b = a + stride, *c = b + stride, *d = c + stride;
+        double wa = weight[i], wb = weight[i + 1], wc = weight[i + 2], wd = weight[i + 3];
+        for (int j = 0; j < width; j++)
+            sum[j] = (((sum[j] + wa * a[j]) + wb * b[j]) + wc * c[j]) + wd * d[j];
+    }
+    for (; i < n; i++)
+        for (int j = 0; j < width; j++)
+            sum[j] += weight[i] * x[(size_t)i * stride + (size_t)j];
+}
+
 static void scores_of_row(double *s, const double *q, const double *turned, int keys, int depth)
 {
     for (int j = 0; j < keys; j++)
         s[j] = 0.0;
-    for (int c = 0; c < depth; c++) {
-        const double *k = turned + (size_t)c * (size_t)keys;
-        for (int j = 0; j < keys; j++)
-            s[j] += q[c] * k[j];
-    }
+    add_rows(s, q, turned, depth, keys, (size_t)keys);
 }
 
 static void scores_of_row_narrowly(double *s, const adder *how, const double *q, const double *k, int keys,
@@ -131,16 +141,19 @@ void tw_execute_matmul_nt(tw_executor *x, const tw_emitter *e, const tw_op *op)
 
 /* ---- O += P V, dQ += scale · dS K ------------------------------------------------------------------------ */
 
+/* A few keys at a time, whose weights are those of P times what their codes are worth. */
 static void add_row(double *sum, const tw_executor *x, const tw_emitter *e, const tw_op *op,
                     const double *weights)
 {
-    int keys = e->slots[op->a].cols.rows, width = e->slots[op->dst].cols.rows,
-        stride = e->slots[op->b].cols.rows;
-    for (int j = 0; j < keys; j++) {
-        double weight = op->value * weights[j] * row_scale(x, e, op->b, op->scale_b, j);
-        if (weight != 0.0 || op->scale_b < 0) /* codes are finite: nothing comes of a weight of 0 */
-            tw_online_accumulate(sum, &weight, x->slots[op->b] + (size_t)j * (size_t)stride, 1, width,
-                                 stride);
+    enum { FEW = 64 };
+    int keys = e->slots[op->a].cols.rows, width = e->slots[op->dst].cols.rows;
+    size_t stride = (size_t)e->slots[op->b].cols.rows;
+    double worth[FEW];
+    for (int first = 0; first < keys; first += FEW) {
+        int n = keys - first < FEW ? keys - first : FEW;
+        for (int j = 0; j < n; j++)
+            worth[j] = op->value * weights[first + j] * row_scale(x, e, op->b, op->scale_b, first + j);
+        add_rows(sum, worth, x->slots[op->b] + (size_t)first * stride, n, width, stride);
     }
 }
 

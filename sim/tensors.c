@@ -4,6 +4,8 @@
 #include "../cpu_ref/memory.h"
 #include "../cpu_ref/quantized.h"
 
+#include "codes.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,7 +161,8 @@ static tw_status read_three(tw_inputs *inputs, tw_tensor_data t[3], const char *
 {
     int files = how->latent ? 2 : 3, last = how->packed ? 2 : 3;
     for (int i = 0; i < files; i++) {
-        TW_TRY(tw_npy_read(&t[i], paths[i]));
+        TW_TRY(tw_dtype_is_code(how->codes) ? tw_codes_read(&t[i], paths[i], how->codes)
+                                            : tw_npy_read(&t[i], paths[i]));
         TW_TRY(check_rank(&t[i], paths[i], how));
     }
     TW_TRY(check_shapes(t, paths, how));

@@ -35,6 +35,7 @@ typedef struct tw_reading {
     tw_layout layout;
     bool latent;    /**< V is the first columns of K and has no file; or, with head_dim_v, so many */
     int head_dim_v; /**< of a latent V; 0 for all of K's columns */
+    tw_dtype codes; /**< a format of codes that the files hold, as bytes; otherwise they hold numbers */
     /** Packed sequences, whose tensors have three axes: batch, seqlen_q, seqlen_k and offsets of the problem; NULL
      *  without */
     const tw_problem *packed;

@@ -330,8 +330,6 @@ START_TEST(refuses_what_has_no_meaning)
     p.quantize.scales = (tw_scales)3;
     ck_assert_int_eq(tw_problem_check(&p), TW_EINVAL);
     p = problem_of(0);
-    p.dtype = TW_FP32;
-    ck_assert_int_eq(tw_problem_check(&p), TW_EUNSUPPORTED);
     p.dtype = TW_E4M3;
     ck_assert_int_eq(tw_problem_check(&p), TW_EINVAL);
     p = problem_of(0);
