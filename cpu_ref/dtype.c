@@ -126,15 +126,23 @@ static uint8_t narrow8(double x, format8 to)
     return (uint8_t)(sign | (code < to.largest ? code : to.largest));
 }
 
-/* The number of a code that is neither infinity nor NaN. */
+static float float_of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The number of a code that is neither infinity nor NaN; float_of_bits() makes it, as for the wider formats. */
 static float widen8(uint8_t bits, format8 from)
 {
-    int field = (bits & 0x7f) >> from.fraction_bits, steps = bits & ((1 << from.fraction_bits) - 1);
-    int exponent = field > 0 ? field : 1;
-    if (field > 0)
-        steps += 1 << from.fraction_bits;
-    float x = ldexpf((float)steps, exponent - from.bias - from.fraction_bits);
-    return bits & 0x80 ? -x : x;
+    uint32_t sign = (uint32_t)(bits >> 7) << 31, code = bits & 0x7f;
+    uint32_t field = code >> from.fraction_bits, steps = code & ((UINT32_C(1) << from.fraction_bits) - 1);
+    if (field == 0) /* subnormal or zero: steps of 2^(1 − bias − fraction bits) */
+        return (sign ? -1.0F : 1.0F) * (float)steps *
+               float_of_bits((uint32_t)(1 - from.bias - from.fraction_bits + 127) << 23);
+    return float_of_bits(sign | (uint32_t)((int)field - from.bias + 127) << 23 |
+                         steps << (23 - from.fraction_bits));
 }
 
 uint8_t tw_e4m3_from_double(double x)
@@ -187,13 +195,6 @@ uint16_t tw_fp16_from_double(double x)
 uint16_t tw_bf16_from_double(double x)
 {
     return narrow(x, bf16);
-}
-
-static float float_of_bits(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 float tw_fp16_to_float(uint16_t bits)

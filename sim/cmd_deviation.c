@@ -94,6 +94,12 @@ static const tw_method length_methods[] = {
 /* Every operation rounded to so many bits, as in Golden et al. 2024, arXiv:2405.02803; bf16 has 7. */
 static const int fraction_bits[] = {5, 7, 10, 13, 16, 19, 23};
 enum { NUM_BITS = sizeof fraction_bits / sizeof fraction_bits[0] };
+static const tw_method bits_methods[] = {
+    {"standard", &tw_schedule_standard, .dtype = TW_FP32, .baseline = -1},
+    {"flash2, tiles of 128", &tw_schedule_flash2, .dtype = TW_FP32, .baseline = 0},
+    {"flash2, tiles of 16", &tw_schedule_flash2, .dtype = TW_FP32, .block = 16, .baseline = 0},
+    {"flash1, tiles of 16", &tw_schedule_flash1, .dtype = TW_FP32, .block = 16, .baseline = 0},
+};
 
 /* Lists of methods, each for itself, and what they are executed on where the user says nothing else. */
 static const struct study {
@@ -112,7 +118,8 @@ static const struct study {
                     64,
                     TW_INPUT_NORMAL,
                     {1, {1024}}},
-    [STUDY_BITS] = {"bits", NULL, 2, 64, TW_INPUT_NORMAL, {1, {2048}}},
+    [STUDY_BITS] =
+        {"bits", NULL, sizeof bits_methods / sizeof bits_methods[0], 64, TW_INPUT_NORMAL, {1, {4096}}},
     [STUDY_LENGTH] = {"length",
                       length_methods,
                       sizeof length_methods / sizeof length_methods[0],
@@ -178,21 +185,18 @@ static void add_findings(findings *f, const tw_deviation *found, const tw_method
     }
 }
 
-/* The methods of step `step` of a study: all of them, or standard and flash of so many bits. */
+/* The methods of step `step` of a study: all of them, or those of one number of bits. */
 static int methods_of(tw_method methods[TW_METHODS_MAX], const struct study *study, int step)
 {
     if (study->methods) {
         memcpy(methods, study->methods, (size_t)study->num_methods * sizeof *methods);
         return study->num_methods;
     }
-    const tw_schedule *schedules[] = {&tw_schedule_standard, &tw_schedule_flash2};
-    for (int i = 0; i < 2; i++)
-        methods[i] = (tw_method){.name = i == 0 ? "standard" : "flash2",
-                                 .schedule = schedules[i],
-                                 .dtype = TW_FP32,
-                                 .fraction_bits = fraction_bits[step],
-                                 .baseline = i == 0 ? -1 : 0};
-    return 2;
+    for (int i = 0; i < study->num_methods; i++) {
+        methods[i] = bits_methods[i];
+        methods[i].fraction_bits = fraction_bits[step];
+    }
+    return study->num_methods;
 }
 
 static int steps_of(const struct study *study)

@@ -104,8 +104,8 @@ static tw_status run_method(workspace *w, const tw_method *m, const tw_machine *
 {
     const tw_numeric_options options = {
         .rounding = TW_ROUND_AS_GPU, .sums = m->sums, .fraction_bits = m->fraction_bits};
-    const tw_tiling tiling = {
-        .block_m = TW_DEFAULT_BLOCK, .block_n = TW_DEFAULT_BLOCK, .unit = TW_UNIT_TENSOR};
+    int block = m->block > 0 ? m->block : TW_DEFAULT_BLOCK;
+    const tw_tiling tiling = {.block_m = block, .block_n = block, .unit = TW_UNIT_TENSOR};
     tw_problem p = w->problem;
     p.dtype = m->dtype;
     p.quantize = m->quantize;

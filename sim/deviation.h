@@ -33,6 +33,7 @@ typedef struct tw_method {
     tw_sums sums;                /**< how products add up */
     int fraction_bits;           /**< as in tw_numeric_options */
     double printed;              /**< the root mean square error that a paper prints; 0: none */
+    int block;                   /**< rows of its tiles, of queries and of keys; 0: 128 */
     int baseline; /**< number of the method in the list that this one is compared with; −1: none */
 } tw_method;
 
@@ -58,7 +59,7 @@ typedef struct tw_deviation_shape {
 /**
  * @brief Executes methods on the inputs of seeds first … first + count − 1, OpenMP over seeds.
  *
- * One head, no mask, tiles of 128 × 128. Inputs are rounded to a method's dtype before anything else.
+ * One head, no mask. Inputs are rounded to a method's dtype before anything else.
  * @param[out] found    [count][num_methods]
  * @param[in]  shape    of Q and of K, V
  * @param[in]  methods  num_methods of them, at most TW_METHODS_MAX
