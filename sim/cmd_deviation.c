@@ -52,11 +52,11 @@ static const tw_option own[] = {
 
 /* Printed: Shah et al. 2024, arXiv:2407.08608, Table 3. */
 static const tw_method fp8_methods[] = {
-    {"fp16, standard", &tw_schedule_standard, .dtype = TW_FP16, .printed = 3.2e-4, .baseline = -1},
-    {"fp16, FlashAttention 3", &tw_schedule_flash3, .dtype = TW_FP16, .printed = 1.9e-4, .baseline = 0},
-    {"e4m3, standard, a scale a tensor", &tw_schedule_standard, .dtype = TW_FP16,
+    {"fp16 standard", &tw_schedule_standard, .dtype = TW_FP16, .printed = 3.2e-4, .baseline = -1},
+    {"fp16 FlashAttention 3", &tw_schedule_flash3, .dtype = TW_FP16, .printed = 1.9e-4, .baseline = 0},
+    {"e4m3 standard (a scale a tensor)", &tw_schedule_standard, .dtype = TW_FP16,
      .quantize = E4M3(TW_SCALES_TENSOR), .printed = 2.4e-2, .baseline = -1},
-    {"e4m3, FlashAttention 3", &tw_schedule_flash3_fp8, .dtype = TW_FP16,
+    {"e4m3 FlashAttention 3", &tw_schedule_flash3_fp8, .dtype = TW_FP16,
      .quantize = E4M3_ROTATED(TW_SCALES_BLOCK), .printed = 9.1e-3, .baseline = 2},
     {"  without block scales", &tw_schedule_flash3_fp8, .dtype = TW_FP16,
      .quantize = E4M3_ROTATED(TW_SCALES_TENSOR), .printed = 9.3e-3, .baseline = 2},
@@ -68,26 +68,26 @@ static const tw_method fp8_methods[] = {
 
 /* Chen et al. 2024, arXiv:2409.16997 print mean relative errors. */
 static const tw_method int8_methods[] = {
-    {"e4m3, a scale a tensor", &tw_schedule_flash2, .dtype = TW_FP16, .quantize = {.format = TW_E4M3},
+    {"e4m3 (a scale a tensor)", &tw_schedule_flash2, .dtype = TW_FP16, .quantize = {.format = TW_E4M3},
      .baseline = -1},
-    {"e5m2, a scale a tensor", &tw_schedule_flash2, .dtype = TW_FP16, .quantize = {.format = TW_E5M2},
+    {"e5m2 (a scale a tensor)", &tw_schedule_flash2, .dtype = TW_FP16, .quantize = {.format = TW_E5M2},
      .baseline = -1},
-    {"int8, INT-FlashAttention", &tw_schedule_int_flash, .dtype = TW_FP16,
+    {"int8 INT-FlashAttention", &tw_schedule_int_flash, .dtype = TW_FP16,
      .quantize = {.format = TW_INT8, .scales = TW_SCALES_TOKEN}, .baseline = 0},
-    {"int8, a scale a tensor", &tw_schedule_flash2, .dtype = TW_FP16, .quantize = {.format = TW_INT8},
+    {"int8 (a scale a tensor)", &tw_schedule_flash2, .dtype = TW_FP16, .quantize = {.format = TW_INT8},
      .baseline = 0},
 };
 
 static const tw_method length_methods[] = {
-    {"fp16, standard", &tw_schedule_standard, .dtype = TW_FP16, .baseline = -1},
-    {"fp16, flash3", &tw_schedule_flash3, .dtype = TW_FP16, .baseline = 0},
-    {"bf16, standard", &tw_schedule_standard, .dtype = TW_BF16, .baseline = -1},
-    {"bf16, flash3", &tw_schedule_flash3, .dtype = TW_BF16, .baseline = 2},
-    {"e4m3, flash3_fp8, a scale a tensor", &tw_schedule_flash3_fp8, .dtype = TW_FP16,
+    {"fp16 standard", &tw_schedule_standard, .dtype = TW_FP16, .baseline = -1},
+    {"fp16 flash3", &tw_schedule_flash3, .dtype = TW_FP16, .baseline = 0},
+    {"bf16 standard", &tw_schedule_standard, .dtype = TW_BF16, .baseline = -1},
+    {"bf16 flash3", &tw_schedule_flash3, .dtype = TW_BF16, .baseline = 2},
+    {"e4m3 flash3_fp8 (a scale a tensor)", &tw_schedule_flash3_fp8, .dtype = TW_FP16,
      .quantize = E4M3(TW_SCALES_TENSOR), .baseline = -1},
-    {"e4m3, flash3_fp8, blocks, Hadamard", &tw_schedule_flash3_fp8, .dtype = TW_FP16,
+    {"e4m3 flash3_fp8 (blocks and Hadamard)", &tw_schedule_flash3_fp8, .dtype = TW_FP16,
      .quantize = E4M3_ROTATED(TW_SCALES_BLOCK), .baseline = 4},
-    {"int8, int_flash", &tw_schedule_int_flash, .dtype = TW_FP16,
+    {"int8 int_flash", &tw_schedule_int_flash, .dtype = TW_FP16,
      .quantize = {.format = TW_INT8, .scales = TW_SCALES_TOKEN}, .baseline = 4},
 };
 
@@ -96,9 +96,9 @@ static const int fraction_bits[] = {5, 7, 10, 13, 16, 19, 23};
 enum { NUM_BITS = sizeof fraction_bits / sizeof fraction_bits[0] };
 static const tw_method bits_methods[] = {
     {"standard", &tw_schedule_standard, .dtype = TW_FP32, .baseline = -1},
-    {"flash2, tiles of 128", &tw_schedule_flash2, .dtype = TW_FP32, .baseline = 0},
-    {"flash2, tiles of 16", &tw_schedule_flash2, .dtype = TW_FP32, .block = 16, .baseline = 0},
-    {"flash1, tiles of 16", &tw_schedule_flash1, .dtype = TW_FP32, .block = 16, .baseline = 0},
+    {"flash2 (tiles of 128)", &tw_schedule_flash2, .dtype = TW_FP32, .baseline = 0},
+    {"flash2 (tiles of 16)", &tw_schedule_flash2, .dtype = TW_FP32, .block = 16, .baseline = 0},
+    {"flash1 (tiles of 16)", &tw_schedule_flash1, .dtype = TW_FP32, .block = 16, .baseline = 0},
 };
 
 /* Lists of methods, each for itself, and what they are executed on where the user says nothing else. */
@@ -293,7 +293,7 @@ static tw_status write_csv(const findings *f, const deviation_options *o, int ar
         bool codes = tw_quantize_is_on(z);
         const char *label = x->method.name + strspn(x->method.name, " ");
         static const char *const inputs[] = {"outliers", "normal", "uniform"};
-        fprintf(csv.file, "%s,%s,%d,%d,%d,%d,\"%s\",%s,%s,%s,%s,%d,%d,%.4g,%.4g,%.4g,%.4g,%.4g,%.4g,",
+        fprintf(csv.file, "%s,%s,%d,%d,%d,%d,%s,%s,%s,%s,%s,%d,%d,%.4g,%.4g,%.4g,%.4g,%.4g,%.4g,",
                 studies[o->study].name, inputs[o->input], o->rows, x->seqlen, o->head_dim, o->seeds, label,
                 x->method.schedule->name, tw_dtype_name(x->method.dtype),
                 codes ? tw_dtype_name(z->format) : "", codes ? tw_scales_name(z->scales) : "", z->hadamard,

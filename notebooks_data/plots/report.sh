@@ -125,6 +125,11 @@ that costs in bandwidth. Bottom: what a softmax step takes, and the clock that p
 fall with the share of blocks that are on, whatever the pattern: butterfly, local and global, and random blocks lie on one \
 line. It ends where Q and O, which move once all the same, weigh more than what is left of K and V, and where the \
 launch itself does. After Figure 2 (right) of the FlashAttention paper."
+    figure deviation "Error of number formats" "Algorithms executed with the roundings of each format, against double \
+precision. On normal inputs every error falls with 1 / √N, as O itself does: what is left is a relative error that belongs to the \
+format. int8 falls slower, because P of a long row is a few whole numbers of 1/127. With outliers a few rows have one large \
+weight, in which every error is that of a score; a Hadamard matrix makes it smaller by spreading the outliers. Standard attention \
+rounds S, and is worse than its tiled form in both formats of 16 bits."
     figure l2size "HBM reads against the size of the L2" "The same bytes enter the SMs on every line: only the order of work \
 differs. A line falls where what its order has in flight comes to fit. Under a causal mask, taking one tile of every head in \
 turn (head_major) needs all heads' K and V at once; finishing a head before the next begins does not."
