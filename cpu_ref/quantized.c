@@ -76,11 +76,9 @@ static tw_status rotate(double *x, size_t n, const tw_problem *p)
     return TW_OK;
 }
 
-/* scale[i] = the largest |x| of what shares it. */
+/* scale[i], 0 so far, becomes the largest |x| of what shares it. */
 static void find_largest(double *scale, const double *x, const tw_problem *p, tensor t)
 {
-    for (size_t i = 0; i < tw_quantized_num_scales(p, t.which); i++)
-        scale[i] = 0.0;
     for (int batch = 0; batch < p->batch; batch++) {
         for (int head = 0; head < t.heads; head++) {
             for (int row = 0; row < t.rows; row++) {
@@ -140,7 +138,7 @@ static tw_status quantize_one(tw_quantized *made, const tw_problem *p, tw_quanti
     size_t n = elements_of(p, which);
     tensor t = tensor_of(p, which);
     double *code = made->code[which] = malloc(n * sizeof *code);
-    double *scale = made->scale[which] = malloc(tw_quantized_num_scales(p, which) * sizeof *scale);
+    double *scale = made->scale[which] = calloc(tw_quantized_num_scales(p, which), sizeof *scale);
     if (!code || !scale)
         return tw_fail(TW_ENOMEM, "no memory for %zu codes", n);
     memcpy(code, x, n * sizeof *code);

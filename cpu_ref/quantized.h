@@ -36,11 +36,11 @@ TW_MUST_CHECK tw_status tw_quantize_inputs(tw_quantized *made, const tw_problem 
 /**
  * @brief What codes are worth: code · scale. Of Q and K still multiplied by the Hadamard matrix, if they were.
  * @param[out] x        as Q, K or V
- * @param[in]  tensor   which of them
+ * @param[in]  which    of them
  * @param[in]  problem  says which rows share a scale
  * @param[in]  codes    with the scales
  */
-void tw_dequantize(double *x, tw_quantized_tensor tensor, const tw_problem *problem,
+void tw_dequantize(double *x, tw_quantized_tensor which, const tw_problem *problem,
                    const tw_quantized *codes);
 
 /** Random signs, +1 or −1: those of standard-normal numbers, stream 4 of the seed. */
@@ -50,11 +50,11 @@ void tw_hadamard_signs(double *signs, int n, uint64_t seed);
 void tw_quantized_free(tw_quantized *codes);
 
 /** Index of a row's scale; `head` is a K/V head for K and V. */
-size_t tw_quantized_scale_at(const tw_problem *problem, tw_quantized_tensor tensor, int batch, int head,
+size_t tw_quantized_scale_at(const tw_problem *problem, tw_quantized_tensor which, int batch, int head,
                              int64_t row);
 
 /** Scales of all heads. */
-size_t tw_quantized_num_scales(const tw_problem *problem, tw_quantized_tensor tensor);
+size_t tw_quantized_num_scales(const tw_problem *problem, tw_quantized_tensor which);
 
 /**
  * @brief Attention of dequantised Q, K, V whose P becomes codes before it is multiplied with V, and O is rounded.

@@ -70,7 +70,7 @@ static tw_status make_room(tw_executor *x, const tw_emitter *e, int id)
         return TW_OK;
     free(x->slots[id]);
     x->capacity[id] = 0;
-    x->slots[id] = malloc(need * sizeof(double));
+    x->slots[id] = calloc(need, sizeof(double));
     if (!x->slots[id])
         return tw_fail(TW_ENOMEM, "a tile of %zu numbers does not fit into memory", need);
     x->capacity[id] = need;

@@ -216,11 +216,12 @@ static tw_status read_inputs(files *f, const check_options *o)
                             .codes = codes,
                             .packed = packed.cu_seqlens_q ? &packed : NULL};
     TW_TRY(tw_inputs_read(&f->inputs, o->q, o->k, o->v, &how));
-    TW_TRY(apply_scales(&f->inputs, o));
     const tw_problem *p = &f->inputs.problem;
     TW_TRY(check_finite(f->inputs.q, tw_problem_q_elements(p), o->q));
     TW_TRY(check_finite(f->inputs.k, tw_problem_k_elements(p), o->k));
-    return x->latent ? TW_OK : check_finite(f->inputs.v, tw_problem_v_elements(p), o->v);
+    if (!x->latent)
+        TW_TRY(check_finite(f->inputs.v, tw_problem_v_elements(p), o->v));
+    return apply_scales(&f->inputs, o);
 }
 
 /* dO and what is said to be the gradients; the coarsest of their types is forgiven. */

@@ -31,7 +31,7 @@ typedef struct tw_execution {
     tw_executed_pass forward, backward;
     tw_verdict verdict;             /**< of the forward pass, if it is judged */
     tw_gradients_verdict gradients; /**< of the backward pass, likewise */
-    tw_verdict before_codes;        /**< of O, by what Q, K and V were before they became codes, if they did */
+    tw_verdict before_codes; /**< of O, by what Q, K and V were before they became codes, if they did */
 } tw_execution;
 
 /** How to execute. */

@@ -72,12 +72,12 @@ tw_status tw_parse_sums(tw_sums *sums, const char *what, const char *text)
     return TW_OK;
 }
 
-void tw_quantize_name(char *text, size_t size, const tw_quantize *z)
+void tw_quantize_name(char *text, size_t size, const tw_quantize *q)
 {
     char block[64] = "tile";
-    if (z->block_rows > 0)
-        snprintf(block, sizeof block, "block of %d x %d", z->block_rows, z->block_keys);
-    snprintf(text, size, "%s, a scale a %s%s", tw_dtype_name(z->format),
-             z->scales == TW_SCALES_BLOCK ? block : tw_scales_name(z->scales),
-             z->hadamard ? ", Hadamard" : "");
+    if (q->block_rows > 0)
+        snprintf(block, sizeof block, "block of %d x %d", q->block_rows, q->block_keys);
+    snprintf(text, size, "%s, a scale a %s%s", tw_dtype_name(q->format),
+             q->scales == TW_SCALES_BLOCK ? block : tw_scales_name(q->scales),
+             q->hadamard ? ", Hadamard" : "");
 }

@@ -156,23 +156,7 @@ static tw_tile scales_of(const tw_emitter *e, tw_quantized_tensor which, tw_tile
                      .stride = (int)stride};
 }
 
-/* A tile of codes brings along what they are worth. */
-static void load_scales(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_slot codes)
-{
-    bool is_input = tensor == TW_Q || tensor == TW_K || tensor == TW_V;
-    if (!is_input || !tw_quantize_is_on(&e->problem->quantize) || !tw_emitter_ok(e))
-        return;
-    static const tw_tensor scale[] = {
-        [TW_QUANTIZED_Q] = TW_Q_SCALE, [TW_QUANTIZED_K] = TW_K_SCALE, [TW_QUANTIZED_V] = TW_V_SCALE};
-    tw_quantized_tensor which = tensor == TW_Q   ? TW_QUANTIZED_Q
-                                : tensor == TW_K ? TW_QUANTIZED_K
-                                                 : TW_QUANTIZED_V;
-    tw_slot slot = tw_load(e, scale[which], b, scales_of(e, which, rows));
-    if (slot.id >= 0)
-        e->slots[codes.id].scale = slot.id + 1;
-}
-
-tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
+static tw_slot load_tile(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
 {
     bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK || tensor == TW_LSE ||
                      tensor == TW_D || tensor == TW_Q_SCALE || tensor == TW_K_SCALE || tensor == TW_V_SCALE;
@@ -193,6 +177,28 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
         tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
         tw_op_deliver(e, &op);
     }
+    return slot;
+}
+
+/* A tile of codes brings along what they are worth. */
+static void load_scales(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_slot codes)
+{
+    bool is_input = tensor == TW_Q || tensor == TW_K || tensor == TW_V;
+    if (!is_input || !tw_quantize_is_on(&e->problem->quantize) || !tw_emitter_ok(e))
+        return;
+    static const tw_tensor scale[] = {
+        [TW_QUANTIZED_Q] = TW_Q_SCALE, [TW_QUANTIZED_K] = TW_K_SCALE, [TW_QUANTIZED_V] = TW_V_SCALE};
+    tw_quantized_tensor which = tensor == TW_Q   ? TW_QUANTIZED_Q
+                                : tensor == TW_K ? TW_QUANTIZED_K
+                                                 : TW_QUANTIZED_V;
+    tw_slot slot = load_tile(e, scale[which], b, scales_of(e, which, rows), whole(1));
+    if (slot.id >= 0)
+        e->slots[codes.id].scale = slot.id + 1;
+}
+
+tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
+{
+    tw_slot slot = load_tile(e, tensor, b, rows, cols);
     load_scales(e, tensor, b, rows, slot);
     return slot;
 }
@@ -478,7 +484,7 @@ void tw_lse(tw_emitter *e, tw_row_stats st)
     }
 }
 
-void tw_release(tw_emitter *e, tw_slot slot)
+static void release_one(tw_emitter *e, tw_slot slot)
 {
     tw_slot_info *info = tw_slot_find(e, slot);
     if (!info)
@@ -492,8 +498,15 @@ void tw_release(tw_emitter *e, tw_slot slot)
     tw_op_deliver(e, &op);
     e->live_bytes[info->place] -= info->bytes;
     info->live = false;
-    if (info->scale > 0)
-        tw_release(e, (tw_slot){info->scale - 1});
+}
+
+void tw_release(tw_emitter *e, tw_slot slot)
+{
+    const tw_slot_info *info = tw_slot_find(e, slot);
+    int scale = info ? info->scale : 0;
+    release_one(e, slot);
+    if (scale > 0)
+        release_one(e, (tw_slot){scale - 1});
 }
 
 void tw_release_stats(tw_emitter *e, tw_row_stats st)

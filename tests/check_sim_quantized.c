@@ -289,8 +289,9 @@ START_TEST(every_deletion_is_caught)
     if (tw_honours_check(schedule, &p) != TW_OK)
         return;
     tensors t = make_tensors(&p);
-    for (int i = 0; i < 11 * 4; i++) /* K grows, so that every tile has a new maximum */
-        t.in.k[i] *= 1.0 + i / 4;
+    for (int row = 0; row < 11; row++) /* K grows, so that every tile has a new maximum */
+        for (int c = 0; c < 4; c++)
+            t.in.k[4 * row + c] *= 1.0 + row;
     tw_inputs_free(&t.worth);
     ck_assert_int_eq(tw_inputs_of_codes(&t.worth, &p, &t.in), TW_OK);
     ck_assert_int_eq(tw_attention_gold(t.gold, t.gold_lse, &p, t.worth.q, t.worth.k, t.worth.v), TW_OK);

@@ -23,8 +23,8 @@ extern const tw_schedule tw_schedule_flash3_pingpong; /**< a producer, and consu
 extern const tw_schedule tw_schedule_flex;            /**< FlexAttention: lists of full and partial tiles */
 extern const tw_schedule tw_schedule_gqa_packed;      /**< query heads of a K/V head as rows of one tile */
 extern const tw_schedule tw_schedule_mla;             /**< latent attention: V is a part of K */
-extern const tw_schedule tw_schedule_flash3_fp8; /**< FlashAttention 3 on fp8 codes with scales */
-extern const tw_schedule tw_schedule_int_flash;  /**< INT-FlashAttention: int8, a scale a token */
+extern const tw_schedule tw_schedule_flash3_fp8;      /**< FlashAttention 3 on fp8 codes with scales */
+extern const tw_schedule tw_schedule_int_flash;       /**< INT-FlashAttention: int8, a scale a token */
 
 extern const tw_schedule tw_schedule_standard_backward;       /**< gradients, by the textbook's ledger */
 extern const tw_schedule tw_schedule_standard_tiled_backward; /**< gradients as kernels of matrices do them */
