@@ -57,7 +57,7 @@ tw_error_metrics tw_error_of(const double *x, const double *reference, size_t n)
 double tw_error_atol(tw_dtype dtype, double max_abs_reference)
 {
     static const int fraction_bits[] = {[TW_FP32] = 23, [TW_FP16] = 10, [TW_BF16] = 7, [TW_FP64] = 52};
-    if (!isfinite(max_abs_reference) || tw_dtype_bytes(dtype) == 0)
+    if (!isfinite(max_abs_reference) || tw_dtype_bytes(dtype) == 0 || tw_dtype_is_code(dtype))
         return 0.0;
     double half_spacing = ldexp(0.5, ilogb(fabs(max_abs_reference) + 0.3) - fraction_bits[dtype]);
     return (dtype == TW_FP64 ? 4.0 : 2.0) * half_spacing;

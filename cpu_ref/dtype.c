@@ -2,6 +2,8 @@
  * a double: a float is a double exactly, so neither way rounds twice. */
 #include "dtype.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* A 16-bit IEEE-like format: one sign bit, the exponent, the fraction. */
@@ -13,14 +15,25 @@ typedef struct format {
 static const format fp16 = {.fraction_bits = 10, .bias = 15};
 static const format bf16 = {.fraction_bits = 7, .bias = 127};
 
+/* The same of 8 bits. It has no use for infinity: what is larger than the largest number becomes that. */
+typedef struct format8 {
+    int fraction_bits;
+    int bias;
+    uint32_t largest, nan; /* codes */
+} format8;
+
+static const format8 e4m3 = {.fraction_bits = 3, .bias = 7, .largest = 0x7e, .nan = 0x7f};
+static const format8 e5m2 = {.fraction_bits = 2, .bias = 15, .largest = 0x7b, .nan = 0x7e};
+
 static const struct {
     const char *name;
     int bytes;
+    double largest;
 } dtypes[] = {
-    [TW_FP32] = {"fp32", 4},
-    [TW_FP16] = {"fp16", 2},
-    [TW_BF16] = {"bf16", 2},
-    [TW_FP64] = {"fp64", 8},
+    [TW_FP32] = {"fp32", 4, (double)FLT_MAX}, [TW_FP16] = {"fp16", 2, 65504.0},
+    [TW_BF16] = {"bf16", 2, 0x1.fep127},      [TW_FP64] = {"fp64", 8, DBL_MAX},
+    [TW_E4M3] = {"e4m3", 1, 448.0},           [TW_E5M2] = {"e5m2", 1, 57344.0},
+    [TW_INT8] = {"int8", 1, 127.0},
 };
 enum { NUM_DTYPES = sizeof dtypes / sizeof dtypes[0] };
 
@@ -34,10 +47,20 @@ const char *tw_dtype_name(tw_dtype dtype)
     return (unsigned)dtype < NUM_DTYPES ? dtypes[dtype].name : "unknown dtype";
 }
 
+bool tw_dtype_is_code(tw_dtype dtype)
+{
+    return tw_dtype_bytes(dtype) == 1;
+}
+
+double tw_dtype_largest(tw_dtype dtype)
+{
+    return (unsigned)dtype < NUM_DTYPES ? dtypes[dtype].largest : 0.0;
+}
+
 tw_status tw_dtype_parse(tw_dtype *dtype, const char *name)
 {
     for (int i = 0; i < NUM_DTYPES; i++) {
-        if (strcmp(name, dtypes[i].name) == 0) {
+        if (!tw_dtype_is_code((tw_dtype)i) && strcmp(name, dtypes[i].name) == 0) {
             *dtype = (tw_dtype)i;
             return TW_OK;
         }
@@ -82,6 +105,78 @@ static uint16_t narrow(double x, format to)
     return (uint16_t)(sign | ((field << to.fraction_bits) + kept));
 }
 
+/* As narrow(), but the code after the largest exponent's last is simply cut back to the largest number. */
+static uint8_t narrow8(double x, format8 to)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t sign = (uint32_t)(bits >> 63) << 7;
+    int exponent = (int)(bits >> 52 & 0x7ff) - 1023;
+    uint64_t fraction = bits & ((UINT64_C(1) << 52) - 1);
+
+    if (exponent == 1024 && fraction != 0) /* NaN: sign and what fits of its payload */
+        return (uint8_t)(sign | to.nan | (uint32_t)(fraction >> (52 - to.fraction_bits)));
+    if (exponent == -1023)
+        return (uint8_t)sign;
+
+    int below = exponent < 1 - to.bias ? 1 - to.bias - exponent : 0;
+    uint32_t kept = shift_right_rounding(fraction | UINT64_C(1) << 52, 52 - to.fraction_bits + below);
+    uint32_t field = below > 0 ? 0 : (uint32_t)(exponent + to.bias - 1);
+    uint32_t code = (field << to.fraction_bits) + kept;
+    return (uint8_t)(sign | (code < to.largest ? code : to.largest));
+}
+
+static float float_of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The number of a code that is neither infinity nor NaN; float_of_bits() makes it, as for the wider formats. */
+static float widen8(uint8_t bits, format8 from)
+{
+    uint32_t sign = (uint32_t)(bits >> 7) << 31, code = bits & 0x7f;
+    uint32_t field = code >> from.fraction_bits, steps = code & ((UINT32_C(1) << from.fraction_bits) - 1);
+    if (field == 0) /* subnormal or zero: steps of 2^(1 − bias − fraction bits) */
+        return (sign ? -1.0F : 1.0F) * (float)steps *
+               float_of_bits((uint32_t)(1 - from.bias - from.fraction_bits + 127) << 23);
+    return float_of_bits(sign | (uint32_t)((int)field - from.bias + 127) << 23 |
+                         steps << (23 - from.fraction_bits));
+}
+
+uint8_t tw_e4m3_from_double(double x)
+{
+    return narrow8(x, e4m3);
+}
+
+uint8_t tw_e5m2_from_double(double x)
+{
+    return narrow8(x, e5m2);
+}
+
+float tw_e4m3_to_float(uint8_t bits)
+{
+    return (bits & 0x7f) == 0x7f ? NAN : widen8(bits, e4m3);
+}
+
+float tw_e5m2_to_float(uint8_t bits)
+{
+    if ((bits & 0x7c) != 0x7c)
+        return widen8(bits, e5m2);
+    if (bits & 3)
+        return NAN;
+    return bits & 0x80 ? -INFINITY : INFINITY;
+}
+
+int8_t tw_int8_from_double(double x)
+{
+    if (isnan(x))
+        return 0;
+    double whole = nearbyint(x);
+    return (int8_t)(whole > 127.0 ? 127.0 : whole < -127.0 ? -127.0 : whole);
+}
+
 uint16_t tw_fp16_from_float(float x)
 {
     return narrow((double)x, fp16);
@@ -100,13 +195,6 @@ uint16_t tw_fp16_from_double(double x)
 uint16_t tw_bf16_from_double(double x)
 {
     return narrow(x, bf16);
-}
-
-static float float_of_bits(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 float tw_fp16_to_float(uint16_t bits)
@@ -135,6 +223,12 @@ double tw_dtype_round(tw_dtype dtype, double x)
         return (double)tw_bf16_to_float(tw_bf16_from_double(x));
     case TW_FP32:
         return (double)(float)x;
+    case TW_E4M3:
+        return (double)tw_e4m3_to_float(tw_e4m3_from_double(x));
+    case TW_E5M2:
+        return (double)tw_e5m2_to_float(tw_e5m2_from_double(x));
+    case TW_INT8:
+        return (double)tw_int8_from_double(x);
     case TW_FP64:
         break;
     }
@@ -150,6 +244,12 @@ double tw_dtype_load(const void *array, tw_dtype dtype, size_t i)
         return (double)tw_bf16_to_float(((const uint16_t *)array)[i]);
     case TW_FP32:
         return (double)((const float *)array)[i];
+    case TW_E4M3:
+        return (double)tw_e4m3_to_float(((const uint8_t *)array)[i]);
+    case TW_E5M2:
+        return (double)tw_e5m2_to_float(((const uint8_t *)array)[i]);
+    case TW_INT8:
+        return (double)((const int8_t *)array)[i];
     case TW_FP64:
         break;
     }
@@ -167,6 +267,15 @@ void tw_dtype_store(void *array, tw_dtype dtype, size_t i, double x)
         return;
     case TW_FP32:
         ((float *)array)[i] = (float)x;
+        return;
+    case TW_E4M3:
+        ((uint8_t *)array)[i] = tw_e4m3_from_double(x);
+        return;
+    case TW_E5M2:
+        ((uint8_t *)array)[i] = tw_e5m2_from_double(x);
+        return;
+    case TW_INT8:
+        ((int8_t *)array)[i] = tw_int8_from_double(x);
         return;
     case TW_FP64:
         break;

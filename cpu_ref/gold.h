@@ -28,6 +28,9 @@ void tw_gold_attend(double *o, double *lse, const tw_problem *problem, const dou
                     const double *v, tw_gold_row at, double *scratch);
 void tw_gold_attend_rounded(double *o, const tw_problem *problem, const double *q, const double *k,
                             const double *v, tw_gold_row at, double *scratch);
+/** tw_attention_quantized_row() likewise. */
+void tw_gold_attend_quantized(double *o, double *lse, const tw_problem *problem, const double *q,
+                              const double *k, const double *v, tw_gold_row at, double *scratch);
 
 #ifdef __cplusplus
 }

@@ -150,6 +150,9 @@ static void encode(unsigned char *bytes, tw_dtype dtype, double x)
         uint32_t low;
         memcpy(&low, &rounded, sizeof low);
         bits = low;
+    } else if (tw_dtype_is_code(dtype)) {
+        tw_dtype_store(bytes, dtype, 0, x);
+        return;
     } else {
         bits = dtype == TW_FP16 ? tw_fp16_from_double(x) : tw_bf16_from_double(x);
     }

@@ -61,7 +61,7 @@ TW_MUST_CHECK tw_status tw_npy_read(tw_tensor_data *tensor, const char *path);
  * @brief Writes n = product of shape values as a version 1.0 .npy file, rounded to dtype.
  *
  * Written to a temporary name beside path and renamed, so a failure leaves no partial file and an existing
- * one as it was. A symbolic link stays one; what it points to is replaced. TW_BF16 is stored as uint16.
+ * one as it was. A symbolic link stays one; what it points to is replaced. TW_BF16 is stored as uint16, fp8 as uint8.
  * @return TW_OK; TW_EINVAL (num_dims or a dimension out of range, not a dtype); TW_EOVERFLOW; TW_EIO (cannot be
  *         written; a folder, a device or a pipe is there); TW_ENOMEM
  */

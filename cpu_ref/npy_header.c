@@ -7,10 +7,11 @@
 
 const unsigned char tw_npy_magic[TW_NPY_MAGIC_BYTES] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
-/* descr of each dtype in a file; bfloat16 has no name in NumPy, so its patterns travel as uint16. */
+/* descr of each dtype in a file; bfloat16 has no name in NumPy, so its patterns travel as uint16, and fp8 as uint8. */
 static const char *const descr_of[] = {
-    [TW_FP32] = "<f4", [TW_FP16] = "<f2", [TW_BF16] = "<u2", [TW_FP64] = "<f8"};
-enum { NUM_DTYPES = sizeof descr_of / sizeof descr_of[0] };
+    [TW_FP32] = "<f4", [TW_FP16] = "<f2", [TW_BF16] = "<u2", [TW_FP64] = "<f8",
+    [TW_E4M3] = "|u1", [TW_E5M2] = "|u1", [TW_INT8] = "|i1"};
+enum { NUM_DTYPES = TW_FP64 + 1 }; /* that are read as numbers: codes of one byte are read as integers */
 
 /* A place in the text. Reading stops at end, never at a NUL. */
 typedef struct cursor {

@@ -82,6 +82,17 @@ static tw_status check_parts(const tw_problem *p)
     return tw_score_mods_check(p);
 }
 
+/* Scales have rows of their own, which packed sequences and latents would share otherwise. */
+static tw_status check_quantize(const tw_problem *p)
+{
+    TW_TRY(tw_quantize_check(&p->quantize, p->head_dim));
+    const char *what = !tw_quantize_is_on(&p->quantize) ? NULL
+                       : p->cu_seqlens_q != NULL        ? "packed sequences"
+                       : p->v_in_k                      ? "a V that is a part of K"
+                                                        : NULL;
+    return what ? tw_fail(TW_EUNSUPPORTED, "Q, K and V are not quantised together with %s", what) : TW_OK;
+}
+
 tw_status tw_problem_check(const tw_problem *p)
 {
     TW_TRY(check_size("batch", p->batch));
@@ -99,6 +110,11 @@ tw_status tw_problem_check(const tw_problem *p)
     TW_TRY(tw_dropout_check(&p->dropout));
     if (tw_dtype_bytes(p->dtype) == 0)
         return tw_fail(TW_EINVAL, "dtype is %d, it must be one of enum tw_dtype", (int)p->dtype);
+    if (tw_dtype_is_code(p->dtype))
+        return tw_fail(TW_EINVAL,
+                       "dtype is %s, it must be that of O, such as fp16: Q, K and V are quantised beside it",
+                       tw_dtype_name(p->dtype));
+    TW_TRY(check_quantize(p));
     double width = (double)p->head_dim + tw_problem_head_dim_v(p);
     double flops = 2.0 * width * (double)p->seqlen_q * (double)p->seqlen_k * p->num_heads * p->batch;
     if (flops >= 0x1p62)
@@ -112,11 +128,12 @@ tw_status tw_problem_check(const tw_problem *p)
 tw_status tw_problem_check_backward(const tw_problem *p)
 {
     TW_TRY(tw_problem_check(p));
-    const char *what = tw_score_mods_are_on(p)  ? "modified scores"
-                       : p->scoring.sink_logits ? "sink logits"
-                       : p->v_in_k              ? "a V that is a part of K"
-                       : p->page_size > 0       ? "paged K and V"
-                                                : NULL;
+    const char *what = tw_score_mods_are_on(p)           ? "modified scores"
+                       : p->scoring.sink_logits          ? "sink logits"
+                       : p->v_in_k                       ? "a V that is a part of K"
+                       : p->page_size > 0                ? "paged K and V"
+                       : tw_quantize_is_on(&p->quantize) ? "quantised Q, K and V"
+                                                         : NULL;
     return what ? tw_fail(TW_EUNSUPPORTED, "there is no backward pass with %s, leave that out", what) : TW_OK;
 }
 
@@ -128,6 +145,11 @@ double tw_problem_scale(const tw_problem *p)
 int tw_problem_kv_head(const tw_problem *p, int head)
 {
     return head / (p->num_heads / p->num_heads_kv);
+}
+
+tw_dtype tw_problem_input_dtype(const tw_problem *p)
+{
+    return tw_quantize_is_on(&p->quantize) ? p->quantize.format : p->dtype;
 }
 
 int tw_problem_head_dim_v(const tw_problem *p)

@@ -19,6 +19,7 @@
 #include "dropout.h"
 #include "dtype.h"
 #include "masks.h"
+#include "quantize.h"
 #include "score_mods.h"
 #include "status.h"
 
@@ -58,19 +59,22 @@ typedef struct tw_problem {
     const int *page_table; /**< [batch, table_width]: numbers of pages. Not owned. */
     /** More than 1 only in what a schedule that splits the keys sees: most partial results of a query row. */
     int num_splits;
+    tw_quantize quantize;  /**< Q, K and V as codes of one byte; all 0: in dtype, as O */
 } tw_problem;
 
 /**
  * @brief Checks that every size has a meaning and that the products fit 63 bits.
  * @return TW_OK; TW_EINVAL (a size <= 0, num_heads % num_heads_kv != 0, a softmax_scale that is not
- *         finite; as tw_dropout_check()); TW_EOVERFLOW (4 · head_dim · seqlen_q · seqlen_k · heads · batch >= 2^62)
+ *         finite; as tw_dropout_check(); as tw_quantize_check()); TW_EUNSUPPORTED (packed sequences or a V within
+ *         K, quantised); TW_EOVERFLOW (4 · head_dim · seqlen_q · seqlen_k · heads · batch >= 2^62)
  */
 TW_MUST_CHECK tw_status tw_problem_check(const tw_problem *problem);
 
 /**
  * @brief Is this a problem that there is a backward pass for?
  *
- * Masks, packed sequences, grouped heads and dropout are; what changes scores, sink logits and a V within K are not.
+ * Masks, packed sequences, grouped heads and dropout are; what changes scores, sink logits, a V within K and quantised
+ * inputs are not.
  * @return TW_OK; as tw_problem_check(); TW_EUNSUPPORTED
  */
 TW_MUST_CHECK tw_status tw_problem_check_backward(const tw_problem *problem);
@@ -80,6 +84,9 @@ double tw_problem_scale(const tw_problem *problem);
 
 /** The K/V head that a query head reads. */
 int tw_problem_kv_head(const tw_problem *problem, int head);
+
+/** What Q, K and V are kept in: dtype, or the codes' format. */
+tw_dtype tw_problem_input_dtype(const tw_problem *problem);
 
 /** Columns of V and O. */
 int tw_problem_head_dim_v(const tw_problem *problem);

@@ -221,9 +221,10 @@ static const tw_backend record_backend = {
 static rates rates_of(const tw_machine *m, tw_dtype dtype, tw_unit unit)
 {
     double sm_cycles_per_s = m->clock_hz * m->num_sms;
-    double tensor = dtype == TW_FP16   ? m->tensor_fp16_flops_per_s
-                    : dtype == TW_BF16 ? m->tensor_bf16_flops_per_s
-                                       : 0.0;
+    double tensor = dtype == TW_E4M3 || dtype == TW_E5M2 ? m->tensor_fp8_flops_per_s
+                    : dtype == TW_FP16                   ? m->tensor_fp16_flops_per_s
+                    : dtype == TW_BF16                   ? m->tensor_bf16_flops_per_s
+                                                         : 0.0;
     double flops = unit == TW_UNIT_TENSOR && tensor > 0 ? tensor : m->fma_flops_per_s;
     return (rates){.flops = over(flops, sm_cycles_per_s),
                    .exps = over(m->exps_per_s, sm_cycles_per_s),
@@ -235,7 +236,8 @@ tw_status tw_access_lists_record(tw_access_list lists[TW_MAX_LAUNCHES], const tw
                                  const tw_schedule *schedule, const tw_problem *problem,
                                  const tw_tiling *tiling, const tw_machine *machine)
 {
-    recorder r = {.units = units, .per_cycle = rates_of(machine, problem->dtype, tiling->unit)};
+    recorder r = {.units = units,
+                  .per_cycle = rates_of(machine, tw_problem_input_dtype(problem), tiling->unit)};
     tw_status status = tw_emit(schedule, problem, tiling, machine, &record_backend, &r);
     for (int i = 0; i < TW_MAX_LAUNCHES; i++) {
         if (status == TW_OK)

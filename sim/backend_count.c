@@ -242,6 +242,8 @@ static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, i
     case TW_V:
     case TW_DK:
     case TW_DV:
+    case TW_K_SCALE:
+    case TW_V_SCALE:
         return heads < p->num_heads ? batches : (int64_t)p->num_heads_kv * batches;
     case TW_BIAS:
         return (scores->bias_per_head ? heads : 1) * (scores->bias_per_batch ? batches : 1);
@@ -281,7 +283,8 @@ static tw_status end_head(void *self, const tw_emitter *e, int64_t heads, int64_
     bool group_done = heads == e->problem->num_heads || (e->head + 1) % group == 0;
     bool all_done = heads == e->problem->num_heads || e->head + 1 == e->problem->num_heads;
     for (int t = 0; t < TW_NUM_TENSORS && tw_machine_has_l2(e->machine); t++) {
-        bool shared = t == TW_K || t == TW_V || t == TW_DK || t == TW_DV;
+        bool shared = t == TW_K || t == TW_V || t == TW_DK || t == TW_DV || t == TW_K_SCALE ||
+                      t == TW_V_SCALE;
         if ((shared && !group_done) || (t == TW_PAGE_TABLE && !all_done))
             continue;
         flush(c, &now->hbm_read_bytes, &now->hbm_read_elements, &c->read[t], (tw_tensor)t, e, heads, batches);

@@ -65,6 +65,12 @@ size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, 
         return part_row(e, batch, head, row);
     case TW_SINK:
         return (size_t)tw_problem_query_head(p, head, (int)row);
+    case TW_Q_SCALE: /* of a head one behind the other */
+    case TW_K_SCALE:
+    case TW_V_SCALE: {
+        tw_quantized_tensor which = (tw_quantized_tensor)(tensor - TW_Q_SCALE);
+        return tw_quantized_scale_at(p, which, batch, head, 0) + (size_t)row;
+    }
     default:
         return tw_problem_lse_at(p, batch, head, (int)row);
     }
@@ -78,7 +84,7 @@ static tw_status make_room(tw_executor *x, const tw_emitter *e, int id)
         return TW_OK;
     free(x->slots[id]);
     x->capacity[id] = 0;
-    x->slots[id] = malloc(need * sizeof(double));
+    x->slots[id] = calloc(need, sizeof(double));
     if (!x->slots[id])
         return tw_fail(TW_ENOMEM, "a tile of %zu numbers does not fit into memory", need);
     x->capacity[id] = need;
@@ -90,17 +96,28 @@ double *tw_executor_row(tw_executor *x, const tw_emitter *e, int id, int row)
     return x->slots[id] + (size_t)row * (size_t)e->slots[id].cols.rows;
 }
 
-static void round_all(double *x, size_t n, tw_dtype dtype)
+double tw_round_to_bits(double x, int fraction_bits)
 {
+    if (x == 0.0 || !isfinite(x))
+        return x;
+    double unit = ldexp(1.0, ilogb(x) - fraction_bits);
+    return nearbyint(x / unit) * unit;
+}
+
+void tw_executor_round(const tw_executor *x, double *numbers, size_t n, tw_dtype dtype)
+{
+    if (x->rounding != TW_ROUND_AS_GPU)
+        return;
+    bool own = x->fraction_bits == 0 || tw_dtype_is_code(dtype);
     for (size_t i = 0; i < n; i++)
-        x[i] = tw_dtype_round(dtype, x[i]);
+        numbers[i] = own ? tw_dtype_round(dtype, numbers[i]) : tw_round_to_bits(numbers[i], x->fraction_bits);
 }
 
 /* What arithmetic leaves in a slot is an fp32 number on a GPU. */
 static void round_slot(tw_executor *x, const tw_emitter *e, int id)
 {
-    if (x->rounding == TW_ROUND_AS_GPU && id >= 0)
-        round_all(x->slots[id], (size_t)tw_slot_elements(&e->slots[id]), TW_FP32);
+    if (id >= 0)
+        tw_executor_round(x, x->slots[id], (size_t)tw_slot_elements(&e->slots[id]), TW_FP32);
 }
 
 /* ---- operations ----------------------------------------------------------------------------------------- */
@@ -138,8 +155,8 @@ static void load(tw_executor *x, const tw_emitter *e, const tw_op *op)
     for (int r = 0; r < op->rows.rows && tensor; r++) {
         double *to = tw_executor_row(x, e, op->dst, r);
         memcpy(to, tensor + found_at(x, e, op, op->rows.row0 + r) + op->cols.row0, width * sizeof(double));
-        if (x->rounding == TW_ROUND_AS_GPU)
-            round_all(to, width, dtype);
+        if (!tw_dtype_is_code(dtype)) /* which are what they are */
+            tw_executor_round(x, to, width, dtype);
     }
     int64_t bytes = (int64_t)op->rows.rows * op->cols.rows * tw_tensor_element_bytes(op->tensor, e->problem);
     x->stats.sram_fill_bytes += bytes;
@@ -154,8 +171,7 @@ static void store(tw_executor *x, const tw_emitter *e, const tw_op *op)
         size_t to = tw_executor_tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
         double *row = x->outputs[op->tensor] + to + op->cols.row0;
         memcpy(row, tw_executor_row(x, e, op->a, r), width * sizeof(double));
-        if (x->rounding == TW_ROUND_AS_GPU)
-            round_all(row, width, dtype);
+        tw_executor_round(x, row, width, dtype);
     }
     x->stats.sram_drain_bytes += (int64_t)op->rows.rows * op->cols.rows *
                                  tw_tensor_element_bytes(op->tensor, e->problem);
@@ -168,39 +184,6 @@ static void fill(tw_executor *x, const tw_emitter *e, const tw_op *op)
     size_t first = (size_t)e->slots[op->dst].rows.row0;
     for (size_t i = 0; i < n; i++)
         x->slots[op->dst][i] = op->a >= 0 ? x->slots[op->a][(first + i) % period] : op->value;
-}
-
-/* S = scale · Q Kᵀ */
-static void matmul_nt(tw_executor *x, const tw_emitter *e, const tw_op *op)
-{
-    int rows = e->slots[op->a].rows.rows, keys = e->slots[op->b].rows.rows, depth = e->slots[op->a].cols.rows;
-    for (int i = 0; i < rows; i++) {
-        const double *q = tw_executor_row(x, e, op->a, i);
-        double *s = tw_executor_row(x, e, op->dst, i);
-        for (int j = 0; j < keys; j++) {
-            const double *k = tw_executor_row(x, e, op->b, j);
-            double sum = 0.0;
-            for (int c = 0; c < depth; c++)
-                sum += q[c] * k[c];
-            s[j] = op->value * sum;
-        }
-    }
-}
-
-/* O += P V, dQ += scale · dS K */
-static void matmul_add(tw_executor *x, const tw_emitter *e, const tw_op *op)
-{
-    int rows = e->slots[op->a].rows.rows, keys = e->slots[op->a].cols.rows,
-        width = e->slots[op->dst].cols.rows, stride = e->slots[op->b].cols.rows;
-    for (int i = 0; i < rows; i++) {
-        double *sum = tw_executor_row(x, e, op->dst, i);
-        const double *weights = tw_executor_row(x, e, op->a, i);
-        for (int j = 0; j < keys; j++) {
-            double weight = op->value * weights[j];
-            tw_online_accumulate(sum, &weight, x->slots[op->b] + (size_t)j * (size_t)stride, 1, width,
-                                 stride);
-        }
-    }
 }
 
 /* Scores of one row of a tile that its mask hides become −inf. */
@@ -304,8 +287,11 @@ static void by_row(tw_executor *x, const tw_emitter *e, const tw_op *op)
 
 static void convert(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
-    if (x->rounding == TW_ROUND_AS_GPU)
-        round_all(x->slots[op->dst], (size_t)tw_slot_elements(&e->slots[op->dst]), op->dtype);
+    size_t n = (size_t)tw_slot_elements(&e->slots[op->dst]);
+    double *numbers = x->slots[op->dst];
+    for (size_t i = 0; i < n && op->value > 0.0; i++)
+        numbers[i] *= op->value;
+    tw_executor_round(x, numbers, n, op->dtype);
 }
 
 static tw_status execute(tw_executor *x, const tw_emitter *e, const tw_op *op)
@@ -318,8 +304,8 @@ static tw_status execute(tw_executor *x, const tw_emitter *e, const tw_op *op)
         [TW_OP_LOAD] = load,
         [TW_OP_STORE] = store,
         [TW_OP_FILL] = fill,
-        [TW_OP_MATMUL_NT] = matmul_nt,
-        [TW_OP_MATMUL_ADD] = matmul_add,
+        [TW_OP_MATMUL_NT] = tw_execute_matmul_nt,
+        [TW_OP_MATMUL_ADD] = tw_execute_matmul_add,
         [TW_OP_MASK] = mask,
         [TW_OP_SCORE_MOD] = score_mod,
         [TW_OP_SOFTMAX] = by_row,
@@ -418,6 +404,8 @@ static void free_tensors(tw_executor *x)
             free(x->outputs[t]);
     for (int id = 0; id < TW_MAX_SLOTS; id++)
         free(x->slots[id]);
+    free(x->turned);
+    tw_quantized_free(&x->codes);
 }
 
 /* LSE as the schedule stored it, or from m and l where it keeps those; NaN if it does neither. */
@@ -433,6 +421,8 @@ static tw_executor executor_of(const tw_numeric_options *options, const tw_probl
                                const double *k, const double *v, const double *d_o)
 {
     return (tw_executor){.rounding = options->rounding,
+                         .sums = options->sums,
+                         .fraction_bits = options->fraction_bits,
                          .observer = options->observer,
                          .drop = options->drop_one ? options->drop : -1,
                          .inputs = {[TW_Q] = q,
@@ -441,6 +431,21 @@ static tw_executor executor_of(const tw_numeric_options *options, const tw_probl
                                     [TW_DO] = d_o,
                                     [TW_BIAS] = problem->scoring.bias,
                                     [TW_SINK] = problem->scoring.sink_logits}};
+}
+
+/* Q, K and V as codes, where the problem wants them, and their scales. */
+static tw_status put_codes(tw_executor *x, const tw_problem *given, const tw_tiling *tiling)
+{
+    static const tw_tensor tensors[] = {TW_Q, TW_K, TW_V};
+    tw_problem p = tw_problem_in_tiles(given, tiling);
+    if (!tw_quantize_is_on(&p.quantize))
+        return TW_OK;
+    TW_TRY(tw_quantize_inputs(&x->codes, &p, x->inputs[TW_Q], x->inputs[TW_K], x->inputs[TW_V]));
+    for (int i = 0; i < 3; i++) {
+        x->inputs[tensors[i]] = x->codes.code[i];
+        x->inputs[TW_Q_SCALE + i] = x->codes.scale[i];
+    }
+    return TW_OK;
 }
 
 /* One pass, on what is in HBM by now. */
@@ -453,6 +458,7 @@ static tw_status run_pass(tw_executor *x, const tw_schedule *schedule, const tw_
     tw_count_result counted; /* before any work: do the tiles fit? */
     TW_TRY(tw_count(&counted, schedule, problem, tiling, machine));
     with_parts.num_splits = tw_problem_split(schedule, problem, tiling, machine).num_splits;
+    TW_TRY(put_codes(x, problem, tiling));
     TW_TRY(make_tensors(x, schedule, &with_parts));
     return tw_emit(schedule, problem, tiling, machine, &backend, x);
 }

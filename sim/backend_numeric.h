@@ -38,13 +38,30 @@ typedef struct tw_numeric_observer {
     void *self; /**< the observer's own */
 } tw_numeric_observer;
 
+/**
+ * How products add up; all zero is exactly, rounded to fp32 when a tile is done.
+ *
+ * Of `bits`, a sum takes up the products of one tensor-core instruction at a time, 32 of codes and 16 of others, which are
+ * added up exactly, and is then cut (not rounded) to so many significant bits. Sums of int8 are int32 and never cut.
+ */
+typedef struct tw_sums {
+    int bits;  /**< 1 … 52, of fp32's range; 0: fp32 */
+    bool fp16; /**< instead rounded to fp16 each time, range included */
+} tw_sums;
+
 /** How to run; all zero is a plain exact run. */
 typedef struct tw_numeric_options {
-    tw_rounding rounding;                /**< exact, or as a GPU would */
+    tw_rounding rounding; /**< exact, or as a GPU would */
+    tw_sums sums;         /**< how products add up, where a GPU would round */
+    int fraction_bits; /**< where a GPU would round: what an operation leaves, in HBM too, has so many bits behind the
+                            leading one and not its own format; 0: its own */
     const tw_numeric_observer *observer; /**< may be NULL */
     bool drop_one;                       /**< for tests: leave one operation out of the stream … */
     int64_t drop;                        /**< … this one; 0 is the first of the run */
 } tw_numeric_options;
+
+/** x rounded to nearest even with so many bits behind the leading one; what is 0 or not finite stays. */
+double tw_round_to_bits(double x, int fraction_bits);
 
 /**
  * @brief Executes a schedule.
@@ -58,9 +75,9 @@ typedef struct tw_numeric_options {
  * @param[in]  problem   shapes, mask, number format
  * @param[in]  tiling    block_m, block_n in rows; need not divide the sequence
  * @param[in]  machine   what a block may hold on chip
- * @param[in]  q         [batch, seqlen_q, num_heads, head_dim]
- * @param[in]  k, v      [batch, seqlen_k, num_heads_kv, head_dim]
- * @param[in]  options   may be all zero
+ * @param[in]  q         [batch, seqlen_q, num_heads, head_dim]; quantised before the first launch where the problem says so
+ * @param[in]  k, v      [batch, seqlen_k, num_heads_kv, head_dim]; likewise
+ * @param[in]  options   may be all zero: codes are codes even so, and only what is made of them is exact
  * @return TW_OK; as tw_emit(); TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_numeric_run(double *o, double *lse, tw_numeric_stats *stats,

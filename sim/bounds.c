@@ -7,7 +7,8 @@
 
 /* One head's traffic, as elements of the input's type and as fp32 row statistics. */
 typedef struct traffic {
-    int64_t fill, drain;             /* elements of the input's type */
+    int64_t fill, drain;             /* elements of O's type, which is the input's unless that is codes */
+    int64_t fill_inputs;             /* elements of Q, K and V */
     int64_t fill_stats, drain_stats; /* row statistics, and fp32 sums of dQ */
     int64_t fill_bytes, drain_bytes; /* of a dropout mask */
 } traffic;
@@ -36,12 +37,29 @@ static void add_scoring(traffic *one, const tw_problem *p, int64_t scores, int64
         one->fill_stats += blocks * max64(1, p->heads_in_rows);
 }
 
+/* A tile of codes comes with its scales: one of the tensor's, one a block of rows, or one a row but for V. So many tiles of
+ * each are loaded; of Q so many rows, of K and V together so many. */
+static void add_scales(traffic *one, const tw_problem *p, int64_t q_tiles, int64_t k_tiles, int64_t v_tiles,
+                       int64_t q_rows, int64_t k_and_v_rows)
+{
+    if (!tw_quantize_is_on(&p->quantize))
+        return;
+    bool tokens = p->quantize.scales == TW_SCALES_TOKEN;
+    one->fill_stats += tokens ? q_rows + k_and_v_rows / 2 + v_tiles : q_tiles + k_tiles + v_tiles;
+}
+
 /* 4N² + 4Nd: Q, K in, S out; S in, P out; P, V in, O out. */
 static traffic standard(const tw_problem *p)
 {
     int64_t scores = (int64_t)p->seqlen_q * p->seqlen_k, d = p->head_dim, d_v = tw_problem_head_dim_v(p);
-    traffic one = {.fill = p->seqlen_q * d + p->seqlen_k * (d + d_v) + 2 * scores,
+    traffic one = {.fill_inputs = p->seqlen_q * d + p->seqlen_k * (d + d_v),
+                   .fill = 2 * scores,
                    .drain = 2 * scores + p->seqlen_q * d_v};
+    int64_t of_k = tw_quantize_scales(&p->quantize, TW_QUANTIZED_K, p->seqlen_k);
+    int64_t of_v = tw_quantize_scales(&p->quantize, TW_QUANTIZED_V,
+                                      p->seqlen_k); /* a whole matrix has them all */
+    add_scales(&one, p, tw_quantize_scales(&p->quantize, TW_QUANTIZED_Q, p->seqlen_q), of_k, of_v,
+               p->seqlen_q, 2 * (int64_t)p->seqlen_k);
     add_scoring(&one, p, scores, 1);
     return one;
 }
@@ -53,9 +71,11 @@ static traffic standard_tiled(const tw_problem *p, const tw_tiling *t, const tw_
     int64_t tr = ceil_div(nq, t->block_m), tc = ceil_div(nk, t->block_n);
     bool on_chip = nk <= TW_SOFTMAX_ROW_KEYS && (double)nk * tw_dtype_bytes(p->dtype) <= machine->smem_bytes;
     int64_t reads_of_s = on_chip ? 1 : 2;
-    traffic one = {.fill = tc * nq * d + tr * nk * d + reads_of_s * nq * nk + nq * nk + tr * nk * d_v,
+    traffic one = {.fill_inputs = tc * nq * d + tr * nk * d + tr * nk * d_v,
+                   .fill = reads_of_s * nq * nk + nq * nk,
                    .drain = 2 * nq * nk + nq * d_v,
                    .drain_stats = nq};
+    add_scales(&one, p, tr * tc, tr * tc, tr * tc, tc * nq, 2 * tr * nk);
     add_scoring(&one, p, reads_of_s * nq * nk, nq);
     return one;
 }
@@ -160,8 +180,8 @@ static traffic flash1(const tw_problem *p, const tw_tiling *t)
  * of `agents` of a block that has rows reads what belongs to all of them. */
 static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, bool lists, int64_t agents)
 {
-    int64_t d_v = tw_problem_head_dim_v(p), q_rows = 0, keys = 0, scores = 0, indices = 0,
-            agents_with_rows = 0;
+    int64_t d_v = tw_problem_head_dim_v(p), q_rows = 0, keys = 0, scores = 0, indices = 0, tiles = 0,
+            q_tiles = 0, agents_with_rows = 0;
     for (int64_t row = 0; row < p->seqlen_q; row += t->block_m) {
         int64_t end = min64(row + t->block_m, p->seqlen_q);
         loaded seen = keys_loaded(p, t, row, end);
@@ -169,13 +189,17 @@ static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, b
         q_rows += seen.rows > 0 ? end - row : 0;
         scores += (end - row) * seen.rows;
         indices += 2 + seen.tiles;
-        agents_with_rows += ceil_div(end - row, ceil_div(end - row, agents));
+        tiles += seen.tiles;
+        int64_t with_rows = ceil_div(end - row, ceil_div(end - row, agents));
+        agents_with_rows += with_rows;
+        q_tiles += seen.rows > 0 ? with_rows : 0;
     }
-    traffic one = {.fill = q_rows * p->head_dim + keys * width,
+    traffic one = {.fill_inputs = q_rows * p->head_dim + keys * width,
                    .fill_stats = lists || p->mask.blocks ? indices : 0,
                    .drain = p->seqlen_q * d_v,
                    .drain_stats = p->seqlen_q};
     add_scoring(&one, p, scores, agents_with_rows);
+    add_scales(&one, p, q_tiles, tiles, tiles, q_rows, 2 * keys);
     return one;
 }
 
@@ -188,8 +212,8 @@ static int64_t consumers_of(const char *schedule, const tw_tiling *t)
 /* The same tiles in another order move the same bytes. */
 static bool moves_as_flash2(const char *schedule)
 {
-    static const char *const names[] = {"flash2", "flash2_prefetch", "flash3", "flash3_serial",
-                                        "flash3_pingpong"};
+    static const char *const names[] = {"flash2",          "flash2_prefetch", "flash3",   "flash3_serial",
+                                        "flash3_pingpong", "flash3_fp8",      "int_flash"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(schedule, names[i]) == 0)
             return true;
@@ -360,14 +384,17 @@ tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const 
     if (tw_splits_keys(schedule))
         return tw_closed_form_of_parts(fill_bytes, drain_bytes, schedule, p, t, machine);
     int64_t fill = 0, drain = 0, bytes = tw_dtype_bytes(p->dtype), alike = p->cu_seqlens_q ? 1 : p->batch;
+    int64_t input_bytes = tw_dtype_bytes(tw_problem_input_dtype(p));
     for (int batch = 0; batch < p->batch; batch += (int)alike) {
         tw_problem sequence = tw_problem_sequence(p, batch);
+        sequence.quantize.block_rows = t->block_m, sequence.quantize.block_keys = t->block_n;
         traffic one = {0};
         int heads = 0;
         TW_TRY(one_head(&one, &heads, schedule, &sequence, t, machine));
         if (sequence.seqlen_q == 0 && !is_backward(schedule))
             continue; /* no block runs */
-        fill += alike * heads * (one.fill * bytes + one.fill_stats * 4 + one.fill_bytes);
+        fill += alike * heads *
+                (one.fill * bytes + one.fill_inputs * input_bytes + one.fill_stats * 4 + one.fill_bytes);
         drain += alike * heads * (one.drain * bytes + one.drain_stats * 4 + one.drain_bytes);
     }
     *fill_bytes = fill;

@@ -21,7 +21,7 @@ extern "C" {
  * @brief Fill and drain of a schedule by its closed form, whole problem, in bytes.
  *
  * All shapes: seqlen_q and seqlen_k apart, tiles that do not divide, grouped heads, packed sequences, other widths of V,
- * bias and sink logits; causal, window, prefix, sinks, and block masks of the tiles' own size; fetch by rows.
+ * bias and sink logits; Q, K and V as codes with scales, blocks of which are tiles; causal, window, prefix, sinks, and block masks of the tiles' own size; fetch by rows.
  * @param[out] fill_bytes, drain_bytes  untouched on error
  * @param[in]  problem   shapes and mask; bytes are those of its number format, 4 for a row statistic
  * @param[in]  tiling    block_m, block_n in rows

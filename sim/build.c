@@ -111,6 +111,9 @@ static tw_status check_plain(const char *kernel, const tw_problem *p)
     if (p->dtype != TW_FP16 && p->dtype != TW_BF16)
         return tw_fail(TW_EUNSUPPORTED, "%s does not take %s, it takes fp16 and bf16", kernel,
                        tw_dtype_name(p->dtype));
+    if (tw_quantize_is_on(&p->quantize))
+        return tw_fail(TW_EUNSUPPORTED, "%s does not take %s, it takes fp16 and bf16", kernel,
+                       tw_dtype_name(p->quantize.format));
     if (tw_mask_is_on(&rest))
         return tw_fail(TW_EUNSUPPORTED, "%s has no mask but --causal", kernel);
     if (tw_score_mods_are_on(p) || tw_dropout_is_on(&p->dropout))
@@ -168,6 +171,26 @@ static tw_build build_of_schedule(const tw_schedule *schedule, const tw_problem 
                       .supposed = true};
 }
 
+/* Products of codes have rates of their own, and nobody measured those of mma.sync or of int8. */
+static tw_status check_rate_of_codes(const tw_build *b, const tw_problem *p, const tw_machine *machine)
+{
+    if (!tw_quantize_is_on(&p->quantize))
+        return TW_OK;
+    if (p->quantize.format == TW_INT8 || b->multiplier != TW_BY_WGMMA)
+        return tw_fail(
+            TW_EUNSUPPORTED,
+            "%s with %s has no time: how fast that is multiplied is known for fp8 by wgmma alone, as "
+            "in flash3_fp8",
+            b->schedule, tw_dtype_name(p->quantize.format));
+    if (machine->wgmma_fp8_flops_per_clock > 0)
+        return TW_OK;
+    return tw_fail(
+        TW_EUNSUPPORTED,
+        "machine %s does not say how fast it multiplies fp8; --set wgmma_fp8_flops_per_clock=NUMBER "
+        "says it",
+        machine->name);
+}
+
 static tw_status no_such_name(const char *name)
 {
     char list[360] = "";
@@ -195,5 +218,5 @@ tw_status tw_build_find(tw_build *build, const char *name, const tw_problem *pro
     tw_tiling tiling = {.block_m = block_m, .block_n = block_n};
     tw_schedule_default_tiling(schedule, &tiling, problem, machine);
     *build = build_of_schedule(schedule, problem, &tiling, machine);
-    return TW_OK;
+    return check_rate_of_codes(build, problem, machine);
 }

@@ -1,6 +1,8 @@
 /* tilewise check: somebody's output against exact attention, and which of the usual mistakes it is. */
 #include "commands.h"
+#include "codes.h"
 #include "page_tables.h"
+#include "parse_mask.h"
 #include "tensors.h"
 #include "verdict_text.h"
 #include "verify.h"
@@ -15,7 +17,7 @@ static const char summary[] =
 
 typedef struct check_options {
     tw_options shared;
-    char *q, *k, *v, *o, *lse, *d_o, *gradient[TW_NUM_GRADIENTS];
+    char *q, *k, *v, *o, *lse, *d_o, *gradient[TW_NUM_GRADIENTS], *scale[3];
     int layout;
     double softmax_scale;
 } check_options;
@@ -38,6 +40,11 @@ static const tw_option own[] = {
      "axes of Q, K, V, O: batch, seqlen, heads, head_dim, or heads before seqlen (default: bshd)"},
     {"softmax-scale", "NUMBER", TW_OPTION_POSITIVE, offsetof(check_options, softmax_scale), 0,
      "factor of Q K^T (default: 1 / sqrt(head_dim))"},
+    {"q-scale", "NUMBER|FILE", TW_OPTION_TEXT, offsetof(check_options, scale[TW_QUANTIZED_Q]), 0,
+     "with --quantize: Q, K and V are codes, uint8 or int8, and those of Q are worth so much"},
+    {"k-scale", "NUMBER|FILE", TW_OPTION_TEXT, offsetof(check_options, scale[TW_QUANTIZED_K]), 0,
+     "of K; a file has one number, one for each head, or one for each --scale-block of its rows"},
+    {"v-scale", "NUMBER|FILE", TW_OPTION_TEXT, offsetof(check_options, scale[TW_QUANTIZED_V]), 0, "of V"},
 };
 
 /* The shape comes with the files, which say more than some options. */
@@ -50,6 +57,32 @@ static tw_status check_extras(const check_options *o)
         return tw_fail(TW_EINVAL, "--head-dim-v is %d, but V has the columns of --v: leave it out",
                        x->head_dim_v);
     return tw_extras_check(x, o->shared.causal);
+}
+
+static bool codes_given(const check_options *o)
+{
+    return o->scale[0] || o->scale[1] || o->scale[2];
+}
+
+/* Codes come with their scales; numbers become codes as --scales says. */
+static tw_status check_codes(const check_options *o)
+{
+    static const char *const names[] = {"q", "k", "v"};
+    const tw_quantize_texts *z = &o->shared.extras.quantize;
+    for (int i = 0; i < 3 && codes_given(o); i++)
+        if (!o->scale[i])
+            return tw_fail(TW_EINVAL,
+                           "--%s-scale is missing, --q-scale, --k-scale and --v-scale belong together",
+                           names[i]);
+    if (codes_given(o) && !z->format)
+        return tw_fail(TW_EINVAL,
+                       "--q-scale is given, but no format of the codes: it must come with --quantize");
+    if (z->format && o->d_o)
+        return tw_fail(TW_EUNSUPPORTED, "--do is given, but there is no backward pass with --quantize");
+    if (!codes_given(o) && z->scales && strcmp(z->scales, "block") == 0 && !z->scale_block)
+        return tw_fail(TW_EINVAL,
+                       "--scale-block is missing, which says how many rows share one of --scales=block");
+    return TW_OK;
 }
 
 /* The first gradient that is given; NULL if none is. */
@@ -78,6 +111,7 @@ static tw_status require(const check_options *o)
         if (!needed[i].path && !(i == 2 && o->shared.extras.latent) && !(i == 3 && gradient))
             return tw_fail(TW_EINVAL, "--%s is missing, check needs --q, --k, --v and --o, each a .npy file",
                            needed[i].name);
+    TW_TRY(check_codes(o));
     return check_extras(o);
 }
 
@@ -118,6 +152,53 @@ static tw_status read_output(files *f, tw_dtype *dtype, const char *path, tw_lay
     return TW_OK;
 }
 
+/* Rows of Q, or of K and V, that share one of the scales in a file. */
+static tw_status scale_blocks(int block[3], const check_options *o)
+{
+    int size[2] = {0, 0};
+    if (o->shared.extras.quantize.scale_block)
+        TW_TRY(tw_parse_block_size(size, "--scale-block", o->shared.extras.quantize.scale_block));
+    block[TW_QUANTIZED_Q] = size[0], block[TW_QUANTIZED_K] = block[TW_QUANTIZED_V] = size[1];
+    return TW_OK;
+}
+
+/* What the codes of the files are worth, in their place. */
+static tw_status apply_scales(tw_inputs *in, const check_options *o)
+{
+    static const char *const names[] = {"--q-scale", "--k-scale", "--v-scale"};
+    double *x[] = {in->q, in->k, in->v};
+    int block[3];
+    TW_TRY(scale_blocks(block, o));
+    for (int i = 0; i < 3 && codes_given(o); i++) {
+        const tw_given_scales given = {names[i], o->scale[i], (tw_quantized_tensor)i, block[i]};
+        TW_TRY(tw_codes_scale(x[i], &in->problem, &given));
+    }
+    return TW_OK;
+}
+
+/* Numbers that nobody made codes of become what codes of them are worth. */
+static tw_status make_codes(tw_inputs *in, const check_options *o)
+{
+    tw_inputs worth;
+    if (codes_given(o) || !tw_quantize_is_on(&in->problem.quantize))
+        return TW_OK;
+    TW_TRY(tw_inputs_of_codes(&worth, &in->problem, in));
+    tw_inputs_free(in);
+    *in = worth;
+    return TW_OK;
+}
+
+/* The format of the files' codes, if they have any. */
+static tw_status format_of_codes(tw_dtype *format, const check_options *o)
+{
+    tw_quantize_texts alone = {.format = o->shared.extras.quantize.format};
+    tw_quantize z = {.format = TW_FP32};
+    if (codes_given(o))
+        TW_TRY(tw_parse_quantize(&z, &alone, 0));
+    *format = z.format;
+    return TW_OK;
+}
+
 /* Q, K and V; the lengths of packed sequences must be known before. */
 static tw_status read_inputs(files *f, const check_options *o)
 {
@@ -128,15 +209,20 @@ static tw_status read_inputs(files *f, const check_options *o)
         return tw_fail(TW_ENOMEM, "no memory for the lengths of sequences");
     f->attached->users = 1;
     TW_TRY(tw_extras_lengths(f->attached, &packed, x));
+    tw_dtype codes;
+    TW_TRY(format_of_codes(&codes, o));
     const tw_reading how = {.layout = (tw_layout)o->layout,
                             .latent = x->latent,
                             .head_dim_v = x->head_dim_v,
+                            .codes = codes,
                             .packed = packed.cu_seqlens_q ? &packed : NULL};
     TW_TRY(tw_inputs_read(&f->inputs, o->q, o->k, o->v, &how));
     const tw_problem *p = &f->inputs.problem;
     TW_TRY(check_finite(f->inputs.q, tw_problem_q_elements(p), o->q));
     TW_TRY(check_finite(f->inputs.k, tw_problem_k_elements(p), o->k));
-    return x->latent ? TW_OK : check_finite(f->inputs.v, tw_problem_v_elements(p), o->v);
+    if (!x->latent)
+        TW_TRY(check_finite(f->inputs.v, tw_problem_v_elements(p), o->v));
+    return apply_scales(&f->inputs, o);
 }
 
 /* dO and what is said to be the gradients; the coarsest of their types is forgiven. */
@@ -175,7 +261,10 @@ static tw_status read_files(files *f, const check_options *o)
     p->softmax_scale = o->softmax_scale;
     tw_extras extras = o->shared.extras;
     extras.head_dim_v = p->head_dim_v; /* the files' */
+    if (codes_given(o))
+        extras.quantize = (tw_quantize_texts){.format = extras.quantize.format}; /* scales are applied */
     TW_TRY(tw_extras_attach(f->attached, p, &extras, o->shared.seed, true));
+    TW_TRY(make_codes(&f->inputs, o));
     return p->page_size > 0 ? tw_inputs_page(&f->inputs, p) : TW_OK;
 }
 
@@ -326,9 +415,9 @@ static tw_status check(const check_options *o)
 int tw_cmd_check(int argc, char **argv)
 {
     check_options o = {.shared = tw_options_default()};
-    tw_option_set sets[] = {
-        {own, sizeof own / sizeof own[0], &o, 0},
-        tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PAGES)};
+    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
+                            tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED | TW_GROUP_EXTRAS |
+                                                             TW_GROUP_PAGES | TW_GROUP_QUANTIZE)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise check", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)

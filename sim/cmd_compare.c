@@ -116,7 +116,8 @@ static tw_status predict_row(tw_compared *row, const tw_machine *machine)
     const tw_measured *m = row->measured;
     const tw_case *c = &m->c;
     TW_TRY(tw_count(&row->counts, c->schedule, &c->problem, &c->tiling, machine));
-    if (tw_roofline_time(&row->roofline, &row->counts, c->problem.dtype, c->tiling.unit, machine) != TW_OK)
+    if (tw_roofline_time(&row->roofline, &row->counts, tw_problem_input_dtype(&c->problem), c->tiling.unit,
+                         machine) != TW_OK)
         row->roofline = (tw_roofline){.time_s = NAN, .limit = ""}; /* it predicts bytes alone */
     row->l2_request_bytes = m->predicted_l2_request_bytes;
     row->l2_hbm_read_bytes = m->predicted_l2_hbm_read_bytes;

@@ -84,6 +84,11 @@ static const struct {
     {"--page-size", "Kwon et al., arXiv:2309.06180", 2023,
      "K and V in pages, found by a table (PagedAttention)"},
     {"--latent", "DeepSeek-AI, arXiv:2405.04434", 2024, "latent attention: V is a part of K; mla"},
+    {"--quantize e4m3|e5m2", "Shah et al., arXiv:2407.08608", 2024,
+     "fp8: codes and scales, a tensor, block or token each; flash3_fp8"},
+    {"--quantize int8", "Chen et al., arXiv:2409.16997", 2024, "whole numbers of one byte; int_flash"},
+    {"--hadamard", "Chee et al., arXiv:2307.13304", 2023,
+     "incoherent processing: outliers of Q and K spread over a row"},
 };
 
 static tw_status list_variants(void)

@@ -58,9 +58,9 @@ static void csv_row(FILE *out, const tw_contender *c, const tw_machine *machine)
     const tw_pipe_busy *busy = &r->total.busy;
     const char *algorithm = r->schedule->variant_of ? r->schedule->variant_of : r->schedule->name;
     fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%lld,%lld,%.0f", algorithm, machine->name, p->batch,
-            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
-            p->causal, r->build.block_m, r->build.block_n, c->name, (long long)n->sram_fill_bytes,
-            (long long)n->sram_drain_bytes, r->hbm_bytes);
+            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
+            tw_dtype_name(tw_problem_input_dtype(p)), p->causal, r->build.block_m, r->build.block_n, c->name,
+            (long long)n->sram_fill_bytes, (long long)n->sram_drain_bytes, r->hbm_bytes);
     fprintf(out, ",%.0f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4g,%.0f,%s", r->total.cycles, r->cold_cycles,
             r->power.clock_hz / 1e6, r->power.lasting_clock_hz / 1e6, r->power.time_s * 1e6,
             r->power.lasting_time_s * 1e6, r->power.energy_j * 1e3, r->power.power_w, r->limiter);
@@ -145,7 +145,8 @@ static tw_status print_table(const tw_contenders *list, const tw_machine *machin
     for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
         tw_table_column(&t, titles[i].title, titles[i].unit, titles[i].left);
     printf("Prediction for %s (%s)%s\n%s, %s\n\n", machine->name, machine->description,
-           tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->causal ? "causal" : "no mask");
+           tw_machine_caveat(machine), tw_dtype_name(tw_problem_input_dtype(p)),
+           p->causal ? "causal" : "no mask");
     for (size_t i = 0; i < list->count; i++)
         put_case(&t, &list->all[i]);
     TW_TRY(tw_table_print(&t, stdout));
@@ -220,7 +221,8 @@ int tw_cmd_predict(int argc, char **argv)
 {
     predict_options o = {.shared = tw_options_default(), .seeds = 3};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED | TW_GROUP_SPLITS | TW_GROUP_PAGES;
+                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED | TW_GROUP_SPLITS | TW_GROUP_PAGES |
+                      TW_GROUP_QUANTIZE;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);

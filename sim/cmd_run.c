@@ -16,6 +16,8 @@ typedef struct run_options {
     int layout;
     bool exact;
     double softmax_scale;
+    char *accumulate;
+    tw_sums sums; /* what that says */
 } run_options;
 
 static const tw_option own[] = {
@@ -38,6 +40,8 @@ static const tw_option own[] = {
      "factor of Q K^T (default: 1 / sqrt(head_dim))"},
     {"exact", NULL, TW_OPTION_FLAG, offsetof(run_options, exact), 0,
      "double precision throughout, instead of rounding as a GPU would"},
+    {"accumulate", "fp32|fp16|hopper-fp8|BITS", TW_OPTION_TEXT, offsetof(run_options, accumulate), 0,
+     "what products are added up in: hopper-fp8 keeps 14 significant bits (default: fp32)"},
 };
 
 /* ---- cases ---------------------------------------------------------------------------------------------- */
@@ -74,7 +78,7 @@ static tw_status run_case(tw_execution *x, const tw_case *c, const given_tensors
 {
     given_tensors made = {.d_o = NULL};
     const tw_execution_options options = {
-        .exact = o->exact, .inputs_there = given != NULL, .seed = o->shared.seed};
+        .exact = o->exact, .sums = o->sums, .inputs_there = given != NULL, .seed = o->shared.seed};
     tw_status status = tw_execution_begin(x, c, machine, &options); /* first: it may refuse */
     if (status == TW_OK)
         status = make_tensors(&made, given, c, x->backward.schedule != NULL, o->shared.seed);
@@ -120,6 +124,10 @@ static void print_notes(const tw_case *c, const compared *all, const run_options
             "twice the "
             "error of\nstandard attention in %s, plus FlashAttention's atol.\n",
             rows, total, format);
+    if (tw_quantize_is_on(&c->problem.quantize))
+        printf(
+            "Exact attention is that of what the codes are worth, and standard attention makes codes of P; "
+            "\"with codes'\" is the error\nagainst Q, K and V as they were before.\n");
     if (all->backward)
         printf(
             "\nErrors of gradients are against those in double precision, on %lld of %lld K/V heads and the "
@@ -150,7 +158,8 @@ static tw_status print_tables(tw_table *forward, tw_table *backward, const compa
 static tw_status run_all(const tw_case *cases, size_t count, const given_tensors *given,
                          const tw_machine *machine, const run_options *o)
 {
-    tw_table forward = tw_execution_forward_table(), backward = tw_execution_backward_table();
+    tw_table forward = tw_execution_forward_table(o->shared.extras.quantize.format != NULL),
+             backward = tw_execution_backward_table();
     compared all = {.forward = false};
     bool all_agree = true;
     tw_status status = TW_OK;
@@ -345,10 +354,14 @@ static tw_status run_cases_of(const tw_options *shape, given_tensors *given, con
     return status;
 }
 
-static tw_status run(const run_options *o)
+static tw_status run(run_options *o)
 {
     given_tensors given = {.d_o = NULL};
     tw_options shape = o->shared;
+    TW_TRY(tw_parse_sums(&o->sums, "--accumulate", o->accumulate));
+    if (o->exact && o->accumulate)
+        return tw_fail(TW_EINVAL, "--accumulate is %s, but with --exact nothing is rounded: leave it out",
+                       tw_quote(o->accumulate).text);
     bool files = o->q || o->k || o->v || o->d_o;
     TW_TRY(check_paths(o));
     TW_TRY(tw_check_softmax_scale(o->softmax_scale));

@@ -32,8 +32,8 @@ static void print_setting(const char *what, const tw_problem *p, const tw_machin
     char length[16];
     tw_seqlen_name(length, sizeof length, p->seqlen_k);
     printf("%s on %s%s: %s, batch %d, %d heads of %d, N = %s%s\n\n", what, machine->name,
-           tw_machine_caveat(machine), tw_dtype_name(p->dtype), p->batch, p->num_heads, p->head_dim, length,
-           p->causal ? ", causal" : "");
+           tw_machine_caveat(machine), tw_dtype_name(tw_problem_input_dtype(p)), p->batch, p->num_heads,
+           p->head_dim, length, p->causal ? ", causal" : "");
 }
 
 static tw_status print_ranking(const tw_trials *trials, bool splits, int top)
@@ -139,7 +139,7 @@ int tw_cmd_tune(int argc, char **argv)
 {
     tune_options o = {.shared = tw_options_default(), .top = 10};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_MACHINE |
-                      TW_GROUP_CSV | TW_GROUP_SPLITS | TW_GROUP_PAGES;
+                      TW_GROUP_CSV | TW_GROUP_SPLITS | TW_GROUP_PAGES | TW_GROUP_QUANTIZE;
     tw_option_set sets[] = {{tune_own, sizeof tune_own / sizeof tune_own[0], &o, 0},
                             tw_options_shared(&o.shared, groups)};
     bool help;

@@ -308,7 +308,17 @@ static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p
            : p->cu_seqlens_q && !(honours & TW_HONOURS_PACKED)     ? "packed sequences"
            : widths && !(honours & TW_HONOURS_WIDTHS)              ? "a V of another width than K"
            : schedule->needs_v_in_k && !p->v_in_k                  ? "a V that is no part of K"
-                                                                   : NULL;
+           : tw_quantize_is_on(&p->quantize) && !(honours & TW_HONOURS_CODES) ? "quantised Q, K and V"
+                                                                              : NULL;
+}
+
+/* What Q, K and V are. */
+static const char *codes_name(const tw_problem *p)
+{
+    bool tokens = p->quantize.scales == TW_SCALES_TOKEN;
+    return !tw_quantize_is_on(&p->quantize) ? "inputs that are no codes"
+           : p->quantize.format == TW_INT8  ? (tokens ? "int8, a scale a token" : "int8, other scales")
+                                            : tw_dtype_name(p->quantize.format);
 }
 
 tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem)
@@ -316,6 +326,9 @@ tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *proble
     if (schedule->pass == TW_PASS_BACKWARD)
         TW_TRY(tw_problem_check_backward(problem));
     const char *what = not_honoured(schedule, problem);
+    if (!what && schedule->takes_codes && !schedule->takes_codes(&problem->quantize))
+        return tw_fail(TW_EUNSUPPORTED, "%s does not do it with %s, it must come with %s", schedule->name,
+                       codes_name(problem), schedule->needs_codes);
     if (!what)
         return TW_OK;
     return tw_fail(TW_EUNSUPPORTED, "%s does not do %s, it must be another algorithm, such as flash2",
@@ -350,14 +363,38 @@ tw_status tw_tiling_check(const tw_schedule *schedule, const tw_tiling *t)
     return TW_OK;
 }
 
-tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling,
+tw_problem tw_problem_in_tiles(const tw_problem *problem, const tw_tiling *tiling)
+{
+    tw_problem p = *problem;
+    if (p.quantize.block_rows == 0)
+        p.quantize.block_rows = tiling->block_m;
+    if (p.quantize.block_keys == 0)
+        p.quantize.block_keys = tiling->block_n;
+    return p;
+}
+
+/* A tile that ends within a block of scales would share the scale of the next one's rows; whole matrices do not. */
+static tw_status check_scales(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *t)
+{
+    const tw_quantize *z = &p->quantize;
+    if (!tw_quantize_is_on(z) || z->scales != TW_SCALES_BLOCK || schedule->ignores_sram)
+        return TW_OK;
+    if (t->block_m % z->block_rows == 0 && t->block_n % z->block_keys == 0)
+        return TW_OK;
+    return tw_fail(TW_EINVAL, "scales are of %d rows and %d keys, which must divide the tiles' %d and %d",
+                   z->block_rows, z->block_keys, t->block_m, t->block_n);
+}
+
+tw_status tw_emit(const tw_schedule *schedule, const tw_problem *given, const tw_tiling *tiling,
                   const tw_machine *machine, const tw_backend *backend, void *self)
 {
-    TW_TRY(tw_problem_check(problem));
-    TW_TRY(tw_honours_check(schedule, problem));
+    TW_TRY(tw_problem_check(given));
+    TW_TRY(tw_honours_check(schedule, given));
     TW_TRY(check_block("block_m", tiling->block_m));
     TW_TRY(check_block("block_n", tiling->block_n));
     TW_TRY(check_orders(tiling));
+    tw_problem of_tiles = tw_problem_in_tiles(given, tiling), *problem = &of_tiles;
+    TW_TRY(check_scales(schedule, problem, tiling));
     TW_TRY(tw_tiling_check(schedule, tiling));
     tw_problem seen = tw_problem_split(schedule, problem, tiling, machine);
     tw_emitter e = {.problem = problem,

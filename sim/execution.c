@@ -88,8 +88,9 @@ static tw_status execute(tw_execution *x, const tw_problem *p, const tw_machine 
     return TW_OK;
 }
 
-static tw_status judge_forward(tw_execution *x, const tw_problem *judged, const tw_inputs *in,
-                               const tw_execution_options *options)
+/* By these inputs, which is what codes are worth where there are codes. */
+static tw_status judge_by(tw_verdict *verdict, const tw_execution *x, const tw_problem *judged,
+                          const tw_inputs *in, const tw_execution_options *options)
 {
     tw_claim claim = {.problem = *judged, .q = in->q, .k = in->k, .v = in->v, .o = x->o};
     if (x->forward.schedule->writes_lse)
@@ -97,8 +98,28 @@ static tw_status judge_forward(tw_execution *x, const tw_problem *judged, const 
     claim.lse_dtype = options->exact ? TW_FP64 : TW_FP32;
     tw_variant right = tw_variant_of(judged);
     tw_row_sample sample = tw_row_sample_for(judged, options->seed, 0.25);
-    TW_TRY(tw_verify(&x->verdict, &claim, &right, &sample));
-    return tw_check_exact(&x->verdict, judged);
+    TW_TRY(tw_verify(verdict, &claim, &right, &sample));
+    return tw_check_exact(verdict, judged);
+}
+
+/* What is right is attention of what the codes are worth; how far that is from attention without codes is told. */
+static tw_status judge_codes(tw_execution *x, const tw_problem *judged, const tw_inputs *in,
+                             const tw_execution_options *options)
+{
+    tw_problem p = tw_problem_in_tiles(judged, &x->forward.tiling), plain = *judged;
+    tw_inputs worth;
+    TW_TRY(tw_inputs_of_codes(&worth, &p, in));
+    tw_status status = judge_by(&x->verdict, x, &p, &worth, options);
+    tw_inputs_free(&worth);
+    plain.quantize = (tw_quantize){.format = TW_FP32};
+    return status == TW_OK ? judge_by(&x->before_codes, x, &plain, in, options) : status;
+}
+
+static tw_status judge_forward(tw_execution *x, const tw_problem *judged, const tw_inputs *in,
+                               const tw_execution_options *options)
+{
+    return tw_quantize_is_on(&judged->quantize) ? judge_codes(x, judged, in, options)
+                                                : judge_by(&x->verdict, x, judged, in, options);
 }
 
 static tw_status judge_backward(tw_execution *x, const tw_problem *judged, const tw_inputs *in,
@@ -116,7 +137,8 @@ static tw_status judge_backward(tw_execution *x, const tw_problem *judged, const
 tw_status tw_execution_run(tw_execution *x, const tw_case *c, const tw_machine *machine, const tw_inputs *in,
                            const double *d_o, const tw_execution_options *options)
 {
-    const tw_numeric_options numeric = {.rounding = options->exact ? TW_ROUND_NEVER : TW_ROUND_AS_GPU};
+    const tw_numeric_options numeric = {.rounding = options->exact ? TW_ROUND_NEVER : TW_ROUND_AS_GPU,
+                                        .sums = options->sums};
     tw_problem judged = c->problem;
     if (options->exact)
         judged.dtype = TW_FP64;
@@ -180,13 +202,15 @@ static void add_last_columns(tw_table *t)
     tw_table_column(t, "", "", true);
 }
 
-tw_table tw_execution_forward_table(void)
+tw_table tw_execution_forward_table(bool codes)
 {
     tw_table t = {.num_columns = 0};
     add_first_columns(&t);
     tw_table_column(&t, "max error", "of O", false);
     tw_table_column(&t, "allowed", "", false);
     tw_table_column(&t, "RMS error", "", false);
+    if (codes)
+        tw_table_column(&t, "RMS error", "with codes'", false);
     tw_table_column(&t, "relative", "", false);
     tw_table_column(&t, "max error", "of LSE", false);
     add_last_columns(&t);
@@ -237,6 +261,8 @@ static void add_forward_row(tw_table *t, const tw_case *c, const tw_execution *x
     tw_table_cell(t, column++, "%.2e", v->o.max_abs_error);
     tw_table_cell(t, column++, "%.2e", 2.0 * v->o_baseline + v->o_atol);
     tw_table_cell(t, column++, "%.2e", v->o.rms_error);
+    if (tw_quantize_is_on(&c->problem.quantize))
+        tw_table_cell(t, column++, "%.2e", x->before_codes.o.rms_error);
     tw_table_cell(t, column++, "%.2e", v->o.relative_error);
     tw_table_cell(t, column++, x->forward.schedule->writes_lse ? "%.2e" : "-", v->lse.max_abs_error);
     put_last(t, column, &x->forward, forward_agrees(x));

@@ -31,11 +31,13 @@ typedef struct tw_execution {
     tw_executed_pass forward, backward;
     tw_verdict verdict;             /**< of the forward pass, if it is judged */
     tw_gradients_verdict gradients; /**< of the backward pass, likewise */
+    tw_verdict before_codes; /**< of O, by what Q, K and V were before they became codes, if they did */
 } tw_execution;
 
 /** How to execute. */
 typedef struct tw_execution_options {
     bool exact;        /**< double precision throughout */
+    tw_sums sums;      /**< how products add up otherwise */
     bool inputs_there; /**< Q, K, V (and dO) take memory already */
     uint64_t seed;
 } tw_execution_options;
@@ -62,8 +64,9 @@ void tw_execution_free(tw_execution *execution);
 /** Is everything that was judged right, its bytes included? */
 bool tw_execution_agrees(const tw_execution *execution);
 
-/** The tables of forward and of backward passes, and a row of each: none if the pass is not judged. */
-tw_table tw_execution_forward_table(void);
+/** The tables of forward and of backward passes, and a row of each: none if the pass is not judged. Of codes, the first has a
+ *  column more. */
+tw_table tw_execution_forward_table(bool codes);
 tw_table tw_execution_backward_table(void);
 void tw_execution_add_rows(tw_table *forward, tw_table *backward, const tw_case *c,
                            const tw_execution *execution);

@@ -24,7 +24,7 @@ bool tw_extras_given(const tw_extras *x)
     return x->window || x->prefix > 0 || x->sinks > 0 || x->documents || x->block_mask || x->block_size ||
            x->cu_seqlens || x->cu_seqlens_q || x->cu_seqlens_k || x->softcap > 0.0 || x->alibi || x->bias ||
            x->sink_logit || x->head_dim_v > 0 || x->latent || x->dropout > 0.0 || x->page_size > 0 ||
-           x->page_table;
+           x->page_table || x->quantize.format;
 }
 
 /* ---- what goes together --------------------------------------------------------------------------------- */
@@ -59,6 +59,8 @@ tw_status tw_extras_check(const tw_extras *x, bool causal)
                  {"--block-mask", x->block_mask != NULL},
                  {"--bias", x->bias != NULL}};
     bool packed = x->cu_seqlens || x->cu_seqlens_q || x->cu_seqlens_k;
+    tw_quantize quantize;
+    TW_TRY(tw_parse_quantize(&quantize, &x->quantize, 0));
     TW_TRY(check_masks(x, causal));
     if (x->cu_seqlens && (x->cu_seqlens_q || x->cu_seqlens_k))
         return tw_fail(TW_EINVAL, "--cu-seqlens is of queries and keys alike, leave --cu-seqlens-%c out",
@@ -263,6 +265,7 @@ tw_status tw_extras_attach(tw_attached *a, tw_problem *p, const tw_extras *x, ui
         p->dropout = (tw_dropout){x->dropout, x->dropout_seed == TW_NO_DROPOUT_SEED ? 1 : x->dropout_seed};
     if (x->page_size > 0)
         TW_TRY(tw_pages_attach(&a->page_table, p, x->page_size, x->page_table, seed));
+    TW_TRY(tw_parse_quantize(&p->quantize, &x->quantize, seed));
     TW_TRY(attach_masks(a, p, x, seed));
     TW_TRY(attach_scores(a, p, x, seed, with_values));
     return tw_problem_check(p);
@@ -343,6 +346,11 @@ void tw_extras_name(char text[TW_EXTRAS_NAME], const tw_problem *p)
         add(text, "score callback");
     if (scores->sink_logits)
         add(text, "sink logits");
+    if (tw_quantize_is_on(&p->quantize)) {
+        char name[96];
+        tw_quantize_name(name, sizeof name, &p->quantize);
+        add(text, "%s", name);
+    }
     if (tw_dropout_is_on(&p->dropout))
         add(text, "dropout %g of seed %llu", p->dropout.probability, (unsigned long long)p->dropout.seed);
 }

@@ -1,6 +1,6 @@
 /**
  * @file extras.h
- * @brief What options ask for beyond plain attention: masks, changed scores, packed sequences, another V, dropout.
+ * @brief What options ask for beyond plain attention: masks, changed scores, packed sequences, another V, dropout, codes.
  *
  * Texts become the arrays that a tw_problem points to, read from files or generated for its lengths.
  */
@@ -9,6 +9,7 @@
 
 #include "../cpu_ref/problem.h"
 #include "../cpu_ref/status.h"
+#include "parse_quantize.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,6 +33,7 @@ typedef struct tw_extras {
     uint64_t dropout_seed; /**< TW_NO_DROPOUT_SEED: not given, 1 */
     int page_size;         /**< of K and V; 0: not paged */
     char *page_table;      /**< a file; NULL: shuffled */
+    tw_quantize_texts quantize;
 } tw_extras;
 
 #define TW_NO_DROPOUT_SEED UINT64_MAX

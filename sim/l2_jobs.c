@@ -95,7 +95,7 @@ static bool same_extras(const tw_problem *p, const tw_problem *q)
     return p->head_dim_v == q->head_dim_v && p->v_in_k == q->v_in_k && p->cu_seqlens_q == q->cu_seqlens_q &&
            p->cu_seqlens_k == q->cu_seqlens_k && memcmp(&p->mask, &q->mask, sizeof p->mask) == 0 &&
            memcmp(&p->scoring, &q->scoring, sizeof p->scoring) == 0 &&
-           p->dropout.probability == q->dropout.probability;
+           p->dropout.probability == q->dropout.probability && p->quantize.format == q->quantize.format;
 }
 
 /* Would two replays be one and the same? Kernels that differ in arithmetic alone ask for it. */

@@ -2,6 +2,7 @@
 #ifndef TW_NUMERIC_EXECUTOR_H
 #define TW_NUMERIC_EXECUTOR_H
 
+#include "../cpu_ref/quantized.h"
 #include "backend_numeric.h"
 
 #include <stddef.h>
@@ -14,11 +15,23 @@ typedef struct tw_executor {
     double *outputs[TW_NUM_TENSORS]; /* O, LSE, S, P, L, …: read and written */
     unsigned made, owned; /* sets of those that hold something, and of those that are not the caller's */
     tw_rounding rounding;
+    tw_sums sums;
+    int fraction_bits;
+    tw_quantized codes;     /* of Q, K, V, where the problem wants them */
+    double *turned;         /* a tile of K, transposed */
+    size_t turned_capacity; /* elements */
     const tw_numeric_observer *observer;
     tw_numeric_stats stats;
     tw_status status;   /* what the arithmetic itself found wrong */
     int64_t drop, seen; /* a test's: which operation to leave out, how many were offered so far */
 } tw_executor;
+
+/* A number as it is kept on chip, or in HBM in a type. */
+void tw_executor_round(const tw_executor *x, double *numbers, size_t n, tw_dtype dtype);
+
+/* S = scale · Q Kᵀ and O += P V, of numbers or of codes with scales. numeric_products.c */
+void tw_execute_matmul_nt(tw_executor *x, const tw_emitter *e, const tw_op *op);
+void tw_execute_matmul_add(tw_executor *x, const tw_emitter *e, const tw_op *op);
 
 /* Row `row` of the tile in a slot. */
 double *tw_executor_row(tw_executor *x, const tw_emitter *e, int id, int row);

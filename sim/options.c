@@ -105,6 +105,15 @@ static const tw_option shared[] = {
      "of the table; elements are shown exactly (default: bytes)"},
     {"csv", "FILE|-", TW_OPTION_TEXT, AT(csv), TW_GROUP_CSV, "also write CSV; - writes it, alone, to stdout"},
     {"seed", "NUMBER", TW_OPTION_SEED, AT(seed), TW_GROUP_SEED, "of random numbers (default: 1)"},
+    {"quantize", "e4m3|e5m2|int8", TW_OPTION_TEXT, AT(extras.quantize.format), TW_GROUP_QUANTIZE,
+     "Q, K and V as codes of one byte, with scales; P becomes codes, too (default: as --dtype)"},
+    {"scales", "tensor|block|token", TW_OPTION_TEXT, AT(extras.quantize.scales), TW_GROUP_QUANTIZE,
+     "what shares a scale: all of Q, of K, of V; the rows of a tile; a row of Q or K, and all of V (default: "
+     "tensor)"},
+    {"scale-block", "ROWS,KEYS", TW_OPTION_TEXT, AT(extras.quantize.scale_block), TW_GROUP_QUANTIZE,
+     "that share a scale with --scales=block (default: those of a tile)"},
+    {"hadamard", NULL, TW_OPTION_FLAG, AT(extras.quantize.hadamard), TW_GROUP_QUANTIZE,
+     "incoherent processing: Q and K times random signs and a Hadamard matrix before they become codes"},
 };
 
 tw_options tw_options_default(void)

@@ -69,9 +69,10 @@ enum {
     TW_GROUP_LAUNCH = 512,
     TW_GROUP_EXTRAS = 1024, /**< what is beyond plain attention: extras.h */
     TW_GROUP_PASS = 2048,
-    TW_GROUP_SPLITS = 4096, /**< how keys are split */
-    TW_GROUP_PAGES = 8192,  /**< where K and V are */
-    TW_GROUP_ALL = 16383
+    TW_GROUP_SPLITS = 4096,    /**< how keys are split */
+    TW_GROUP_PAGES = 8192,     /**< where K and V are */
+    TW_GROUP_QUANTIZE = 16384, /**< codes and scales */
+    TW_GROUP_ALL = 32767
 };
 
 /** The words of --pass, in this order. */

@@ -50,6 +50,11 @@ static tw_op op_of(const tw_emitter *e, const product *x, tw_slot result, tw_slo
     op.a = a.id;
     op.b = b.id;
     op.value = x->scaled ? tw_problem_scale(e->problem) : 1.0;
+    const tw_slot_info *ai = &e->slots[a.id], *bi = &e->slots[b.id];
+    op.scale_a = ai->scale - 1;
+    op.scale_b = bi->scale - 1;
+    if (ai->p_scale > 0.0)
+        op.value /= ai->p_scale; /* P is codes: so many times itself */
     return op;
 }
 
@@ -59,12 +64,17 @@ static bool is_latent(const tw_emitter *e, const product *x, const tw_slot_info 
     return x->b == TW_V && e->problem->v_in_k && b->tensor == TW_K;
 }
 
-static void read_factors(tw_emitter *e, const product *x, tw_slot a, tw_slot b, bool latent)
+static void read_factors(tw_emitter *e, const product *x, const tw_op *op, bool latent)
 {
+    tw_slot a = {op->a}, b = {op->b};
     tw_slot_must_be(e, a, x->a);
     tw_slot_must_be(e, b, latent ? TW_K : x->b);
     tw_slot_read(e, a);
     tw_slot_read(e, b);
+    if (op->scale_a >= 0)
+        tw_slot_read(e, (tw_slot){op->scale_a});
+    if (op->scale_b >= 0)
+        tw_slot_read(e, (tw_slot){op->scale_b});
 }
 
 tw_slot tw_matmul_nt(tw_emitter *e, tw_slot a, tw_slot b)
@@ -78,7 +88,7 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot a, tw_slot b)
     tw_slot result = tw_slot_allocate(e, x.result, TW_PLACE_REGISTERS, TW_FP32, ai->rows, bi->rows);
     tw_op op = op_of(e, &x, result, a, b);
     if (tw_op_kept(e, &op)) {
-        read_factors(e, &x, a, b, false);
+        read_factors(e, &x, &op, false);
         tw_slot_written(e, result);
         tw_op_deliver(e, &op);
     }
@@ -114,10 +124,11 @@ static void multiply_add(tw_emitter *e, tw_op_kind kind, tw_slot sum, tw_slot a,
     tw_op op = op_of(e, &x, sum, a, b);
     if (!tw_op_kept(e, &op))
         return;
-    if (e->tiling->unit == TW_UNIT_TENSOR && ai->dtype != e->problem->dtype)
+    bool codes = bi->scale > 0; /* whatever multiplies: codes are multiplied with codes */
+    if ((e->tiling->unit == TW_UNIT_TENSOR || codes) && ai->dtype != tw_problem_input_dtype(e->problem))
         tw_rule_broken(e, "tensor cores need P and dS in the input's type", "convert_for_unit is missing");
     tw_slot_must_be(e, sum, x.result);
-    read_factors(e, &x, a, b, latent);
+    read_factors(e, &x, &op, latent);
     tw_slot_updated(e, sum);
     tw_op_deliver(e, &op);
     tw_slot_becomes(e, sum, x.result, ai->normalized);

@@ -10,9 +10,10 @@ static double seconds(double amount, double per_s)
 /* The unit that multiplies: what was asked for, or FMA where inputs or machine leave no choice. */
 static double flops_rate(const char **name, tw_dtype dtype, tw_unit unit, const tw_machine *m)
 {
-    double tensor = dtype == TW_FP16   ? m->tensor_fp16_flops_per_s
-                    : dtype == TW_BF16 ? m->tensor_bf16_flops_per_s
-                                       : 0.0;
+    double tensor = dtype == TW_E4M3 || dtype == TW_E5M2 ? m->tensor_fp8_flops_per_s
+                    : dtype == TW_FP16                   ? m->tensor_fp16_flops_per_s
+                    : dtype == TW_BF16                   ? m->tensor_bf16_flops_per_s
+                                                         : 0.0;
     bool fma = unit == TW_UNIT_FMA || tensor <= 0.0;
     *name = fma ? "FMA" : "tensor cores";
     return fma ? m->fma_flops_per_s : tensor;

@@ -18,7 +18,7 @@ static double compulsory_bytes(const tw_case *c)
     double v = p->v_in_k ? 0.0 : (double)tw_problem_v_elements(p), o = (double)tw_problem_o_elements(p);
     double inputs = (double)tw_problem_q_elements(p) + (double)tw_problem_k_elements(p) + v;
     double lse = (double)tw_problem_lse_elements(p) * tw_dtype_bytes(TW_FP32);
-    double forward = (inputs + o) * tw_dtype_bytes(p->dtype) + lse;
+    double forward = inputs * tw_dtype_bytes(tw_problem_input_dtype(p)) + o * tw_dtype_bytes(p->dtype) + lse;
     double backward = 2.0 * (inputs + o) * tw_dtype_bytes(p->dtype) + lse;
     return c->backward ? forward + backward : c->schedule->pass == TW_PASS_BACKWARD ? backward : forward;
 }

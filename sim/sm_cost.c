@@ -103,12 +103,15 @@ typedef struct product {
 static tw_cost wgmma_cost(const tw_play *play, product p)
 {
     const tw_machine *machine = play->machine;
-    double rate = play->problem->dtype == TW_BF16 ? machine->wgmma_bf16_flops_per_clock
-                                                  : machine->wgmma_fp16_flops_per_clock;
+    bool codes = tw_quantize_is_on(&play->problem->quantize); /* of one byte: twice as many an instruction */
+    double depth = codes ? 32 : 16;
+    double rate = codes                             ? machine->wgmma_fp8_flops_per_clock
+                  : play->problem->dtype == TW_BF16 ? machine->wgmma_bf16_flops_per_clock
+                                                    : machine->wgmma_fp16_flops_per_clock;
     bool registers = !p.of_scores && !play->build->p_in_smem;
     return (tw_cost){.pipe = TW_PIPE_TENSOR,
-                     .pieces = (int)ceil(passes(play, (int)p.m) * ceil_div(p.k, 16)),
-                     .cycles = 2.0 * GROUP_ROWS * p.n * 16 / rate,
+                     .pieces = (int)ceil(passes(play, (int)p.m) * ceil_div(p.k, depth)),
+                     .cycles = 2.0 * GROUP_ROWS * p.n * depth / rate,
                      .busy = 1.0,
                      .latency = registers ? machine->wgmma_register_latency_cycles
                                           : machine->wgmma_latency_cycles};

@@ -2,6 +2,9 @@
 #include "tensors.h"
 
 #include "../cpu_ref/memory.h"
+#include "../cpu_ref/quantized.h"
+
+#include "codes.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -158,7 +161,8 @@ static tw_status read_three(tw_inputs *inputs, tw_tensor_data t[3], const char *
 {
     int files = how->latent ? 2 : 3, last = how->packed ? 2 : 3;
     for (int i = 0; i < files; i++) {
-        TW_TRY(tw_npy_read(&t[i], paths[i]));
+        TW_TRY(tw_dtype_is_code(how->codes) ? tw_codes_read(&t[i], paths[i], how->codes)
+                                            : tw_npy_read(&t[i], paths[i]));
         TW_TRY(check_rank(&t[i], paths[i], how));
     }
     TW_TRY(check_shapes(t, paths, how));
@@ -212,6 +216,18 @@ tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_
         return tw_fail(TW_ENOMEM, "no memory for Q, K and V of %zu and %zu elements", nq, nk);
     }
     *inputs = made;
+    return TW_OK;
+}
+
+tw_status tw_inputs_of_codes(tw_inputs *worth, const tw_problem *p, const tw_inputs *in)
+{
+    tw_quantized codes;
+    TW_TRY(tw_quantize_inputs(&codes, p, in->q, in->k, in->v));
+    for (int i = 0; i < 3; i++)
+        tw_dequantize(codes.code[i], (tw_quantized_tensor)i, p, &codes); /* in place */
+    *worth = (tw_inputs){.problem = *p, .q = codes.code[0], .k = codes.code[1], .v = codes.code[2]};
+    codes.code[0] = codes.code[1] = codes.code[2] = NULL;
+    tw_quantized_free(&codes);
     return TW_OK;
 }
 

@@ -35,6 +35,7 @@ typedef struct tw_reading {
     tw_layout layout;
     bool latent;    /**< V is the first columns of K and has no file; or, with head_dim_v, so many */
     int head_dim_v; /**< of a latent V; 0 for all of K's columns */
+    tw_dtype codes; /**< a format of codes that the files hold, as bytes; otherwise they hold numbers */
     /** Packed sequences, whose tensors have three axes: batch, seqlen_q, seqlen_k and offsets of the problem; NULL
      *  without */
     const tw_problem *packed;
@@ -56,6 +57,13 @@ TW_MUST_CHECK tw_status tw_inputs_read(tw_inputs *inputs, const char *q_path, co
  * @return TW_OK; TW_ENOMEM
  */
 TW_MUST_CHECK tw_status tw_inputs_random(tw_inputs *inputs, const tw_problem *problem, uint64_t seed);
+
+/**
+ * @brief What codes of these inputs are worth (quantized.h), as inputs.
+ * @param[in] problem  its `quantize` is on, and its blocks have sizes
+ * @return as tw_quantize_inputs()
+ */
+TW_MUST_CHECK tw_status tw_inputs_of_codes(tw_inputs *worth, const tw_problem *problem, const tw_inputs *in);
 
 /**
  * @brief A standard-normal dO, rounded to problem->dtype; stream 3 of the seed.

@@ -7,8 +7,9 @@
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
-    "Q",  "K",  "V",  "O",  "S", "P",      "LSE", "M",  "L",   "bias", "sink", "list",  "dO",   "dQ",
-    "dK", "dV", "dP", "dS", "D", "dQ sum", "Z",   "PZ", "dPZ", "turn", "O_c",  "LSE_c", "pages"};
+    "Q",    "K",    "V",   "O",    "S",   "P",     "LSE",   "M",       "L",       "bias",
+    "sink", "list", "dO",  "dQ",   "dK",  "dV",    "dP",    "dS",      "D",       "dQ sum",
+    "Z",    "PZ",   "dPZ", "turn", "O_c", "LSE_c", "pages", "Q scale", "K scale", "V scale"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
@@ -36,10 +37,24 @@ static int64_t rows_of_parts(const tw_problem *p)
 tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
 {
     switch (tensor) {
+    case TW_Q:
+        return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, tw_problem_input_dtype(p)};
     case TW_K:
+        return (tw_tensor_shape){p->seqlen_k, p->head_dim, p->num_heads_kv, tw_problem_input_dtype(p)};
+    case TW_V:
+        return (tw_tensor_shape){p->seqlen_k, tw_problem_head_dim_v(p), p->num_heads_kv,
+                                 tw_problem_input_dtype(p)};
+    case TW_Q_SCALE:
+        return (tw_tensor_shape){tw_quantize_scales(&p->quantize, TW_QUANTIZED_Q, p->seqlen_q), 1,
+                                 p->num_heads, TW_FP32};
+    case TW_K_SCALE:
+        return (tw_tensor_shape){tw_quantize_scales(&p->quantize, TW_QUANTIZED_K, p->seqlen_k), 1,
+                                 p->num_heads_kv, TW_FP32};
+    case TW_V_SCALE:
+        return (tw_tensor_shape){tw_quantize_scales(&p->quantize, TW_QUANTIZED_V, p->seqlen_k), 1,
+                                 p->num_heads_kv, TW_FP32};
     case TW_DK:
         return (tw_tensor_shape){p->seqlen_k, p->head_dim, p->num_heads_kv, p->dtype};
-    case TW_V:
     case TW_DV:
         return (tw_tensor_shape){p->seqlen_k, tw_problem_head_dim_v(p), p->num_heads_kv, p->dtype};
     case TW_O:
@@ -96,7 +111,7 @@ tw_status tw_emitter_status(const tw_emitter *e)
 
 tw_op tw_op_new(tw_op_kind kind)
 {
-    tw_op op = {.kind = kind, .dst = -1, .a = -1, .b = -1};
+    tw_op op = {.kind = kind, .dst = -1, .a = -1, .b = -1, .scale_a = -1, .scale_b = -1};
     op.stats.m.id = op.stats.l.id = op.stats.alpha.id = -1;
     return op;
 }
@@ -123,7 +138,8 @@ static tw_tile whole(int64_t rows)
 /* What a problem brings along, whatever the algorithm, need not be declared. */
 bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 {
-    set |= TW_SET(TW_BIAS) | TW_SET(TW_SINK) | TW_SET(TW_TILE_LIST) | TW_SET(TW_PAGE_TABLE);
+    set |= TW_SET(TW_BIAS) | TW_SET(TW_SINK) | TW_SET(TW_TILE_LIST) | TW_SET(TW_PAGE_TABLE) |
+           TW_SET(TW_Q_SCALE) | TW_SET(TW_K_SCALE) | TW_SET(TW_V_SCALE);
     if (!(set & TW_SET(tensor)))
         tw_rule_broken(e, "a launch touches a tensor that it does not declare", tw_tensor_name(tensor));
     return tw_emitter_ok(e);
@@ -133,21 +149,40 @@ int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b)
 {
     if (tensor == TW_BIAS && !e->problem->scoring.bias_per_head)
         return 0;
-    bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV;
     if (tensor == TW_PAGE_TABLE)
         return 0;
+    bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV ||
+                   tensor == TW_K_SCALE || tensor == TW_V_SCALE;
     return of_keys ? tw_problem_kv_head(e->problem, b.head) : b.head;
 }
 
-tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
+/* The scales of so many rows: a tile holds blocks whole, or a consumer's share of them. */
+static tw_tile scales_of(const tw_emitter *e, tw_quantized_tensor which, tw_tile rows)
+{
+    const tw_problem *p = e->problem;
+    int64_t length = which == TW_QUANTIZED_Q ? p->seqlen_q : p->seqlen_k;
+    int64_t together = tw_quantize_rows(&p->quantize, which, length);
+    int64_t first = rows.row0 / together, last = (rows.row0 + rows.rows - 1) / together;
+    int64_t stride = (rows.stride > 0 ? rows.stride : rows.rows) / together;
+    return (tw_tile){.index = rows.index,
+                     .row0 = first,
+                     .rows = (int)(last - first + 1),
+                     .box_rows = (int)(last - first + 1),
+                     .run = stride > 0 ? rows.run : 1, /* all tiles of a run have the same one */
+                     .stride = (int)stride};
+}
+
+static tw_slot load_tile(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
 {
     bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK || tensor == TW_LSE ||
-                     tensor == TW_D || tensor == TW_LSE_PART || tensor == TW_PAGE_TABLE;
+                     tensor == TW_D || tensor == TW_LSE_PART || tensor == TW_PAGE_TABLE ||
+                     tensor == TW_Q_SCALE || tensor == TW_K_SCALE || tensor == TW_V_SCALE;
     bool in_registers = tensor == TW_O || tensor == TW_DQ || tensor == TW_DQ_SUM || tensor == TW_O_PART ||
                         statistic;
     tw_slot pages = tensor == TW_K || tensor == TW_V ? tw_load_pages(e, b, rows) : (tw_slot){-1};
     tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
-                                    in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
+                                    in_registers ? TW_FP32 : tw_tensor_shape_of(tensor, e->problem).dtype,
+                                    rows, cols);
     tw_op op = tw_op_new(TW_OP_LOAD);
     op.dst = slot.id;
     op.a = pages.id;
@@ -166,6 +201,29 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
     }
     if (pages.id >= 0)
         tw_release(e, pages);
+    return slot;
+}
+
+/* A tile of codes brings along what they are worth. */
+static void load_scales(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_slot codes)
+{
+    bool is_input = tensor == TW_Q || tensor == TW_K || tensor == TW_V;
+    if (!is_input || !tw_quantize_is_on(&e->problem->quantize) || !tw_emitter_ok(e))
+        return;
+    static const tw_tensor scale[] = {
+        [TW_QUANTIZED_Q] = TW_Q_SCALE, [TW_QUANTIZED_K] = TW_K_SCALE, [TW_QUANTIZED_V] = TW_V_SCALE};
+    tw_quantized_tensor which = tensor == TW_Q   ? TW_QUANTIZED_Q
+                                : tensor == TW_K ? TW_QUANTIZED_K
+                                                 : TW_QUANTIZED_V;
+    tw_slot slot = load_tile(e, scale[which], b, scales_of(e, which, rows), whole(1));
+    if (slot.id >= 0)
+        e->slots[codes.id].scale = slot.id + 1;
+}
+
+tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
+{
+    tw_slot slot = load_tile(e, tensor, b, rows, cols);
+    load_scales(e, tensor, b, rows, slot);
     return slot;
 }
 
@@ -420,17 +478,27 @@ void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st)
 
 void tw_convert_for_unit(tw_emitter *e, tw_slot p)
 {
-    tw_slot_info *info = tw_slot_find(e, p);
-    if (!info || e->tiling->unit != TW_UNIT_TENSOR)
+    const tw_quantize *quantize = &e->problem->quantize;
+    bool to_codes = tw_quantize_is_on(quantize);
+    if (!tw_slot_find(e, p) || (e->tiling->unit != TW_UNIT_TENSOR && !to_codes))
         return;
     tw_op op = tw_op_new(TW_OP_CONVERT);
     op.dst = p.id;
-    op.dtype = e->problem->dtype;
+    op.dtype = tw_problem_input_dtype(e->problem);
+    op.value = to_codes ? tw_quantize_p_scale(quantize) : 0.0;
     if (!tw_op_kept(e, &op))
         return;
     tw_slot_updated(e, p);
-    tw_slot_retype(e, p, e->problem->dtype);
+    tw_slot_retype(e, p, op.dtype);
+    if (tw_emitter_ok(e))
+        e->slots[p.id].p_scale = op.value;
     tw_op_deliver(e, &op);
+}
+
+void tw_convert_to_codes(tw_emitter *e, tw_slot p)
+{
+    if (tw_quantize_is_on(&e->problem->quantize))
+        tw_convert_for_unit(e, p);
 }
 
 void tw_lse(tw_emitter *e, tw_row_stats st)
@@ -449,7 +517,7 @@ void tw_lse(tw_emitter *e, tw_row_stats st)
     }
 }
 
-void tw_release(tw_emitter *e, tw_slot slot)
+static void release_one(tw_emitter *e, tw_slot slot)
 {
     tw_slot_info *info = tw_slot_find(e, slot);
     if (!info)
@@ -463,6 +531,15 @@ void tw_release(tw_emitter *e, tw_slot slot)
     tw_op_deliver(e, &op);
     e->live_bytes[info->place] -= info->bytes;
     info->live = false;
+}
+
+void tw_release(tw_emitter *e, tw_slot slot)
+{
+    const tw_slot_info *info = tw_slot_find(e, slot);
+    int scale = info ? info->scale : 0;
+    release_one(e, slot);
+    if (scale > 0)
+        release_one(e, (tw_slot){scale - 1});
 }
 
 void tw_release_stats(tw_emitter *e, tw_row_stats st)

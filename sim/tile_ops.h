@@ -61,6 +61,9 @@ typedef enum tw_tensor {
     TW_O_PART,   /**< partial O of each split of the keys, fp32: seqlen_q rows for each, head_dim_v columns */
     TW_LSE_PART, /**< LSE of each split, or its row sums l, fp32: seqlen_q rows for each */
     TW_PAGE_TABLE, /**< 4-byte integers: where the pages of K and V are, for each sequence */
+    TW_Q_SCALE, /**< what codes of Q are worth, fp32, a number for each block of rows, row, or all: quantize.h */
+    TW_K_SCALE, /**< likewise */
+    TW_V_SCALE, /**< likewise */
     TW_NUM_TENSORS
 } tw_tensor;
 
@@ -168,10 +171,13 @@ typedef struct tw_op {
     int dst;            /**< id of the slot that is written, −1 if none */
     int a;              /**< read, −1 if none */
     int b;              /**< likewise */
+    int scale_a;        /**< products: what the codes in a are worth, −1 where it holds numbers */
+    int scale_b;        /**< likewise in b */
     tw_row_stats stats; /**< softmax operations, rescale, normalize, lse */
-    double value;       /**< fill: the value; products: the scale */
-    tw_dtype dtype;     /**< convert: the new type */
-    bool normalized;    /**< online_softmax: O is kept divided by l, so alpha carries the old l */
+    double
+        value; /**< fill: the value; products: the scale; convert: to codes of so many times the numbers, or 0 */
+    tw_dtype dtype;  /**< convert: the new type */
+    bool normalized; /**< online_softmax: O is kept divided by l, so alpha carries the old l */
 
     tw_tensor tensor; /**< load, store, atomic_add */
     int batch;        /**< of the tensor */
@@ -207,6 +213,8 @@ typedef struct tw_slot_info {
     tw_tile rows;     /**< of the tensor */
     tw_tile cols;     /**< likewise */
     int64_t bytes;    /**< charged while live */
+    int scale;        /**< 1 + id of the slot that says what its codes are worth; 0: it holds numbers */
+    double p_scale;   /**< P as codes: so many times P; 0: P itself */
 } tw_slot_info;
 
 /** Most slots that a block may have at one time. */
@@ -254,7 +262,8 @@ enum {
     TW_HONOURS_SCORES = 4,  /**< soft cap, ALiBi, bias, callbacks on scores; sink logits */
     TW_HONOURS_PACKED = 8,  /**< packed sequences */
     TW_HONOURS_WIDTHS = 16, /**< another head_dim for V and O, V as a part of K */
-    TW_HONOURS_ALL = 31
+    TW_HONOURS_ALL = 31,
+    TW_HONOURS_CODES = 64 /**< besides: Q, K and V as codes with scales */
 };
 
 /** An algorithm: its launches, in order. One file in schedules/ each; the registry lists them. */
@@ -277,6 +286,9 @@ typedef struct tw_schedule {
     unsigned honours;  /**< TW_HONOURS_* */
     bool lists_tiles;  /**< the tiles of every mask are listed, of those that could do without too */
     bool needs_v_in_k; /**< for latent attention alone */
+    /** What Q, K and V must be, in words: "--quantize=int8 --scales=token"; NULL: anything. */
+    const char *needs_codes;
+    bool (*takes_codes)(const tw_quantize *quantize); /**< is that so? NULL: it always is */
     /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
     bool packs_heads;
     bool fixed_max;                           /**< takes the tiling's phi in place of maxima */
@@ -347,6 +359,9 @@ struct tw_emitter {
     bool again;                        /**< what is emitted now was done before: numbers were out of range */
     tw_status status;                  /**< the first error */
 };
+
+/** The problem, whose blocks of scales are as large as tiles where it does not say. */
+tw_problem tw_problem_in_tiles(const tw_problem *problem, const tw_tiling *tiling);
 
 /** The problem with its query heads packed into rows, where the schedule does so. */
 tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem);
@@ -471,7 +486,8 @@ bool tw_next_head(tw_group *group);
 /** @name Operations
  * Schedules call them by their short names (schedule_language.h), which also record the source line.
  * @{ */
-/** A tile of a tensor comes on chip, its whole width: Q, K, V into shared memory, O, M, L into registers. */
+/** A tile of a tensor comes on chip, its whole width: Q, K, V into shared memory, O, M, L into registers. A tile of codes
+ *  brings its scales along, which products read and which go when it is released. */
 tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows);
 /** A part of S or P: rows `rows` of the keys `cols`. */
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols);
@@ -503,8 +519,11 @@ void tw_row_stats_step(tw_emitter *e, tw_slot s, tw_row_stats st);
 void tw_softmax_apply(tw_emitter *e, tw_slot s, tw_row_stats st);
 /** O = alpha · O. */
 void tw_rescale(tw_emitter *e, tw_slot o, tw_row_stats st);
-/** P is rounded to the input's type where tensor cores will read it; nothing is emitted for FMA units. */
+/** P is rounded to the input's type where tensor cores will read it; nothing is emitted for FMA units. Where that is a type
+ *  of codes, P becomes them. */
 void tw_convert_for_unit(tw_emitter *e, tw_slot p);
+/** P, loaded as it was stored, becomes codes where V is codes; otherwise nothing is emitted. */
+void tw_convert_to_codes(tw_emitter *e, tw_slot p);
 /** O = O / l. */
 void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st);
 /** m becomes LSE = m + ln l. */

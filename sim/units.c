@@ -31,7 +31,8 @@ static int smaller(int found, int tile, int64_t length)
 
 bool tw_units_ignore(tw_tensor tensor)
 {
-    return tensor == TW_TILE_LIST || tensor == TW_SINK || tensor == TW_PAGE_TABLE;
+    return tensor == TW_TILE_LIST || tensor == TW_SINK || tensor == TW_PAGE_TABLE || tensor == TW_Q_SCALE ||
+           tensor == TW_K_SCALE || tensor == TW_V_SCALE;
 }
 
 static tw_status survey_op(void *self, const tw_emitter *e, const tw_op *op)

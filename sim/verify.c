@@ -216,7 +216,9 @@ static void both_rows(double *exact, double *exact_lse, double *plain, double *p
         at.head_kv = at.head % p->num_heads_kv;
     tw_gold_attend(exact, exact_lse, p, c->q, c->k, c->v, at, scratch);
     *plain_lse = *exact_lse;
-    if (p->dtype == TW_FP32)
+    if (tw_quantize_is_on(&p->quantize) && p->dtype != TW_FP64)
+        tw_gold_attend_quantized(plain, NULL, p, c->q, c->k, c->v, at, scratch);
+    else if (p->dtype == TW_FP32)
         fp32_row(plain, plain_lse, p, c, at, scratch);
     else
         tw_gold_attend_rounded(plain, p, c->q, c->k, c->v, at, scratch);

@@ -99,6 +99,7 @@ typedef struct tw_verdict {
  *
  * O agrees if all of it is finite and its error is at most twice that of a standard attention in problem.dtype (S, P, O
  * rounded to it; for fp32 every sum too) plus FlashAttention's atol; for fp64, plus 1e-9 of the largest |O|.
+ * Of a problem with codes, q, k and v are what the codes are worth, and the plain attention makes codes of P.
  * LSE agrees if its error is at most what rounding S to problem.dtype may do to it, or what the sums of fp32 do.
  * @return TW_OK, whatever the verdict; TW_ENOMEM
  */

@@ -189,7 +189,7 @@ END_TEST
 
 START_TEST(values_outside_the_enumeration)
 {
-    ck_assert_int_eq(tw_dtype_bytes((tw_dtype)4), 0);
+    ck_assert_int_eq(tw_dtype_bytes((tw_dtype)7), 0);
     ck_assert_int_eq(tw_dtype_bytes((tw_dtype)-1), 0);
     ck_assert_str_eq(tw_dtype_name((tw_dtype)9), "unknown dtype");
 }

@@ -377,7 +377,7 @@ static const struct {
     {TW_FP32, 2, {1, 0}, TW_EINVAL, "dimension 1 is 0, it must be at least 1"},
     {TW_FP32, 2, {-3, 1}, TW_EINVAL, "dimension 0 is -3"},
     {TW_FP32, 2, {INT64_MAX, 2}, TW_EOVERFLOW, "is too large"},
-    {(tw_dtype)5, 2, {1, 1}, TW_EINVAL, "dtype is 5"},
+    {(tw_dtype)7, 2, {1, 1}, TW_EINVAL, "dtype is 7"},
 };
 
 START_TEST(bad_shapes_are_not_written)

@@ -170,6 +170,11 @@ static tw_problem problem_for(const tw_schedule *schedule, int i, tw_dtype dtype
         p.v_in_k = true;
         p.head_dim_v = p.head_dim / 2;
     }
+    if (schedule->takes_codes && !schedule->takes_codes(&p.quantize)) {
+        p.quantize = (tw_quantize){.format = TW_E4M3};
+        if (!schedule->takes_codes(&p.quantize))
+            p.quantize = (tw_quantize){.format = TW_INT8, .scales = TW_SCALES_TOKEN};
+    }
     return p;
 }
 
@@ -206,6 +211,8 @@ static void expect_attention(const tw_schedule *schedule, int i)
 {
     const tw_machine m = h100();
     const tw_problem p = problem_for(schedule, i, TW_FP32);
+    if (tw_quantize_is_on(&p.quantize))
+        return; /* what is right of codes is check_sim_quantized.c's */
     size_t nq = tw_problem_q_elements(&p), nk = tw_problem_k_elements(&p), nl = tw_problem_lse_elements(&p);
     size_t no = tw_problem_o_elements(&p);
     double *q = random_numbers(nq, 0), *k = random_numbers(nk, 1);

@@ -18,7 +18,7 @@ $(build)/labs/obj/%.o: %.c $(build)/flags
 -include $(shell find $(build)/labs/obj -name '*.d' 2>/dev/null)
 lab_objects = $(patsubst %.c,$(build)/labs/obj/%.o,$(1))
 
-lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c gold.c masks.c memory.c online_softmax.c problem.c random.c \
+lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c gold.c masks.c memory.c online_softmax.c problem.c quantize.c quantized.c random.c \
     score_mods.c status.c tile_map.c)
 lab_judging   := $(addprefix tests/labs/grader/,ending.c judge.c report.c seed.c) tests/labs/worker/message.c
 lab_grading   := $(addprefix tests/labs/grader/,main.c grade.c results.c grade_all.c grades.c workshop.c build.c submission.c confine.c confine_choose.c)
@@ -33,7 +33,7 @@ lab_call_1   := $(addprefix tests/labs/lab1/,arrays.c dispatch.c)
 lab_judge_2  := $(addprefix tests/labs/lab2/,answers.c judge.c mistakes.c variant.c)
 lab_call_2   := tests/labs/lab2/dispatch.c
 lab_judge_3  := $(addprefix tests/labs/lab3/,advice.c answers.c cases.c expect.c judge.c launch.c records.c replay.c surplus.c tensors.c variant.c)
-lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c sim/emitter_shares.c sim/splits.c sim/walks.c $(addprefix cpu_ref/,dropout.c dtype.c masks.c memory.c problem.c \
+lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c sim/emitter_shares.c sim/splits.c sim/walks.c $(addprefix cpu_ref/,dropout.c dtype.c masks.c memory.c problem.c quantize.c \
     score_mods.c status.c tile_map.c)
 lab_keep_3   := --keep-global-symbol='tw_*' --keep-global-symbol='lab3_*'
 # Lab 2's students run tilewise io on machines that have none of its libraries.
@@ -48,7 +48,7 @@ else
 endif
 # Lab 3's students read the tile language as one header.
 lab_headers_3 := $(build)/labs/lab3/tile_language.h
-$(build)/labs/lab3/tile_language.h: cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/masks.h cpu_ref/score_mods.h cpu_ref/problem.h \
+$(build)/labs/lab3/tile_language.h: cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/masks.h cpu_ref/score_mods.h cpu_ref/quantize.h cpu_ref/problem.h \
     sim/order.h sim/tiling.h sim/tile_ops.h sim/schedules/schedule_language.h docs/labs/tile_language.sh
 	@mkdir -p $(@D)
 	@docs/labs/tile_language.sh $(filter %.h,$^) > $@
@@ -57,7 +57,7 @@ $(build)/labs/obj/tests/labs/lab3/record.o: $(lab_headers_3)
 # The simulator's parts that the judges of labs 2 and 3 use; within the handout's library they go along.
 lab_sim_2    := $(addprefix sim/,backend_count.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c $(addprefix schedules/,standard.c standard_tiled.c flash1.c flash2.c)) \
     tests/labs/lab3/no_l2.c
-lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c numeric_decode.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c) \
+lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c numeric_decode.c numeric_products.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c) \
     tests/labs/lab3/no_l2.c
 
 $(build)/labs/tilewise-confine: tests/labs/grader/inner.c $(build)/flags

@@ -11,6 +11,7 @@
 #   peers.csv      other people's kernels on the grid
 #   machine.csv    ceilings        memory.csv    tensors in HBM        sparsity.csv   block masks
 #   decode.csv     one query: time against the number of splits of the keys
+#   deviation.csv  errors of number formats, executed over several seeds
 #   backward.csv   forward and backward passes, against sequence length
 #   calibration/   curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
 #   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
@@ -237,6 +238,11 @@ peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$da
 "$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
 "$plot_data" sparsity >"$data/sparsity.csv"
+deviation() { "$tilewise" deviation --study length --seeds 5 --input "$1" --csv - | grep -v '^#'; }
+{
+    deviation normal
+    deviation outliers | tail -n +2
+} >"$data/deviation.csv"
 both_passes() { # the lengths of backward.gp
     "$tilewise" io --algorithm standard,standard_tiled,flash1,flash2 --seqlen 512..64k --head-dim 64 --pass "$1" --no-l2 --csv - |
         grep -v '^#'

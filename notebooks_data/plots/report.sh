@@ -130,6 +130,11 @@ launch itself does. After Figure 2 (right) of the FlashAttention paper."
 idle. Every doubling of the splits halves the time until the SMs are full; beyond, each split only adds a partial result \
 that is written, read and combined. A ring is what the rule of Flash-Decoding chooses, a dashed line is LeanAttention, \
 which gives every block as many key tiles. The more sequences, the fewer splits: with 64 of them the rule takes one."
+    figure deviation "Error of number formats" "Algorithms executed with the roundings of each format, against double \
+precision. On normal inputs every error falls with 1 / √N, as O itself does: what is left is a relative error that belongs to the \
+format. int8 falls slower, because P of a long row is a few whole numbers of 1/127. With outliers a few rows have one large \
+weight, in which every error is that of a score; a Hadamard matrix makes it smaller by spreading the outliers. Standard attention \
+rounds S, and is worse than its tiled form in both formats of 16 bits."
     figure l2size "HBM reads against the size of the L2" "The same bytes enter the SMs on every line: only the order of work \
 differs. A line falls where what its order has in flight comes to fit. Under a causal mask, taking one tile of every head in \
 turn (head_major) needs all heads' K and V at once; finishing a head before the next begins does not."

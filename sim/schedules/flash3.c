@@ -263,12 +263,23 @@ static void overlap_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t
     pipelined_block(e, t, b, true);
 }
 
-#define FLASH3(schedule_name, block_function, what)                                                          \
+static bool is_fp8(const tw_quantize *quantize)
+{
+    return quantize->format == TW_E4M3 || quantize->format == TW_E5M2;
+}
+
+static bool suits_fp8(const tw_problem *problem)
+{
+    return is_fp8(&problem->quantize);
+}
+
+#define FLASH3(schedule_name, block_function, what, codes, takes, suiting)                                   \
     {                                                                                                        \
         .name = schedule_name, .file = "flash3.c", .summary = what,                                          \
         .ledger = "tiled: Q once, K and V once per query tile, O and LSE once",                              \
         .paper = "Shah et al., arXiv:2407.08608", .year = 2024, .variant_of = "flash2", .num_launches = 1,   \
-        .honours = TW_HONOURS_ALL,                                                                           \
+        .honours = TW_HONOURS_ALL | TW_HONOURS_CODES, .needs_codes = codes, .takes_codes = takes,            \
+        .suits = suiting,                                                                                    \
         .launches = {{.name = schedule_name,                                                                 \
                       .block = block_function,                                                               \
                       .grid_i = TW_AXIS_Q_TILES,                                                             \
@@ -281,8 +292,14 @@ static void overlap_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t
 const tw_schedule tw_schedule_flash3 = FLASH3(
     "flash3", overlap_block,
     "FlashAttention 3: a producer, consumers in turns, softmax under "
-    "products");
-const tw_schedule tw_schedule_flash3_serial = FLASH3(
-    "flash3_serial", serial_block, "a producer and consumers, each tile's steps one by one");
-const tw_schedule tw_schedule_flash3_pingpong = FLASH3("flash3_pingpong", pingpong_block,
-                                                       "a producer, and consumers that take turns");
+    "products",
+    NULL, NULL, NULL);
+const tw_schedule tw_schedule_flash3_serial = FLASH3("flash3_serial", serial_block,
+                                                     "a producer and consumers, each tile's steps one by one",
+                                                     NULL, NULL, NULL);
+const tw_schedule tw_schedule_flash3_pingpong = FLASH3(
+    "flash3_pingpong", pingpong_block, "a producer, and consumers that take turns", NULL, NULL, NULL);
+/* The same loop on codes: each tile brings its scales, and P becomes codes of 2^8 P (e4m3) before its product. */
+const tw_schedule tw_schedule_flash3_fp8 = FLASH3(
+    "flash3_fp8", overlap_block, "FlashAttention 3 in fp8: codes with a scale a block, P as codes of 256 P",
+    "--quantize=e4m3 or --quantize=e5m2", is_fp8, suits_fp8);

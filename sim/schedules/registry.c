@@ -25,6 +25,8 @@ static const struct {
     {&tw_schedule_flash_decoding, NULL, NULL},
     {&tw_schedule_flash_decoding_plus_plus, "flash_decoding++", NULL},
     {&tw_schedule_lean_attention, "lean", NULL},
+    {&tw_schedule_flash3_fp8, "fa3_fp8", NULL},
+    {&tw_schedule_int_flash, "int_flash_attention", NULL},
 };
 
 int tw_schedule_count(void)

@@ -26,6 +26,8 @@ extern const tw_schedule tw_schedule_mla;             /**< latent attention: V i
 extern const tw_schedule tw_schedule_flash_decoding;  /**< the keys in splits, then combined */
 extern const tw_schedule tw_schedule_flash_decoding_plus_plus; /**< and a fixed maximum */
 extern const tw_schedule tw_schedule_lean_attention; /**< the same number of key tiles for every block */
+extern const tw_schedule tw_schedule_flash3_fp8;     /**< FlashAttention 3 on fp8 codes with scales */
+extern const tw_schedule tw_schedule_int_flash;      /**< INT-FlashAttention: int8, a scale a token */
 
 extern const tw_schedule tw_schedule_standard_backward;       /**< gradients, by the textbook's ledger */
 extern const tw_schedule tw_schedule_standard_tiled_backward; /**< gradients as kernels of matrices do them */

@@ -42,11 +42,17 @@ static void output_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
     tw_slot probs = load_part(e, TW_P, b, tw_all_queries(e), tw_all_keys(e));
     tw_slot v = load(e, TW_V, b, tw_all_keys(e));
     dropout(e, probs);
+    convert_to_codes(e, probs); /* only where V is codes */
     matmul_add(e, o, probs, v);
     store(e, TW_O, b, o);
     release(e, probs);
     release(e, v);
     release(e, o);
+}
+
+static bool takes_codes(const tw_quantize *quantize)
+{
+    return quantize->format != TW_INT8;
 }
 
 const tw_schedule tw_schedule_standard = {
@@ -58,7 +64,9 @@ const tw_schedule tw_schedule_standard = {
     .paper = "Dao et al., arXiv:2205.14135",
     .year = 2022,
     .num_launches = 3,
-    .honours = TW_HONOURS_ALL,
+    .needs_codes = "fp8 or none: of int8, P that is divided by its row sum would be 0",
+    .takes_codes = takes_codes,
+    .honours = TW_HONOURS_ALL | TW_HONOURS_CODES,
     .launches = {{.name = "scores",
                   .block = scores_block,
                   .blocks_differ = true,

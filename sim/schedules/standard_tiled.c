@@ -78,12 +78,18 @@ static void output_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t,
         tw_slot probs = load_part(e, TW_P, b, b.i, keys.tile);
         tw_slot v = load(e, TW_V, b, keys.tile);
         dropout(e, probs);
+        convert_to_codes(e, probs); /* only where V is codes */
         matmul_add(e, o, probs, v);
         release(e, probs);
         release(e, v);
     }
     store(e, TW_O, b, o);
     release(e, o);
+}
+
+static bool takes_codes(const tw_quantize *quantize)
+{
+    return quantize->format != TW_INT8;
 }
 
 const tw_schedule tw_schedule_standard_tiled = {
@@ -93,7 +99,9 @@ const tw_schedule tw_schedule_standard_tiled = {
     .ledger =
         "tiled: each product reads its operands again for every tile of its result; S and P written and read",
     .num_launches = 3,
-    .honours = TW_HONOURS_ALL,
+    .needs_codes = "fp8 or none: of int8, P that is divided by its row sum would be 0",
+    .takes_codes = takes_codes,
+    .honours = TW_HONOURS_ALL | TW_HONOURS_CODES,
     .launches = {{.name = "scores",
                   .block = scores_block,
                   .grid_i = TW_AXIS_Q_TILES,
