@@ -98,11 +98,44 @@ static void put_list(tw_executor *x, const tw_op *op)
     x->slots[op->dst][1] = 0.0;
 }
 
+/* Which devices have the part that is at work, of K or V. In the first step every device has its own; parts of a second
+ * memory are there when they have come. */
+static uint64_t *holders_of(tw_executor *x, const tw_emitter *e, tw_tensor tensor)
+{
+    uint64_t *holders = &x->holders[tw_tensor_home(tensor, e->problem) == TW_V][e->source];
+    if (e->step == 0 && e->launch->spread != TW_SPREAD_HOST)
+        *holders |= UINT64_C(1) << e->device;
+    return holders;
+}
+
+/* Is what is read in the memory of the device that reads it? */
+static void check_is_here(tw_executor *x, const tw_emitter *e, const tw_op *op)
+{
+    bool travels = (e->launch->travels & TW_SET(op->tensor)) && e->parts > 1;
+    if (travels && !(*holders_of(x, e, op->tensor) >> e->device & 1))
+        x->status = tw_fail(TW_ESCHEDULE,
+                            "schedule %s, line %d: device %d reads part %d of %s, which it does not have",
+                            e->schedule->name, op->line, e->device, e->source, tw_tensor_name(op->tensor));
+}
+
+static void send(tw_executor *x, const tw_emitter *e, const tw_op *op)
+{
+    bool host = e->launch->spread == TW_SPREAD_HOST;
+    if (host) /* it comes where the part before it was */
+        memset(x->holders[op->tensor == TW_V], 0, sizeof x->holders[0]);
+    else
+        check_is_here(x, e, op);
+    *holders_of(x, e, op->tensor) |= UINT64_C(1) << (host ? 0 : (e->device + 1) % e->parts);
+    x->stats.link_bytes += (int64_t)op->rows.rows * op->cols.rows * op->times *
+                           tw_tensor_element_bytes(op->tensor, e->problem);
+}
+
 static void load(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const double *tensor = x->outputs[op->tensor] ? x->outputs[op->tensor] : x->inputs[op->tensor];
     tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
     size_t width = (size_t)op->cols.rows;
+    check_is_here(x, e, op);
     if (op->tensor == TW_TILE_LIST)
         put_list(x, op); /* the walk knows the indices: nobody computes with them */
     for (int r = 0; r < op->rows.rows && op->tensor != TW_TILE_LIST; r++) {
@@ -140,7 +173,7 @@ static void fill(tw_executor *x, const tw_emitter *e, const tw_op *op)
         x->slots[op->dst][i] = op->a >= 0 ? x->slots[op->a][(first + i) % period] : op->value;
 }
 
-/* S = scale · Q Kᵀ */
+/* S = scale · Q Kᵀ, or S += */
 static void matmul_nt(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     int rows = e->slots[op->a].rows.rows, keys = e->slots[op->b].rows.rows, depth = e->slots[op->a].cols.rows;
@@ -152,7 +185,7 @@ static void matmul_nt(tw_executor *x, const tw_emitter *e, const tw_op *op)
             double sum = 0.0;
             for (int c = 0; c < depth; c++)
                 sum += q[c] * k[c];
-            s[j] = op->value * sum;
+            s[j] = op->value * sum + (op->adds ? s[j] : 0.0);
         }
     }
 }
@@ -216,7 +249,10 @@ static void softmax_row(tw_executor *x, const tw_emitter *e, const tw_op *op, in
     int n = e->slots[op->dst].cols.rows;
     double *s = tw_executor_row(x, e, op->dst, r), *m = &x->slots[op->stats.m.id][r],
            *l = &x->slots[op->stats.l.id][r];
-    double m_new = tw_online_max(*m, s, n), alpha = tw_online_rescale_factor(*m, m_new);
+    double m_new = tw_online_max(*m, s, n);
+    if (op->lazy)
+        m_new = tw_executor_lazy_reference(x, e, *m, m_new);
+    double alpha = tw_online_rescale_factor(*m, m_new);
     if (op->kind == TW_OP_ROW_STATS) { /* S must survive: its exponents are summed one at a time */
         *l *= alpha;
         for (int j = 0; j < n; j++) {
@@ -226,7 +262,7 @@ static void softmax_row(tw_executor *x, const tw_emitter *e, const tw_op *op, in
         }
     } else {
         double l_old = *l;
-        tw_online_exp(s, s, m_new, n);
+        tw_executor_exponentials(x, e, op, s, m_new, n);
         *l = tw_online_sum(l_old, alpha, s, n);
         if (op->kind == TW_OP_ONLINE_SOFTMAX)
             x->slots[op->stats.alpha.id][r] = op->normalized ? alpha * l_old : alpha;
@@ -300,6 +336,7 @@ static tw_status execute(tw_executor *x, const tw_emitter *e, const tw_op *op)
         [TW_OP_NORMALIZE] = by_row,
         [TW_OP_LSE] = by_row,
         [TW_OP_CONVERT] = convert,
+        [TW_OP_SEND] = send,
     };
     if (run[op->kind])
         run[op->kind](x, e, op);

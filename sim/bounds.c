@@ -1,15 +1,11 @@
 /* Closed forms and lower bounds, written from the papers' formulas: no tile is visited here. */
-#include "bounds.h"
+#include "bounds_parts.h"
 
 #include <math.h>
 #include <string.h>
 
-/* One head's traffic, as elements of the input's type and as fp32 row statistics. */
-typedef struct traffic {
-    int64_t fill, drain;             /* elements of the input's type */
-    int64_t fill_stats, drain_stats; /* row statistics, and fp32 sums of dQ */
-    int64_t fill_bytes, drain_bytes; /* of a dropout mask */
-} traffic;
+typedef tw_traffic traffic;
+typedef tw_loaded loaded;
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -27,7 +23,7 @@ static int64_t max64(int64_t a, int64_t b)
 }
 
 /* What a bias and sink logits add to a pass that visits so many scores in so many blocks. */
-static void add_scoring(traffic *one, const tw_problem *p, int64_t scores, int64_t blocks)
+void tw_bounds_add_scoring(traffic *one, const tw_problem *p, int64_t scores, int64_t blocks)
 {
     if (p->scoring.bias)
         one->fill += scores;
@@ -41,7 +37,7 @@ static traffic standard(const tw_problem *p)
     int64_t scores = (int64_t)p->seqlen_q * p->seqlen_k, d = p->head_dim, d_v = tw_problem_head_dim_v(p);
     traffic one = {.fill = p->seqlen_q * d + p->seqlen_k * (d + d_v) + 2 * scores,
                    .drain = 2 * scores + p->seqlen_q * d_v};
-    add_scoring(&one, p, scores, 1);
+    tw_bounds_add_scoring(&one, p, scores, 1);
     return one;
 }
 
@@ -55,16 +51,11 @@ static traffic standard_tiled(const tw_problem *p, const tw_tiling *t, const tw_
     traffic one = {.fill = tc * nq * d + tr * nk * d + reads_of_s * nq * nk + nq * nk + tr * nk * d_v,
                    .drain = 2 * nq * nk + nq * d_v,
                    .drain_stats = nq};
-    add_scoring(&one, p, reads_of_s * nq * nk, nq);
+    tw_bounds_add_scoring(&one, p, reads_of_s * nq * nk, nq);
     return one;
 }
 
 /* ---- what tiles see ------------------------------------------------------------------------------------- */
-
-/* Rows of one axis that are loaded for a tile of the other, and in how many tiles. */
-typedef struct loaded {
-    int64_t rows, tiles;
-} loaded;
 
 /* Whole tiles of `block` rows around [begin, end), the last cut at `length`. */
 static loaded tiles_around(int64_t begin, int64_t end, int64_t block, int64_t length)
@@ -93,7 +84,7 @@ static loaded blocks_on(const tw_problem *p, int64_t index, bool column)
 
 /* Keys that query rows [row0, row1) load. Neighbouring rows see neighbouring keys, so the first and the last row say
  * where the keys of all begin and end: those in front by prefix or sinks, and the others. */
-static loaded keys_loaded(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
+loaded tw_bounds_keys_loaded(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
 {
     int64_t n = t->block_n, nk = p->seqlen_k;
     if (p->mask.blocks)
@@ -151,7 +142,7 @@ static traffic flash1(const tw_problem *p, const tw_tiling *t)
                    .drain = rows * d_v,
                    .fill_stats = 2 * rows + lists,
                    .drain_stats = 2 * rows};
-    add_scoring(&one, p, scores, 0);
+    tw_bounds_add_scoring(&one, p, scores, 0);
     return one;
 }
 
@@ -163,7 +154,7 @@ static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, b
             agents_with_rows = 0;
     for (int64_t row = 0; row < p->seqlen_q; row += t->block_m) {
         int64_t end = min64(row + t->block_m, p->seqlen_q);
-        loaded seen = keys_loaded(p, t, row, end);
+        loaded seen = tw_bounds_keys_loaded(p, t, row, end);
         keys += seen.rows;
         q_rows += seen.rows > 0 ? end - row : 0;
         scores += (end - row) * seen.rows;
@@ -174,7 +165,7 @@ static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, b
                    .fill_stats = lists || p->mask.blocks ? indices : 0,
                    .drain = p->seqlen_q * d_v,
                    .drain_stats = p->seqlen_q};
-    add_scoring(&one, p, scores, agents_with_rows);
+    tw_bounds_add_scoring(&one, p, scores, agents_with_rows);
     return one;
 }
 
@@ -187,8 +178,8 @@ static int64_t consumers_of(const char *schedule, const tw_tiling *t)
 /* The same tiles in another order move the same bytes. */
 static bool moves_as_flash2(const char *schedule)
 {
-    static const char *const names[] = {"flash2", "flash2_prefetch", "flash3", "flash3_serial",
-                                        "flash3_pingpong"};
+    static const char *const names[] = {"flash2",          "flash2_prefetch", "flash3", "flash3_serial",
+                                        "flash3_pingpong", "flash2_sawtooth", "flash4"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(schedule, names[i]) == 0)
             return true;
@@ -315,7 +306,7 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
     tw_problem packed = tw_problem_packed(p);
     int64_t k_and_v = (int64_t)p->head_dim + tw_problem_head_dim_v(p);
     bool by_columns = strcmp(schedule, "flash1") == 0 || is_backward(schedule);
-    bool visits_all = strncmp(schedule, "standard", 8) == 0;
+    bool visits_all = strncmp(schedule, "standard", 8) == 0 || strcmp(schedule, "flash_window") == 0;
     bool packs = strcmp(schedule, "gqa_packed") == 0 || strcmp(schedule, "mla") == 0;
     *heads = packs || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
     if (!visits_all && !has_formula(p, t, by_columns))
@@ -338,7 +329,7 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
         *one = q_outer(&packed, t, k_and_v, false, 1);
     else if (strcmp(schedule, "mla") == 0)
         *one = q_outer(&packed, t, p->head_dim, false, 1);
-    else if (!backward(one, schedule, p, t, machine))
+    else if (!tw_bounds_family(one, schedule, p, t) && !backward(one, schedule, p, t, machine))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form", schedule);
     return TW_OK;
 }

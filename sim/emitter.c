@@ -175,6 +175,77 @@ static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
     return TW_OK;
 }
 
+/* ---- several devices ------------------------------------------------------------------------------------- */
+
+tw_part tw_part_of(tw_sharing spread, int rows, int part, int parts)
+{
+    int most = (rows + parts - 1) / parts, first = part * most;
+    if (spread == TW_SPREAD_STRIPED)
+        return (tw_part){.count = part < rows ? (rows - part - 1) / parts + 1 : 0,
+                         .of = rows,
+                         .first = part,
+                         .stride = parts};
+    int rest = rows > first ? rows - first : 0;
+    return (tw_part){.count = rest < most ? rest : most, .of = rows, .first = first, .stride = 1};
+}
+
+/* Which part of the keys a device has in a step: parts go on to the next device. */
+static int source_of(const tw_emitter *e, int step, int device)
+{
+    return e->launch->spread == TW_SPREAD_HOST ? step : (device - step + e->parts) % e->parts;
+}
+
+/* The part that a device has goes to the next one; on one device it comes out of the second memory. */
+static void send_part(tw_emitter *e, int64_t batches)
+{
+    const tw_problem *p = e->problem;
+    for (int t = 0; t < TW_NUM_TENSORS; t++) {
+        bool latent = t == TW_V && p->v_in_k; /* it has gone with K */
+        if (!(e->launch->travels & TW_SET(t)) || p->seqlen_k == 0 || latent)
+            continue;
+        tw_op op = tw_op_new(TW_OP_SEND);
+        op.tensor = (tw_tensor)t;
+        op.batch = e->batch;
+        op.rows = tw_tile_at(0, p->seqlen_k, p->seqlen_k);
+        op.cols = tw_tile_at(0, (int)tw_tensor_shape_of(op.tensor, p).cols,
+                             tw_tensor_shape_of(op.tensor, p).cols);
+        e->times = batches * tw_tensor_shape_of(op.tensor, p).heads;
+        e->agent = 0;
+        if (tw_op_kept(e, &op))
+            tw_op_deliver(e, &op);
+    }
+}
+
+static tw_status run_device(tw_emitter *e, const tw_problem *sequence, int batch, int64_t batches)
+{
+    bool host = e->launch->spread == TW_SPREAD_HOST;
+    e->source = source_of(e, e->step, e->device);
+    tw_problem view = tw_problem_part(
+        sequence, tw_part_of(e->launch->spread, sequence->seqlen_q, e->device, host ? 1 : e->parts),
+        tw_part_of(e->launch->spread, sequence->seqlen_k, e->source, e->parts));
+    e->problem = &view;
+    e->batch = batch;
+    if (host && e->parts > 1)
+        send_part(e, batches);
+    if (view.seqlen_q > 0)
+        TW_TRY(run_sequence_heads(e, batch, batches));
+    e->batch = batch;
+    if (!host && e->step + 1 < e->parts)
+        send_part(e, batches);
+    TW_TRY(e->status);
+    return e->backend->end_part ? e->backend->end_part(e->self, e) : TW_OK;
+}
+
+/* Every step of a ring, on every device: a legal serial order of what happens at the same time. */
+static tw_status run_parts(tw_emitter *e, const tw_problem *sequence, int batch, int64_t batches)
+{
+    int devices = e->launch->spread == TW_SPREAD_HOST ? 1 : e->parts;
+    for (e->step = 0; e->step < e->parts; e->step++)
+        for (e->device = 0; e->device < devices; e->device++)
+            TW_TRY(run_device(e, sequence, batch, batches));
+    return TW_OK;
+}
+
 /* One sequence, as the schedule sees it: by itself, packed if it packs, its tiles listed if the mask must be. */
 static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
 {
@@ -185,7 +256,9 @@ static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
     tw_status status = TW_OK;
     if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
         status = tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n);
-    if (status == TW_OK)
+    if (status == TW_OK && e->launch->spread != TW_SPREAD_NONE)
+        status = run_parts(e, &view, batch, batches);
+    else if (status == TW_OK)
         status = run_sequence_heads(e, batch, batches);
     tw_tile_map_free(&e->map);
     e->problem = e->whole;
@@ -267,6 +340,11 @@ tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *proble
 {
     if (schedule->pass == TW_PASS_BACKWARD)
         TW_TRY(tw_problem_check_backward(problem));
+    int rows = problem->seqlen_q > problem->seqlen_k ? problem->seqlen_q : problem->seqlen_k;
+    if (schedule->most_rows > 0 && rows > schedule->most_rows)
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s keeps all scores of a sequence on chip, seqlen is %d, it must be at most %d",
+                       schedule->name, rows, schedule->most_rows);
     const char *what = not_honoured(schedule, problem);
     if (!what)
         return TW_OK;
@@ -291,6 +369,8 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const 
     TW_TRY(check_block("block_m", tiling->block_m));
     TW_TRY(check_block("block_n", tiling->block_n));
     TW_TRY(check_orders(tiling));
+    if (tiling->parts < 0 || tiling->parts > TW_MAX_PARTS)
+        return tw_fail(TW_EINVAL, "parts is %d, it must be from 0 to %d", tiling->parts, TW_MAX_PARTS);
     tw_emitter e = {.problem = problem,
                     .whole = problem,
                     .tiling = tiling,
@@ -300,6 +380,7 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const 
                     .self = self};
     for (int i = 0; i < schedule->num_launches; i++) {
         e.launch = &schedule->launches[i];
+        e.parts = e.launch->spread != TW_SPREAD_NONE && tiling->parts > 1 ? tiling->parts : 1;
         TW_TRY(run_launch(&e));
     }
     return TW_OK;

@@ -16,8 +16,10 @@ typedef struct tw_executor {
     tw_rounding rounding;
     const tw_numeric_observer *observer;
     tw_numeric_stats stats;
-    tw_status status;   /* what the arithmetic itself found wrong */
-    int64_t drop, seen; /* a test's: which operation to leave out, how many were offered so far */
+    tw_status status; /* what the arithmetic itself found wrong */
+    uint64_t
+        holders[2][TW_MAX_PARTS]; /* of each part of K, and of V: the devices that have it in their memory */
+    int64_t drop, seen;           /* a test's: which operation to leave out, how many were offered so far */
 } tw_executor;
 
 /* Row `row` of the tile in a slot. */
@@ -25,6 +27,13 @@ double *tw_executor_row(tw_executor *x, const tw_emitter *e, int id, int row);
 
 /* Index of element (row, 0) of a tensor. */
 size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, int head, int64_t row);
+
+/* What a lazy row takes its exponentials against: m, until the row outgrows it by too much (flash4). */
+double tw_executor_lazy_reference(tw_executor *x, const tw_emitter *e, double m, double m_new);
+
+/* s = e^(s − m) of a row of n, of a lazy step some by polynomial. */
+void tw_executor_exponentials(tw_executor *x, const tw_emitter *e, const tw_op *op, double *s, double m,
+                              int n);
 
 /* The arithmetic of an operation of the backward pass, or of dropout; false if it is none of those. */
 bool tw_execute_backward(tw_executor *x, const tw_emitter *e, const tw_op *op);

@@ -85,6 +85,26 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot a, tw_slot b)
     return result;
 }
 
+void tw_matmul_nt_add(tw_emitter *e, tw_slot s, tw_slot q, tw_slot k)
+{
+    tw_slot_info *si = tw_slot_find(e, s), *qi = tw_slot_find(e, q), *ki = tw_slot_find(e, k);
+    if (!si || !qi || !ki)
+        return;
+    bool same_columns = qi->cols.row0 == ki->cols.row0 && qi->cols.rows == ki->cols.rows;
+    if (!same_columns || qi->rows.rows != si->rows.rows || ki->rows.rows != si->cols.rows)
+        tw_rule_broken(e, "a product needs tiles whose sides belong together",
+                       "Q and K have the same columns, and the rows and keys of S");
+    const product x = find(e, TW_OP_MATMUL_NT, qi->tensor, false);
+    tw_op op = op_of(e, &x, s, q, k);
+    op.adds = true;
+    if (!tw_op_kept(e, &op))
+        return;
+    tw_slot_must_be(e, s, x.result);
+    read_factors(e, &x, q, k, false);
+    tw_slot_updated(e, s);
+    tw_op_deliver(e, &op);
+}
+
 /* sum += a b, or aᵀ b: the sides that belong together, named with their sizes where they do not. Where K is V, the sum may
  * be narrower. */
 static void check_sizes(tw_emitter *e, const product *x, const tw_slot_info *sum, const tw_slot_info *a,
@@ -117,6 +137,8 @@ static void multiply_add(tw_emitter *e, tw_op_kind kind, tw_slot sum, tw_slot a,
     if (e->tiling->unit == TW_UNIT_TENSOR && ai->dtype != e->problem->dtype)
         tw_rule_broken(e, "tensor cores need P and dS in the input's type", "convert_for_unit is missing");
     tw_slot_must_be(e, sum, x.result);
+    if (si->unscaled)
+        tw_rule_broken(e, "an O that was loaded is added to before it is rescaled", "rescale is missing");
     read_factors(e, &x, a, b, latent);
     tw_slot_updated(e, sum);
     tw_op_deliver(e, &op);

@@ -15,6 +15,9 @@ const char *tw_slot_name(const tw_slot_info *slot);
 /** Tile `index` of an axis of `length` rows, cut at its end. */
 tw_tile tw_tile_at(int64_t index, int block, int64_t length);
 
+/** Part `part` of `parts` of an axis: one behind the other, or row i in part i mod parts. */
+tw_part tw_part_of(tw_sharing spread, int rows, int part, int parts);
+
 /** Query heads that read one K/V head. */
 int tw_heads_of_a_group(const tw_problem *problem);
 

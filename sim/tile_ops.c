@@ -14,7 +14,7 @@ static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
     "online_softmax", "row_stats", "softmax_apply", "rescale",     "convert",    "normalize", "lse",
     "release",        "score_mod", "matmul_tn",     "softmax_lse", "row_dot",    "dsoftmax",  "atomic_add",
-    "dropout_mask",   "dropout",   "give_turn",     "take_turn"};
+    "dropout_mask",   "dropout",   "give_turn",     "take_turn",   "send"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
@@ -142,6 +142,7 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
     if (tw_op_kept(e, &op) && tw_op_declared(e, e->launch->reads, tensor)) {
         tw_slot_written(e, slot);
         tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
+        e->slots[slot.id].unscaled = tensor == TW_O;
         tw_op_deliver(e, &op);
     }
     return slot;
@@ -211,6 +212,13 @@ tw_slot tw_zeros_of(tw_emitter *e, tw_tensor tensor, tw_tile rows)
 {
     tw_slot slot = tw_slot_allocate(e, tensor, TW_PLACE_REGISTERS, TW_FP32, rows,
                                     whole(tw_tensor_shape_of(tensor, e->problem).cols));
+    fill(e, slot, 0.0);
+    return slot;
+}
+
+tw_slot tw_zeros_part(tw_emitter *e, tw_tensor tensor, tw_tile rows, tw_tile cols)
+{
+    tw_slot slot = tw_slot_allocate(e, tensor, TW_PLACE_REGISTERS, TW_FP32, rows, cols);
     fill(e, slot, 0.0);
     return slot;
 }
@@ -300,15 +308,19 @@ void tw_mask(tw_emitter *e, tw_slot s)
     }
 }
 
+/* In which of its ways online softmax goes. */
+typedef enum softmax_way { PLAIN, NORMALIZED, LAZY } softmax_way;
+
 /* The softmax operations differ in what they write: S or not, alpha or not. */
-static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats st, bool normalized)
+static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats st, softmax_way way)
 {
     if (!tw_slot_find(e, s))
         return;
     tw_op op = tw_op_new(kind);
     op.dst = s.id;
     op.stats = st;
-    op.normalized = normalized;
+    op.normalized = way == NORMALIZED;
+    op.lazy = way == LAZY;
     if (!tw_op_kept(e, &op))
         return;
     tw_slot_must_be(e, s, TW_S);
@@ -334,31 +346,36 @@ static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats s
 
 void tw_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_SOFTMAX, s, st, false);
+    softmax_op(e, TW_OP_SOFTMAX, s, st, PLAIN);
 }
 
 void tw_online_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, false);
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, PLAIN);
 }
 
 void tw_online_softmax_normalized(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, true);
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, NORMALIZED);
 }
 
 void tw_row_stats_step(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_ROW_STATS, s, st, false);
+    softmax_op(e, TW_OP_ROW_STATS, s, st, PLAIN);
 }
 
 void tw_softmax_apply(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_SOFTMAX_APPLY, s, st, false);
+    softmax_op(e, TW_OP_SOFTMAX_APPLY, s, st, PLAIN);
+}
+
+void tw_online_softmax_lazy(tw_emitter *e, tw_slot s, tw_row_stats st)
+{
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, LAZY);
 }
 
 /* rescale reads alpha, normalize reads l; both update a slot row by row. */
-static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor, tw_row_stats st)
+static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor, tw_row_stats st, bool lazy)
 {
     tw_slot_info *info = tw_slot_find(e, o);
     if (!info)
@@ -367,6 +384,7 @@ static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor
     tw_op op = tw_op_new(kind);
     op.dst = o.id;
     op.stats = st;
+    op.lazy = lazy;
     if (tw_op_kept(e, &op)) {
         if (tensor != TW_O && tensor != TW_P)
             tw_rule_broken(e, "only O and P are scaled row by row", tw_tensor_name(tensor));
@@ -374,17 +392,24 @@ static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor
         tw_slot_updated(e, o);
         tw_op_deliver(e, &op);
         tw_slot_becomes(e, o, tensor, kind == TW_OP_NORMALIZE);
+        if (kind == TW_OP_RESCALE)
+            info->unscaled = false;
     }
 }
 
 void tw_rescale(tw_emitter *e, tw_slot o, tw_row_stats st)
 {
-    scale_rows(e, TW_OP_RESCALE, o, st.alpha, st);
+    scale_rows(e, TW_OP_RESCALE, o, st.alpha, st, false);
+}
+
+void tw_rescale_lazy(tw_emitter *e, tw_slot o, tw_row_stats st)
+{
+    scale_rows(e, TW_OP_RESCALE, o, st.alpha, st, true);
 }
 
 void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st)
 {
-    scale_rows(e, TW_OP_NORMALIZE, o, st.l, st);
+    scale_rows(e, TW_OP_NORMALIZE, o, st.l, st, false);
 }
 
 void tw_convert_for_unit(tw_emitter *e, tw_slot p)

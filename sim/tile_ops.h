@@ -149,6 +149,7 @@ typedef enum tw_op_kind {
     TW_OP_DROPOUT,        /**< dst = dst ∘ Z / (1 − p); Z made on the spot, or a */
     TW_OP_GIVE_TURN,      /**< dst: the turn is given */
     TW_OP_TAKE_TURN,      /**< a: the turn is taken */
+    TW_OP_SEND,           /**< rows of a tensor go over the link into another device's memory */
     TW_NUM_OPS
 } tw_op_kind;
 
@@ -165,6 +166,8 @@ typedef struct tw_op {
     double value;       /**< fill: the value; products: the scale */
     tw_dtype dtype;     /**< convert: the new type */
     bool normalized;    /**< online_softmax: O is kept divided by l, so alpha carries the old l */
+    bool adds;          /**< matmul_nt: to what dst holds: a part of head_dim at a time */
+    bool lazy;          /**< online_softmax, rescale: m moves on only by the tiling's rescale_log2 */
 
     tw_tensor tensor; /**< load, store, atomic_add */
     int batch;        /**< of the tensor */
@@ -190,6 +193,7 @@ typedef struct tw_slot_info {
     bool live;       /**< made and not yet released */
     bool written;    /**< has numbers in it */
     bool unread;     /**< what was written last has not been read */
+    bool unscaled;   /**< O as it came from HBM, which the next step of softmax has to rescale first */
     bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
     bool
         is_alpha; /**< what a step of online softmax leaves to rescale by; `tensor` is then TW_L, of its shape */
@@ -212,6 +216,17 @@ typedef enum tw_axis {
     TW_AXIS_K_TILES  /**< key rows, block_n at a time */
 } tw_axis;
 
+/** How a launch is spread over memories: what is nearer than what. */
+typedef enum tw_sharing {
+    TW_SPREAD_NONE,    /**< one device has everything */
+    TW_SPREAD_RING,    /**< device r has the r-th part of Q, K and V; K and V travel around */
+    TW_SPREAD_STRIPED, /**< the same, but row i is on device i mod P */
+    TW_SPREAD_HOST     /**< one device; K and V lie in a second memory and come a part at a time */
+} tw_sharing;
+
+/** Most parts that a launch can be spread over. */
+#define TW_MAX_PARTS 64
+
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
     const char *name; /**< "scores" */
@@ -225,6 +240,9 @@ typedef struct tw_launch {
     unsigned reads;  /**< TW_SET() of tensors */
     unsigned writes; /**< likewise */
     tw_order order;  /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
+    /** The grid runs once for every step and device: blocks see the device's query rows, and the keys that it has then. */
+    tw_sharing spread;
+    unsigned travels; /**< TW_SET() of what goes on to the next device behind every step but the last */
 } tw_launch;
 
 /** Most launches of a schedule. */
@@ -244,6 +262,14 @@ enum {
     TW_HONOURS_PACKED = 8,  /**< packed sequences */
     TW_HONOURS_WIDTHS = 16, /**< another head_dim for V and O, V as a part of K */
     TW_HONOURS_ALL = 31
+};
+
+/** Parts of a tiling that single algorithms look at; an option for which nobody does is refused. */
+enum {
+    TW_TAKES_COLUMNS = 1, /**< block_d */
+    TW_TAKES_LAZY = 2,    /**< rescale_log2, poly_share, poly_degree */
+    TW_TAKES_DEVICES = 4, /**< parts, as devices */
+    TW_TAKES_HOST = 8     /**< parts, as those of a second memory */
 };
 
 /** An algorithm: its launches, in order. One file in schedules/ each; the registry lists them. */
@@ -266,8 +292,10 @@ typedef struct tw_schedule {
     unsigned honours;  /**< TW_HONOURS_* */
     bool lists_tiles;  /**< the tiles of every mask are listed, of those that could do without too */
     bool needs_v_in_k; /**< for latent attention alone */
+    int most_rows;     /**< longest seqlen_q and seqlen_k that it is for, scores being kept whole; 0: any */
     /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
     bool packs_heads;
+    unsigned takes;                           /**< TW_TAKES_*: options that are its own */
     bool (*suits)(const tw_problem *problem); /**< offered where nobody names it; NULL: always */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
@@ -289,6 +317,8 @@ typedef struct tw_backend {
     tw_status (*end_head)(void *self, const tw_emitter *e, int64_t heads, int64_t batches);
     /** For each operation. An error ends the run. */
     tw_status (*op)(void *self, const tw_emitter *e, const tw_op *op);
+    /** After all blocks of a device in a step of a ring, and what it sends; e says which. */
+    tw_status (*end_part)(void *self, const tw_emitter *e);
     /** After a block: its slots are released, its peaks known. */
     tw_status (*end_block)(void *self, const tw_emitter *e);
     /** After the last block of a launch. */
@@ -320,6 +350,10 @@ struct tw_emitter {
     int agent;                         /**< who issues the next operation */
     int line;                          /**< of the schedule's source */
     int multicast;                     /**< blocks that the next loads serve */
+    int parts;                         /**< of a launch that is spread; 1 otherwise */
+    int step;                          /**< of the ring that runs */
+    int device;                        /**< that runs */
+    int source;                        /**< the part of the keys that it has now */
     int open_walks;                    /**< begun, and not at their end; none when a block ends */
     tw_status status;                  /**< the first error */
 };
@@ -393,6 +427,38 @@ bool tw_step(tw_walk *walk);
 tw_tile tw_all_queries(const tw_emitter *e);
 /** All key rows. */
 tw_tile tw_all_keys(const tw_emitter *e);
+/** @} */
+
+/** @name Columns
+ * Tiles along head_dim, where not even a tile of Q and one of K fit whole.
+ * @{ */
+/** A loop over columns: for (tw_columns c = tw_walk_columns(e, TW_K); tw_next_columns(&c);) … c.tile … */
+typedef struct tw_columns {
+    tw_tile tile; /**< now */
+    /** @cond private */
+    tw_emitter *e;
+    int64_t next, width;
+    int block;
+    /** @endcond */
+} tw_columns;
+/** The columns of a tensor, the tiling's block_d at a time; all at once where that is 0. Leave it only by its end. */
+tw_columns tw_walk_columns(tw_emitter *e, tw_tensor tensor);
+/** Goes to the next columns; false when there are none, and after an error. */
+bool tw_next_columns(tw_columns *columns);
+/** Some columns of an accumulator, all 0: of O, or the scores of `rows` and the keys `cols`. */
+tw_slot tw_zeros_part(tw_emitter *e, tw_tensor tensor, tw_tile rows, tw_tile cols);
+/** S += softmax_scale · Q Kᵀ, over the columns that both tiles have. */
+void tw_matmul_nt_add(tw_emitter *e, tw_slot s, tw_slot q, tw_slot k);
+/** @} */
+
+/** @name Lazy softmax
+ * What FlashAttention 4 does where exponentials are dear.
+ * @{ */
+/** tw_online_softmax() whose m, and with it alpha, moves on only where the row outgrows it by the tiling's rescale_log2;
+ *  and whose exponentials are by polynomial, in the share that the tiling says. */
+void tw_online_softmax_lazy(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** tw_rescale() behind it: work only for rows whose m has moved. */
+void tw_rescale_lazy(tw_emitter *e, tw_slot o, tw_row_stats st);
 /** @} */
 
 /** @name Pipelines

@@ -283,6 +283,25 @@ bool tw_step(tw_walk *walk)
     return true;
 }
 
+/* ---- columns --------------------------------------------------------------------------------------------- */
+
+tw_columns tw_walk_columns(tw_emitter *e, tw_tensor tensor)
+{
+    int64_t width = tw_tensor_shape_of(tensor, e->problem).cols;
+    int block = e->tiling->block_d > 0 ? e->tiling->block_d : (int)width;
+    return (tw_columns){.e = e, .width = width, .block = block};
+}
+
+bool tw_next_columns(tw_columns *columns)
+{
+    bool more = columns->next * columns->block < columns->width && columns->e->status == TW_OK;
+    columns->e->open_walks += more - (columns->next > 0);
+    if (!more)
+        return false;
+    columns->tile = tw_tile_at(columns->next++, columns->block, columns->width);
+    return true;
+}
+
 /* ---- the heads of a group --------------------------------------------------------------------------------- */
 
 tw_group tw_walk_group(tw_emitter *e, tw_block b)

@@ -30,6 +30,18 @@ extern const tw_schedule tw_schedule_standard_unfused_backward; /**< one launch 
 extern const tw_schedule tw_schedule_flash1_backward;           /**< FlashAttention, Algorithm 4 */
 extern const tw_schedule tw_schedule_flash2_backward;           /**< FlashAttention 2, Algorithm 2 */
 
+extern const tw_schedule tw_schedule_flash2_sawtooth; /**< flash2, every other query tile backwards */
+extern const tw_schedule tw_schedule_flash4;          /**< FlashAttention 4: rescales seldom, polynomials */
+extern const tw_schedule tw_schedule_flash_window;    /**< short windows: all scores on chip */
+extern const tw_schedule tw_schedule_square_tiles;    /**< Saha and Ye: head_dim is cut, too */
+
+extern const tw_schedule tw_schedule_ring;            /**< ring attention, contiguous parts */
+extern const tw_schedule tw_schedule_ring_striped;    /**< the same, rows dealt out in turn */
+extern const tw_schedule tw_schedule_offload;         /**< K and V in a second memory */
+
+/** For tw_schedule.suits: only who names it gets it. */
+bool tw_suits_nobody(const tw_problem *problem);
+
 /** Number of algorithms; each has a forward pass. */
 int tw_schedule_count(void);
 
