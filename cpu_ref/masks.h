@@ -59,6 +59,8 @@ typedef struct tw_masks {
      *  or is seen by nobody. Of every batch element and head. Both or neither. */
     const int *buckets_q;
     const int *buckets_k; /**< likewise */
+    const int *sorted_q;  /**< rows by bucket, dropped ones last, for algorithms that sort; may be NULL */
+    const int *sorted_k;  /**< keys likewise */
     tw_mask_callback mod; /**< NULL: none */
     void *mod_user;       /**< handed to it */
     bool mod_per_batch;   /**< mod looks at the batch element: without, one answer serves all */

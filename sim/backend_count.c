@@ -270,6 +270,8 @@ static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, i
     case TW_SINK:
         return heads;
     case TW_TILE_LIST:
+    case TW_Q_INDEX:
+    case TW_K_INDEX:
         return 1;
     default:
         return heads * batches;

@@ -18,6 +18,8 @@ static size_t tensor_elements(tw_tensor tensor, const tw_problem *p)
         return tw_problem_k_elements(p);
     if (tensor == TW_V || tensor == TW_DV)
         return tw_problem_v_elements(p);
+    if (tensor == TW_Q_INDEX || tensor == TW_K_INDEX)
+        return 2 * (size_t)(tensor == TW_Q_INDEX ? p->seqlen_q : p->seqlen_k);
     return tw_problem_lse_elements(p) * (size_t)tw_tensor_shape_of(tensor, p).cols;
 }
 
@@ -49,6 +51,9 @@ size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, 
         return tw_problem_lse_at(p, batch, head, (int)row) * (size_t)e->whole->seqlen_k;
     case TW_BIAS:
         return (size_t)tw_bias_row(p, batch, head, (int)row);
+    case TW_Q_INDEX:
+    case TW_K_INDEX:
+        return 2 * (size_t)row;
     case TW_SINK:
         return (size_t)tw_problem_query_head(p, head, (int)row);
     default:
@@ -222,9 +227,27 @@ static void mask_row(double *row, const tw_emitter *e, const tw_slot_info *s, in
     }
 }
 
+/* The same by indices and buckets that were loaded. */
+static void mask_by_index(tw_executor *x, const tw_emitter *e, const tw_op *op)
+{
+    const tw_slot_info *s = &e->slots[op->dst];
+    const tw_problem whole = tw_problem_whole(e->problem);
+    for (int r = 0; r < s->rows.rows; r++)
+        for (int j = 0; j < s->cols.rows; j++) {
+            const double *query = tw_executor_row(x, e, op->a, r), *key = tw_executor_row(x, e, op->b, j);
+            bool together = query[1] >= 0.0 && query[1] == key[1];
+            if (!together || !tw_mask_visible(&whole, e->batch, e->head, (int)query[0], (int)key[0]))
+                tw_executor_row(x, e, op->dst, r)[j] = -INFINITY;
+        }
+}
+
 static void mask(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const tw_slot_info *s = &e->slots[op->dst];
+    if (op->a >= 0) {
+        mask_by_index(x, e, op);
+        return;
+    }
     for (int r = 0; r < s->rows.rows; r++)
         mask_row(tw_executor_row(x, e, op->dst, r), e, s, r);
 }
@@ -398,6 +421,18 @@ static void put_starting_values(double *x, const tw_schedule *schedule, const tw
         x[i] = starting_value(schedule, p, tensor, by_head ? (int)(i / rows % heads) : 0);
 }
 
+/* Of each sorted row which it is, and its bucket. */
+static void put_indices(double *x, const tw_problem *p, tw_tensor tensor)
+{
+    bool of_keys = tensor == TW_K_INDEX;
+    const int *sorted = of_keys ? p->mask.sorted_k : p->mask.sorted_q;
+    const int *bucket = of_keys ? p->mask.buckets_k : p->mask.buckets_q;
+    for (int i = 0; i < (of_keys ? p->seqlen_k : p->seqlen_q); i++) {
+        x[2 * i] = sorted[i];
+        x[2 * i + 1] = bucket[sorted[i]];
+    }
+}
+
 /* Tensors that the schedule touches and nobody has made yet. */
 static tw_status make_tensors(tw_executor *x, const tw_schedule *schedule, const tw_problem *p)
 {
@@ -412,7 +447,10 @@ static tw_status make_tensors(tw_executor *x, const tw_schedule *schedule, const
         if (!x->outputs[t])
             return tw_fail(TW_ENOMEM, "tensor %s of %zu numbers does not fit into memory",
                            tw_tensor_name((tw_tensor)t), n);
-        put_starting_values(x->outputs[t], schedule, p, (tw_tensor)t);
+        if (t == TW_Q_INDEX || t == TW_K_INDEX)
+            put_indices(x->outputs[t], p, (tw_tensor)t);
+        else
+            put_starting_values(x->outputs[t], schedule, p, (tw_tensor)t);
         x->made |= TW_SET(t);
     }
     return TW_OK;

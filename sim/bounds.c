@@ -121,7 +121,7 @@ static bool has_formula(const tw_problem *p, const tw_tiling *t, bool by_columns
     if (m->blocks)
         return m->block_rows == t->block_m && m->block_keys == t->block_n && !m->blocks_per_head && !m->mod &&
                !m->window && !p->causal && !m->documents;
-    return !m->mod && !m->documents && !(by_columns && fronts);
+    return !m->mod && !m->buckets_q && !m->documents && !(by_columns && fronts);
 }
 
 /* ---- the tiled algorithms ------------------------------------------------------------------------------- */
@@ -306,7 +306,8 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
     tw_problem packed = tw_problem_packed(p);
     int64_t k_and_v = (int64_t)p->head_dim + tw_problem_head_dim_v(p);
     bool by_columns = strcmp(schedule, "flash1") == 0 || is_backward(schedule);
-    bool visits_all = strncmp(schedule, "standard", 8) == 0 || strcmp(schedule, "flash_window") == 0;
+    bool visits_all = strncmp(schedule, "standard", 8) == 0 || strcmp(schedule, "flash_window") == 0 ||
+                      strcmp(schedule, "scfa") == 0;
     bool packs = strcmp(schedule, "gqa_packed") == 0 || strcmp(schedule, "mla") == 0;
     *heads = packs || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
     if (!visits_all && !has_formula(p, t, by_columns))

@@ -316,6 +316,11 @@ static tw_status check_block(const char *name, int value)
 
 tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem)
 {
+    if (schedule->sorts_rows && problem->mask.sorted_q)
+        return tw_problem_part(
+            problem,
+            (tw_part){.count = problem->seqlen_q, .of = problem->seqlen_q, .order = problem->mask.sorted_q},
+            (tw_part){.count = problem->seqlen_k, .of = problem->seqlen_k, .order = problem->mask.sorted_k});
     return schedule->packs_heads ? tw_problem_packed(problem) : *problem;
 }
 
@@ -332,8 +337,9 @@ static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p
            : scores && !(honours & TW_HONOURS_SCORES)              ? "modified scores or sink logits"
            : p->cu_seqlens_q && !(honours & TW_HONOURS_PACKED)     ? "packed sequences"
            : widths && !(honours & TW_HONOURS_WIDTHS)              ? "a V of another width than K"
-           : schedule->needs_v_in_k && !p->v_in_k                  ? "a V that is no part of K"
-                                                                   : NULL;
+           : schedule->sorts_rows && !m->sorted_q ? "queries and keys that have no buckets (--buckets)"
+           : schedule->needs_v_in_k && !p->v_in_k ? "a V that is no part of K"
+                                                  : NULL;
 }
 
 tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem)

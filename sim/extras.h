@@ -9,6 +9,7 @@
 
 #include "../cpu_ref/problem.h"
 #include "../cpu_ref/status.h"
+#include "buckets.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,8 @@ typedef struct tw_extras {
     char *sink_logit; /**< a number for all heads, or a file */
     int head_dim_v;
     bool latent;
+    int buckets; /**< hash buckets; 0: not given */
+    double keep; /**< share of queries and keys that are not dropped; 0: not given, all */
     double dropout;
     uint64_t dropout_seed; /**< TW_NO_DROPOUT_SEED: not given, 1 */
 } tw_extras;
@@ -40,6 +43,7 @@ typedef struct tw_attached {
     int *documents, *cu_seqlens_q, *cu_seqlens_k;
     unsigned char *blocks;
     double *bias, *sink_logits;
+    tw_buckets buckets;
 } tw_attached;
 
 /** Is anything asked for? */

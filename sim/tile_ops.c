@@ -7,8 +7,8 @@
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
-    "Q",  "K",  "V",  "O",  "S",  "P",  "LSE", "M",      "L", "bias", "sink", "list",
-    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "PZ",   "dPZ",  "turn"};
+    "Q",  "K",  "V",  "O",  "S",  "P", "LSE",    "M", "L",  "bias", "sink",    "list",    "dO",
+    "dQ", "dK", "dV", "dP", "dS", "D", "dQ sum", "Z", "PZ", "dPZ",  "Q index", "K index", "turn"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
@@ -61,6 +61,9 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     case TW_TILE_LIST: /* no more tiles than rows or keys; integers are as wide as fp32 */
         return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k,
                                  2 * ((int64_t)p->seqlen_q + p->seqlen_k + 2), p->num_heads, TW_FP32};
+    case TW_Q_INDEX:
+    case TW_K_INDEX:
+        return (tw_tensor_shape){tensor == TW_Q_INDEX ? p->seqlen_q : p->seqlen_k, 2, 1, TW_FP32};
     default:
         return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, p->dtype};
     }
@@ -118,7 +121,8 @@ bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 
 int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b)
 {
-    if (tensor == TW_BIAS && !e->problem->scoring.bias_per_head)
+    if ((tensor == TW_BIAS && !e->problem->scoring.bias_per_head) || tensor == TW_Q_INDEX ||
+        tensor == TW_K_INDEX)
         return 0;
     bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV;
     return of_keys ? tw_problem_kv_head(e->problem, b.head) : b.head;
@@ -127,7 +131,7 @@ int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b)
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
 {
     bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK || tensor == TW_LSE ||
-                     tensor == TW_D;
+                     tensor == TW_D || tensor == TW_Q_INDEX || tensor == TW_K_INDEX;
     bool in_registers = tensor == TW_O || tensor == TW_DQ || tensor == TW_DQ_SUM || statistic;
     tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
                                     in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
@@ -306,6 +310,23 @@ void tw_mask(tw_emitter *e, tw_slot s)
         tw_slot_updated(e, s);
         tw_op_deliver(e, &op);
     }
+}
+
+void tw_mask_by_index(tw_emitter *e, tw_slot s, tw_slot q_index, tw_slot k_index)
+{
+    tw_op op = tw_op_new(TW_OP_MASK);
+    op.dst = s.id;
+    op.a = q_index.id;
+    op.b = k_index.id;
+    if (!tw_slot_find(e, s) || !tw_op_kept(e, &op))
+        return;
+    tw_slot_must_be(e, s, TW_S);
+    tw_slot_must_be(e, q_index, TW_Q_INDEX);
+    tw_slot_must_be(e, k_index, TW_K_INDEX);
+    tw_slot_read(e, q_index);
+    tw_slot_read(e, k_index);
+    tw_slot_updated(e, s);
+    tw_op_deliver(e, &op);
 }
 
 /* In which of its ways online softmax goes. */

@@ -57,6 +57,8 @@ typedef enum tw_tensor {
     TW_Z,         /**< the dropout mask, a byte an element, shape of P; the fused algorithms never have it */
     TW_PZ,        /**< P ∘ Z, like P */
     TW_DPZ,       /**< its gradient dO Vᵀ, like P */
+    TW_Q_INDEX,   /**< of sorted query rows: which row each is, and its bucket; two 4-byte integers */
+    TW_K_INDEX,   /**< of sorted keys */
     TW_TURN,      /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
     TW_NUM_TENSORS
 } tw_tensor;
@@ -292,6 +294,7 @@ typedef struct tw_schedule {
     unsigned honours;  /**< TW_HONOURS_* */
     bool lists_tiles;  /**< the tiles of every mask are listed, of those that could do without too */
     bool needs_v_in_k; /**< for latent attention alone */
+    bool sorts_rows;   /**< queries and keys are sorted by bucket: it sees a view of them */
     int most_rows;     /**< longest seqlen_q and seqlen_k that it is for, scores being kept whole; 0: any */
     /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
     bool packs_heads;
@@ -449,6 +452,13 @@ bool tw_next_columns(tw_columns *columns);
 tw_slot tw_zeros_part(tw_emitter *e, tw_tensor tensor, tw_tile rows, tw_tile cols);
 /** S += softmax_scale · Q Kᵀ, over the columns that both tiles have. */
 void tw_matmul_nt_add(tw_emitter *e, tw_slot s, tw_slot q, tw_slot k);
+/** @} */
+
+/** @name Sorted rows
+ * What a schedule that sorts rows has in place of tw_mask().
+ * @{ */
+/** −inf where the rows of two tiles of indices are of different buckets, or the mask hides the key from the row. */
+void tw_mask_by_index(tw_emitter *e, tw_slot s, tw_slot q_index, tw_slot k_index);
 /** @} */
 
 /** @name Lazy softmax

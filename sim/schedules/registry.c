@@ -29,6 +29,7 @@ static const struct {
     {&tw_schedule_ring, NULL, NULL},
     {&tw_schedule_ring_striped, NULL, NULL},
     {&tw_schedule_offload, NULL, NULL},
+    {&tw_schedule_scfa, NULL, NULL},
 };
 
 bool tw_suits_nobody(const tw_problem *problem)

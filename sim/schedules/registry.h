@@ -39,6 +39,8 @@ extern const tw_schedule tw_schedule_ring;            /**< ring attention, conti
 extern const tw_schedule tw_schedule_ring_striped;    /**< the same, rows dealt out in turn */
 extern const tw_schedule tw_schedule_offload;         /**< K and V in a second memory */
 
+extern const tw_schedule tw_schedule_scfa;            /**< rows sorted by hash bucket */
+
 /** For tw_schedule.suits: only who names it gets it. */
 bool tw_suits_nobody(const tw_problem *problem);
 

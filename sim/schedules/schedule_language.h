@@ -60,6 +60,7 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 #define matmul_nt_add(e, s, q, k)         tw_matmul_nt_add(tw_at(e, __LINE__), s, q, k)
 #define online_softmax_lazy(e, s, st)     tw_online_softmax_lazy(tw_at(e, __LINE__), s, st)
 #define rescale_lazy(e, o, st)            tw_rescale_lazy(tw_at(e, __LINE__), o, st)
+#define mask_by_index(e, s, q, k)         tw_mask_by_index(tw_at(e, __LINE__), s, q, k)
 /** @endcond */
 
 /** @cond each is said in tile_ops.h */
