@@ -57,6 +57,7 @@ typedef struct tw_problem {
     tw_masks mask;         /**< beside causal */
     tw_score_mods scoring; /**< what becomes of a score before its softmax */
     tw_dropout dropout;    /**< of the probabilities; all 0 is none */
+    int rank; /**< to how many keys approximating algorithms project; exact ones do not look at it. 0: not given */
     /** On only in what tw_problem_part() gives: which rows of Q, and of K and V, this is about. */
     tw_part query_part;
     tw_part key_part; /**< likewise */

@@ -264,6 +264,8 @@ static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, i
     case TW_V:
     case TW_DK:
     case TW_DV:
+    case TW_KP:
+    case TW_VP:
         return heads < p->num_heads ? batches : (int64_t)p->num_heads_kv * batches;
     case TW_BIAS:
         return (scores->bias_per_head ? heads : 1) * (scores->bias_per_batch ? batches : 1);
@@ -272,6 +274,7 @@ static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, i
     case TW_TILE_LIST:
     case TW_Q_INDEX:
     case TW_K_INDEX:
+    case TW_PROJECTION:
         return 1;
     default:
         return heads * batches;

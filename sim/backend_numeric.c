@@ -1,6 +1,7 @@
 /* The back end that executes: each tile operation does its arithmetic on real numbers. */
 #include "backend_numeric.h"
 
+#include "../cpu_ref/linformer.h"
 #include "../cpu_ref/online_softmax.h"
 #include "backend_count.h"
 #include "numeric_executor.h"
@@ -18,6 +19,11 @@ static size_t tensor_elements(tw_tensor tensor, const tw_problem *p)
         return tw_problem_k_elements(p);
     if (tensor == TW_V || tensor == TW_DV)
         return tw_problem_v_elements(p);
+    if (tensor == TW_PROJECTION)
+        return (size_t)p->rank * (size_t)p->seqlen_k;
+    if (tensor == TW_KP || tensor == TW_VP)
+        return (size_t)p->batch * (size_t)p->rank * (size_t)p->num_heads_kv *
+               (size_t)tw_tensor_shape_of(tensor, p).cols;
     if (tensor == TW_Q_INDEX || tensor == TW_K_INDEX)
         return 2 * (size_t)(tensor == TW_Q_INDEX ? p->seqlen_q : p->seqlen_k);
     return tw_problem_lse_elements(p) * (size_t)tw_tensor_shape_of(tensor, p).cols;
@@ -54,6 +60,12 @@ size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, 
     case TW_Q_INDEX:
     case TW_K_INDEX:
         return 2 * (size_t)row;
+    case TW_PROJECTION:
+        return (size_t)row * (size_t)p->seqlen_k;
+    case TW_KP:
+    case TW_VP:
+        return (((size_t)batch * (size_t)p->rank + (size_t)row) * (size_t)p->num_heads_kv + (size_t)head) *
+               (size_t)tw_tensor_shape_of(tensor, p).cols;
     case TW_SINK:
         return (size_t)tw_problem_query_head(p, head, (int)row);
     default:
@@ -421,6 +433,13 @@ static void put_starting_values(double *x, const tw_schedule *schedule, const tw
         x[i] = starting_value(schedule, p, tensor, by_head ? (int)(i / rows % heads) : 0);
 }
 
+static void put_projection(double *x, const tw_problem *p)
+{
+    for (int row = 0; row < p->rank; row++)
+        for (int key = 0; key < p->seqlen_k; key++)
+            x[(size_t)row * (size_t)p->seqlen_k + (size_t)key] = tw_linformer_weight(p, row, key);
+}
+
 /* Of each sorted row which it is, and its bucket. */
 static void put_indices(double *x, const tw_problem *p, tw_tensor tensor)
 {
@@ -447,7 +466,9 @@ static tw_status make_tensors(tw_executor *x, const tw_schedule *schedule, const
         if (!x->outputs[t])
             return tw_fail(TW_ENOMEM, "tensor %s of %zu numbers does not fit into memory",
                            tw_tensor_name((tw_tensor)t), n);
-        if (t == TW_Q_INDEX || t == TW_K_INDEX)
+        if (t == TW_PROJECTION)
+            put_projection(x->outputs[t], p);
+        else if (t == TW_Q_INDEX || t == TW_K_INDEX)
             put_indices(x->outputs[t], p, (tw_tensor)t);
         else
             put_starting_values(x->outputs[t], schedule, p, (tw_tensor)t);

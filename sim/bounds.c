@@ -309,7 +309,8 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
     bool visits_all = strncmp(schedule, "standard", 8) == 0 || strcmp(schedule, "flash_window") == 0 ||
                       strcmp(schedule, "scfa") == 0;
     bool packs = strcmp(schedule, "gqa_packed") == 0 || strcmp(schedule, "mla") == 0;
-    *heads = packs || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
+    bool projects = strcmp(schedule, "linformer") == 0;
+    *heads = packs || projects || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
     if (!visits_all && !has_formula(p, t, by_columns))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under this mask", schedule);
     if (packs && p->mask.blocks)

@@ -114,6 +114,17 @@ static tw_traffic scfa(const tw_problem *p, const tw_tiling *t)
                         .drain_stats = p->seqlen_q};
 }
 
+/* Of a K/V head and the g query heads that read it: E twice, K, V in, K', V' out; then standard_tiled with r keys. */
+static tw_traffic linformer(const tw_problem *p, const tw_tiling *t)
+{
+    int64_t nq = p->seqlen_q, nk = p->seqlen_k, r = p->rank, d = p->head_dim, d_v = tw_problem_head_dim_v(p);
+    int64_t g = p->num_heads / p->num_heads_kv, tr = (nq + t->block_m - 1) / t->block_m,
+            tc = (r + t->block_n - 1) / t->block_n;
+    return (tw_traffic){.fill = 2 * r * nk + nk * (d + d_v) +
+                                g * (tc * nq * d + tr * r * d + 2 * nq * r + tr * r * d_v),
+                        .drain = r * (d + d_v) + g * (2 * nq * r + nq * d_v)};
+}
+
 /* With buckets alone: a causal mask leaves out tiles by which there is no formula. */
 static bool only_buckets(const tw_problem *p)
 {
@@ -138,6 +149,8 @@ bool tw_bounds_family(tw_traffic *one, const char *schedule, const tw_problem *p
         *one = ring(p, t, TW_SPREAD_STRIPED);
     else if (strcmp(schedule, "offload") == 0)
         *one = ring(p, t, TW_SPREAD_HOST);
+    else if (strcmp(schedule, "linformer") == 0)
+        *one = linformer(p, t);
     else if (strcmp(schedule, "scfa") == 0 && only_buckets(p))
         *one = scfa(p, t);
     else

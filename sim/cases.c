@@ -116,6 +116,7 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
                             .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR,
                             .order = (tw_order)o->order,
                             .kv_order = (tw_kv_order)o->kv_order};
+    c->problem.rank = o->ways.rank;
     tw_ways_apply(&c->wanted, c->schedule, &o->ways);
     c->tiling = c->wanted;
 }

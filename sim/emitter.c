@@ -252,6 +252,8 @@ static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
     tw_problem one = tw_problem_sequence(e->whole, batch), view = tw_problem_seen_by(e->schedule, &one);
     if (view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD)
         return TW_OK; /* but keys that nobody asks for have gradients: 0 */
+    if (e->launch->projected)
+        view.seqlen_k = view.rank;
     e->problem = &view;
     tw_status status = TW_OK;
     if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
@@ -338,8 +340,9 @@ static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p
            : p->cu_seqlens_q && !(honours & TW_HONOURS_PACKED)     ? "packed sequences"
            : widths && !(honours & TW_HONOURS_WIDTHS)              ? "a V of another width than K"
            : schedule->sorts_rows && !m->sorted_q ? "queries and keys that have no buckets (--buckets)"
-           : schedule->needs_v_in_k && !p->v_in_k ? "a V that is no part of K"
-                                                  : NULL;
+           : schedule->reference && (p->causal || tw_dropout_is_on(&p->dropout)) ? "a causal mask or dropout"
+           : schedule->needs_v_in_k && !p->v_in_k                                ? "a V that is no part of K"
+                                                                                 : NULL;
 }
 
 tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem)
@@ -352,6 +355,10 @@ tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *proble
                        "%s keeps all scores of a sequence on chip, seqlen is %d, it must be at most %d",
                        schedule->name, rows, schedule->most_rows);
     const char *what = not_honoured(schedule, problem);
+    if (schedule->reference && (problem->rank < 1 || problem->rank > problem->seqlen_k))
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s projects keys, --rank is %d, it must be from 1 to seqlen_k, which is %d",
+                       schedule->name, problem->rank, problem->seqlen_k);
     if (!what)
         return TW_OK;
     return tw_fail(TW_EUNSUPPORTED, "%s does not do %s, it must be another algorithm, such as flash2",

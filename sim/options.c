@@ -83,6 +83,8 @@ static const tw_option shared[] = {
      "hash buckets: a query sees keys of its own, drawn by --seed; scfa sorts by them"},
     {"keep", "SHARE", TW_OPTION_FRACTION, AT(extras.keep), TW_GROUP_EXTRAS,
      "of queries and of keys; the others are dropped, drawn by --seed (default: all)"},
+    {"rank", "NUMBER", TW_OPTION_INT, AT(ways.rank), TW_GROUP_EXTRAS,
+     "linformer: to how many keys K and V are projected"},
     {"block-m", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING,
      "query rows of a tile (default: 128)"},
     {"block-n", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING,

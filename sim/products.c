@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* The six products of attention and its gradients; the first three are the forward pass's and dP. */
+/* The products of attention and its gradients, and of a projection; the first three are the forward pass's and dP. */
 typedef struct product {
     tw_op_kind kind;
     tw_tensor a, b, result;
@@ -11,13 +11,15 @@ typedef struct product {
 } product;
 
 static const product products[] = {
-    {TW_OP_MATMUL_NT, TW_Q, TW_K, TW_S, true},        /* S  = scale · Q Kᵀ */
-    {TW_OP_MATMUL_ADD, TW_P, TW_V, TW_O, false},      /* O += P V */
-    {TW_OP_MATMUL_NT, TW_DO, TW_V, TW_DP, false},     /* dP = dO Vᵀ */
-    {TW_OP_MATMUL_TN, TW_P, TW_DO, TW_DV, false},     /* dV += Pᵀ dO */
-    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ, true},     /* dQ += scale · dS K */
-    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ_SUM, true}, /* the same, towards a sum of several blocks */
-    {TW_OP_MATMUL_TN, TW_DS, TW_Q, TW_DK, true},      /* dK += scale · dSᵀ Q */
+    {TW_OP_MATMUL_NT, TW_Q, TW_K, TW_S, true},             /* S  = scale · Q Kᵀ */
+    {TW_OP_MATMUL_ADD, TW_P, TW_V, TW_O, false},           /* O += P V */
+    {TW_OP_MATMUL_NT, TW_DO, TW_V, TW_DP, false},          /* dP = dO Vᵀ */
+    {TW_OP_MATMUL_TN, TW_P, TW_DO, TW_DV, false},          /* dV += Pᵀ dO */
+    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ, true},          /* dQ += scale · dS K */
+    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ_SUM, true},      /* the same, towards a sum of several blocks */
+    {TW_OP_MATMUL_TN, TW_DS, TW_Q, TW_DK, true},           /* dK += scale · dSᵀ Q */
+    {TW_OP_MATMUL_ADD, TW_PROJECTION, TW_K, TW_KP, false}, /* K' += E K */
+    {TW_OP_MATMUL_ADD, TW_PROJECTION, TW_V, TW_VP, false}, /* V' += E V */
 };
 
 /* With dropout it is P ∘ Z that is multiplied, and its gradient that dO Vᵀ gives. */
@@ -61,8 +63,11 @@ static bool is_latent(const tw_emitter *e, const product *x, const tw_slot_info 
 
 static void read_factors(tw_emitter *e, const product *x, tw_slot a, tw_slot b, bool latent)
 {
+    tw_tensor second = latent ? TW_K : x->b;
+    if (e->launch->projected)
+        second = second == TW_K ? TW_KP : TW_VP;
     tw_slot_must_be(e, a, x->a);
-    tw_slot_must_be(e, b, latent ? TW_K : x->b);
+    tw_slot_must_be(e, b, second);
     tw_slot_read(e, a);
     tw_slot_read(e, b);
 }

@@ -7,8 +7,9 @@
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
-    "Q",  "K",  "V",  "O",  "S",  "P", "LSE",    "M", "L",  "bias", "sink",    "list",    "dO",
-    "dQ", "dK", "dV", "dP", "dS", "D", "dQ sum", "Z", "PZ", "dPZ",  "Q index", "K index", "turn"};
+    "Q",    "K",    "V",   "O",       "S",       "P",  "LSE", "M",  "L",   "bias",
+    "sink", "list", "dO",  "dQ",      "dK",      "dV", "dP",  "dS", "D",   "dQ sum",
+    "Z",    "PZ",   "dPZ", "Q index", "K index", "E",  "K'",  "V'", "turn"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
@@ -61,6 +62,12 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     case TW_TILE_LIST: /* no more tiles than rows or keys; integers are as wide as fp32 */
         return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k,
                                  2 * ((int64_t)p->seqlen_q + p->seqlen_k + 2), p->num_heads, TW_FP32};
+    case TW_PROJECTION:
+        return (tw_tensor_shape){p->rank, p->seqlen_k, 1, p->dtype};
+    case TW_KP:
+        return (tw_tensor_shape){p->rank, p->head_dim, p->num_heads_kv, p->dtype};
+    case TW_VP:
+        return (tw_tensor_shape){p->rank, tw_problem_head_dim_v(p), p->num_heads_kv, p->dtype};
     case TW_Q_INDEX:
     case TW_K_INDEX:
         return (tw_tensor_shape){tensor == TW_Q_INDEX ? p->seqlen_q : p->seqlen_k, 2, 1, TW_FP32};
@@ -121,10 +128,11 @@ bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 
 int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b)
 {
-    if ((tensor == TW_BIAS && !e->problem->scoring.bias_per_head) || tensor == TW_Q_INDEX ||
-        tensor == TW_K_INDEX)
+    bool for_all = tensor == TW_Q_INDEX || tensor == TW_K_INDEX || tensor == TW_PROJECTION;
+    if (for_all || (tensor == TW_BIAS && !e->problem->scoring.bias_per_head))
         return 0;
-    bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV;
+    bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV ||
+                   tensor == TW_KP || tensor == TW_VP;
     return of_keys ? tw_problem_kv_head(e->problem, b.head) : b.head;
 }
 

@@ -59,7 +59,10 @@ typedef enum tw_tensor {
     TW_DPZ,       /**< its gradient dO Vᵀ, like P */
     TW_Q_INDEX,   /**< of sorted query rows: which row each is, and its bucket; two 4-byte integers */
     TW_K_INDEX,   /**< of sorted keys */
-    TW_TURN,      /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
+    TW_PROJECTION, /**< E, rank × seqlen_k, one for all heads, input's type */
+    TW_KP,         /**< K' = E K, rank × head_dim a K/V head */
+    TW_VP,         /**< V' = E V */
+    TW_TURN,       /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
     TW_NUM_TENSORS
 } tw_tensor;
 
@@ -244,6 +247,7 @@ typedef struct tw_launch {
     tw_order order;  /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
     /** The grid runs once for every step and device: blocks see the device's query rows, and the keys that it has then. */
     tw_sharing spread;
+    bool projected;   /**< the keys of its blocks are the rank projected ones */
     unsigned travels; /**< TW_SET() of what goes on to the next device behind every step but the last */
 } tw_launch;
 
@@ -294,8 +298,11 @@ typedef struct tw_schedule {
     unsigned honours;  /**< TW_HONOURS_* */
     bool lists_tiles;  /**< the tiles of every mask are listed, of those that could do without too */
     bool needs_v_in_k; /**< for latent attention alone */
-    bool sorts_rows;   /**< queries and keys are sorted by bucket: it sees a view of them */
-    int most_rows;     /**< longest seqlen_q and seqlen_k that it is for, scores being kept whole; 0: any */
+    /** NULL, or what it computes in place of attention, which it approximates: in double precision, from the definition. */
+    tw_status (*reference)(double *o, const tw_problem *problem, const double *q, const double *k,
+                           const double *v);
+    bool sorts_rows; /**< queries and keys are sorted by bucket: it sees a view of them */
+    int most_rows;   /**< longest seqlen_q and seqlen_k that it is for, scores being kept whole; 0: any */
     /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
     bool packs_heads;
     unsigned takes;                           /**< TW_TAKES_*: options that are its own */
@@ -453,6 +460,9 @@ tw_slot tw_zeros_part(tw_emitter *e, tw_tensor tensor, tw_tile rows, tw_tile col
 /** S += softmax_scale · Q Kᵀ, over the columns that both tiles have. */
 void tw_matmul_nt_add(tw_emitter *e, tw_slot s, tw_slot q, tw_slot k);
 /** @} */
+
+/** All rows of a projection, as one tile. */
+tw_tile tw_all_ranks(const tw_emitter *e);
 
 /** @name Sorted rows
  * What a schedule that sorts rows has in place of tw_mask().

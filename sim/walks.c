@@ -34,6 +34,11 @@ tw_tile tw_all_queries(const tw_emitter *e)
     return whole_axis(e->problem->seqlen_q);
 }
 
+tw_tile tw_all_ranks(const tw_emitter *e)
+{
+    return whole_axis(e->problem->rank);
+}
+
 tw_tile tw_all_keys(const tw_emitter *e)
 {
     return whole_axis(e->problem->seqlen_k);

@@ -29,6 +29,14 @@ tw_status tw_ways_check(const tw_ways *w, const tw_schedule *const *algorithms, 
                    {"poly-degree", "flash4", w->poly_degree > 0, TW_TAKES_LAZY},
                    {"devices", "ring or ring_striped", w->devices > 0, TW_TAKES_DEVICES},
                    {"segments", "offload", w->segments > 0, TW_TAKES_HOST}};
+    for (int i = 0; w->rank > 0; i++) {
+        if (i == count)
+            return tw_fail(
+                TW_EINVAL,
+                "--rank is given, but no algorithm that approximates: --algorithm must name linformer");
+        if (algorithms[i]->reference)
+            break;
+    }
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
         if (options[i].given && !taken(options[i].takes, algorithms, count))
             return tw_fail(TW_EINVAL,

@@ -18,6 +18,7 @@ typedef struct tw_ways {
     double rescale_log2, poly_share;
     int poly_degree;
     int devices, segments;
+    int rank;
 } tw_ways;
 
 /** Nothing given. */

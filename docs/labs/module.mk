@@ -18,7 +18,7 @@ $(build)/labs/obj/%.o: %.c $(build)/flags
 -include $(shell find $(build)/labs/obj -name '*.d' 2>/dev/null)
 lab_objects = $(patsubst %.c,$(build)/labs/obj/%.o,$(1))
 
-lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c exp2_polynomial.c gold.c masks.c memory.c online_softmax.c problem.c random.c \
+lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c exp2_polynomial.c gold.c linformer.c masks.c memory.c online_softmax.c problem.c random.c \
     score_mods.c status.c tile_map.c)
 lab_judging   := $(addprefix tests/labs/grader/,ending.c judge.c report.c seed.c) tests/labs/worker/message.c
 lab_grading   := $(addprefix tests/labs/grader/,main.c grade.c results.c grade_all.c grades.c workshop.c build.c submission.c confine.c confine_choose.c)

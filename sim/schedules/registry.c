@@ -30,6 +30,7 @@ static const struct {
     {&tw_schedule_ring_striped, NULL, NULL},
     {&tw_schedule_offload, NULL, NULL},
     {&tw_schedule_scfa, NULL, NULL},
+    {&tw_schedule_linformer, NULL, NULL},
 };
 
 bool tw_suits_nobody(const tw_problem *problem)

@@ -41,6 +41,8 @@ extern const tw_schedule tw_schedule_offload;         /**< K and V in a second m
 
 extern const tw_schedule tw_schedule_scfa;            /**< rows sorted by hash bucket */
 
+extern const tw_schedule tw_schedule_linformer;       /**< approximates: fewer keys */
+
 /** For tw_schedule.suits: only who names it gets it. */
 bool tw_suits_nobody(const tw_problem *problem);
 
