@@ -235,8 +235,10 @@ static tw_tile_kind kind_by_runs(const tw_problem *p, int64_t row0, int64_t row1
 {
     if (key1 <= p->mask.prefix && p->mask.documents == NULL && !is_part(p))
         return TW_TILE_FULL;
-    return behind_fronts(p, key0) ? kind_by_ends(p, row0, row1, key0, key1)
-                                  : kind_by_rows(p, row0, row1, key0, key1);
+    bool gaps = p->key_part.stride >
+                1; /* a row may see none of a device's keys, between neighbours that do */
+    return behind_fronts(p, key0) && !gaps ? kind_by_ends(p, row0, row1, key0, key1)
+                                           : kind_by_rows(p, row0, row1, key0, key1);
 }
 
 /* Pairs of `rows` query rows from the first on with keys [0, width) of which row i sees those below i + above. */

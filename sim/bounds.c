@@ -82,6 +82,22 @@ static loaded blocks_on(const tw_problem *p, int64_t index, bool column)
     return all;
 }
 
+/* The same of keys that one device has, of which a row may see none although its neighbours do. */
+static loaded keys_of_part(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
+{
+    int64_t front_end = 0, begin = p->seqlen_k, end = 0, n = t->block_n;
+    for (int64_t row = row0; row < row1; row++) {
+        tw_spans s = tw_mask_spans(p, (int)row);
+        if (s.end[0] > s.begin[0])
+            front_end = max64(front_end, s.end[0]);
+        if (s.end[1] > s.begin[1])
+            begin = min64(begin, s.begin[1]), end = max64(end, s.end[1]);
+    }
+    loaded front = tiles_around(0, front_end, n, p->seqlen_k);
+    loaded rest = tiles_around(max64(begin, front.tiles * n), end, n, p->seqlen_k);
+    return (loaded){front.rows + rest.rows, front.tiles + rest.tiles};
+}
+
 /* Keys that query rows [row0, row1) load. Neighbouring rows see neighbouring keys, so the first and the last row say
  * where the keys of all begin and end: those in front by prefix or sinks, and the others. */
 loaded tw_bounds_keys_loaded(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
@@ -89,6 +105,8 @@ loaded tw_bounds_keys_loaded(const tw_problem *p, const tw_tiling *t, int64_t ro
     int64_t n = t->block_n, nk = p->seqlen_k;
     if (p->mask.blocks)
         return blocks_on(p, row0 / t->block_m, false);
+    if (p->key_part.of > 0)
+        return keys_of_part(p, t, row0, row1);
     tw_spans first = tw_mask_spans(p, (int)row0), last = tw_mask_spans(p, (int)row1 - 1);
     bool apart = first.end[0] > first.begin[0];
     loaded front = tiles_around(0, apart ? last.end[0] : 0, n, nk);
