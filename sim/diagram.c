@@ -89,7 +89,8 @@ static double mean(const double cells[TW_DIAGRAM_CELLS])
 
 static bool touched(const tw_diagram_record *r, int tensor)
 {
-    return mean(r->in[tensor]) > 0.0 || mean(r->out[tensor]) > 0.0;
+    bool list = tensor == TW_TILE_LIST; /* too small to be seen */
+    return !list && (mean(r->in[tensor]) > 0.0 || mean(r->out[tensor]) > 0.0);
 }
 
 static void times(char words[64], const tw_diagram_record *r, int tensor)
@@ -129,20 +130,24 @@ static double draw_tensors(FILE *out, const tw_diagram_record *r, double x0, dou
 
 /* ---- below: what a block holds ----------------------------------------------------------------------------------------- */
 
-/* Slots that are used, those of shared memory first: the lane of each, or −1. */
-static int lanes_of(int lane[TW_MAX_SLOTS], int *of_smem, const tw_diagram_record *r)
+/* Lane of each slot of each place, those of shared memory first; −1 where it is never there. */
+typedef struct lanes {
+    int of[TW_NUM_PLACES][TW_MAX_SLOTS];
+    int count, of_smem;
+} lanes;
+
+static lanes lanes_of(const tw_diagram_record *r)
 {
-    int lanes = 0;
-    for (int id = 0; id < TW_MAX_SLOTS; id++)
-        lane[id] = -1;
+    lanes l = {.count = 0};
+    memset(l.of, -1, sizeof l.of);
     for (int place = 0; place < TW_NUM_PLACES; place++) {
         for (int i = 0; i < r->num_bars; i++)
-            if ((int)r->bars[i].place == place && lane[r->bars[i].slot] < 0)
-                lane[r->bars[i].slot] = lanes++;
+            if ((int)r->bars[i].place == place && l.of[place][r->bars[i].slot] < 0)
+                l.of[place][r->bars[i].slot] = l.count++;
         if (place == TW_PLACE_SMEM)
-            *of_smem = lanes;
+            l.of_smem = l.count;
     }
-    return lanes;
+    return l;
 }
 
 static void draw_bar(FILE *out, const tw_diagram_record *r, const tw_diagram_bar *bar, double x, double y,
@@ -150,10 +155,13 @@ static void draw_bar(FILE *out, const tw_diagram_record *r, const tw_diagram_bar
 {
     int end = bar->end >= 0 ? bar->end : r->num_ops;
     double from = x + bar->begin * step, width = (end - bar->begin) * step;
-    box(out, from, y + 1, width > 1 ? width : 1, LANE_H - 2, color_of(bar->tensor, bar->is_alpha), 1.0);
-    if (width > 22)
-        text(out, from + 2, y + LANE_H - 2.5, 8, "start", "",
-             bar->is_alpha ? "alpha" : tw_tensor_name(bar->tensor));
+    box(out, from, y + 1, width > 3 ? width - 1.5 : 1.5, LANE_H - 2, color_of(bar->tensor, bar->is_alpha),
+        1.0);
+    char name[24];
+    snprintf(name, sizeof name, bar->loaded && width > 30 ? "%s %lld" : "%s",
+             bar->is_alpha ? "alpha" : tw_tensor_name(bar->tensor), (long long)bar->row + 1);
+    if (width > 20)
+        text(out, from + 4, y + LANE_H - 2.5, 8, "start", "", name);
     if (bar->loaded) /* it came from HBM */
         fprintf(out, "<path d='M%.1f %.1f l-2 -3 h4 z' fill='#000'/>\n", from + 0.6, y + 2.5);
     if (bar->store >= 0) /* it goes there */
@@ -163,18 +171,19 @@ static void draw_bar(FILE *out, const tw_diagram_record *r, const tw_diagram_bar
 
 static double draw_block(FILE *out, const tw_diagram_record *r, double x0, double y)
 {
-    int lane[TW_MAX_SLOTS], of_smem = 0, lanes = lanes_of(lane, &of_smem, r);
+    lanes l = lanes_of(r);
+    int of_smem = l.of_smem, count = l.count;
     double x = x0 + LABEL_W, width = PANEL_W - 2 * MARGIN - LABEL_W,
            step = width / (r->num_ops > 0 ? r->num_ops : 1);
-    double top = y + 14, gap = 5, bottom = top + lanes * LANE_H + gap;
+    double top = y + 14, gap = 5, bottom = top + count * LANE_H + gap;
     fprintf(out, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='#eef4fb'/>\n", x, top, width,
             of_smem * (double)LANE_H);
     fprintf(out, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='#fdf6ea'/>\n", x,
-            top + of_smem * LANE_H + gap, width, (lanes - of_smem) * (double)LANE_H);
+            top + of_smem * LANE_H + gap, width, (count - of_smem) * (double)LANE_H);
     if (of_smem > 0)
         text(out, x - 4, top + of_smem * LANE_H / 2.0 + 3, 8, "end", " fill='#444'", "shared");
-    if (lanes > of_smem)
-        text(out, x - 4, top + gap + (of_smem + lanes) * LANE_H / 2.0 + 3, 8, "end", " fill='#444'",
+    if (count > of_smem)
+        text(out, x - 4, top + gap + (of_smem + count) * LANE_H / 2.0 + 3, 8, "end", " fill='#444'",
              "registers");
     for (int m = 0; m < r->num_marks; m++) {
         fprintf(out, "<line x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f' stroke='#888' stroke-dasharray='2 2'/>\n",
@@ -183,7 +192,7 @@ static double draw_block(FILE *out, const tw_diagram_record *r, double x0, doubl
             text(out, x + r->marks[m].at * step + 2, top - 4, 8, "start", " fill='#444'", r->marks[m].name);
     }
     for (int i = 0; i < r->num_bars; i++) {
-        int at = lane[r->bars[i].slot];
+        int at = l.of[r->bars[i].place][r->bars[i].slot];
         draw_bar(out, r, &r->bars[i], x, top + at * LANE_H + (at >= of_smem ? gap : 0), step);
     }
     return bottom;
@@ -193,10 +202,10 @@ static double draw_block(FILE *out, const tw_diagram_record *r, double x0, doubl
 
 static double panel_height(const tw_diagram_record *r)
 {
-    int lane[TW_MAX_SLOTS], of_smem = 0, tensors = 0;
+    int tensors = 0;
     for (int t = 0; t < TW_NUM_TENSORS; t++)
         tensors += touched(r, t);
-    return TITLE_H + (tensors + 1) / 2 * STRIP_H + 24 + lanes_of(lane, &of_smem, r) * LANE_H + 2 * MARGIN;
+    return TITLE_H + (tensors + 1) / 2 * STRIP_H + 24 + lanes_of(r).count * LANE_H + 2 * MARGIN;
 }
 
 static void draw_panel(FILE *out, const tw_diagram_record *r, const tw_schedule *s, double x, double y,

@@ -157,6 +157,12 @@ tw_status tw_diagram_run(tw_diagram_record *r, const tw_schedule *schedule)
         t.block_d = PART;
     if (schedule->takes & TW_TAKES_LAZY)
         t.rescale_log2 = 8.0;
+    if (schedule->variant_of && schedule->default_tiling) { /* the order is what it is about */
+        tw_tiling own = {.block_m = TILE, .block_n = TILE};
+        TW_TRY(tw_machine_find(&machine, "h100"));
+        schedule->default_tiling(&own, &p, &machine);
+        t.kv_order = own.kv_order;
+    }
     *r = (tw_diagram_record){.num_bars = 0};
     for (int i = 0; i < TW_MAX_SLOTS; i++)
         r->open[i] = -1;
