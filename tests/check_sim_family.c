@@ -1,5 +1,6 @@
 /* Algorithms for special places: small SRAM, short windows, dear exponentials, several devices, sorted rows, fewer keys.
  * Executed they are attention, or what they say that they are; counts are their closed forms, written out here again. */
+#define _POSIX_C_SOURCE 200809L
 #include "../cpu_ref/attention.h"
 #include "../cpu_ref/exp2_polynomial.h"
 #include "../cpu_ref/linformer.h"
@@ -7,8 +8,12 @@
 #include "../sim/backend_numeric.h"
 #include "../sim/bounds.h"
 #include "../sim/buckets.h"
+#include "../sim/diagram.h"
+#include "../sim/diagram_record.h"
+#include "../sim/ring.h"
 #include "../sim/schedules/registry.h"
 #include "mask_cases.h"
+#include "support_markdown.h"
 
 #include <check.h>
 #include <math.h>
@@ -502,6 +507,86 @@ START_TEST(every_deletion_is_caught)
 }
 END_TEST
 
+/* ---- the page of diagrams ------------------------------------------------------------------------------------------------ */
+
+START_TEST(page_of_diagrams_is_of_today)
+{
+    const tw_schedule *all[64];
+    char *text = NULL,
+         message[] =
+             "docs/family.svg is not what the schedules emit: build/tilewise diagram --svg docs/family.svg";
+    size_t size = 0;
+    int count = 0;
+    for (; count < tw_schedule_count(); count++)
+        all[count] = tw_schedule_at(count);
+    FILE *out = open_memstream(&text, &size);
+    ck_assert_ptr_nonnull(out);
+    ck_assert_msg(tw_diagram_write(out, all, count) == TW_OK, "%s", tw_error_message());
+    fclose(out);
+    char *is = tw_read_text("docs/family.svg");
+    ck_assert_msg(strcmp(is, text) == 0, "%s", message);
+    free(is);
+    free(text);
+}
+END_TEST
+
+/* Of each backward pass, too; and what stays, stays: Q of flash2 lives longer than any K. */
+START_TEST(every_schedule_can_be_drawn)
+{
+    for (int i = 0; i < 2 * tw_schedule_count(); i++) {
+        const tw_schedule *schedule = tw_schedule_at(i / 2);
+        static tw_diagram_record r;
+        if (i % 2 == 1)
+            schedule = tw_schedule_backward_of(schedule);
+        if (!schedule)
+            continue;
+        ck_assert_msg(tw_diagram_run(&r, schedule) == TW_OK, "%s: %s", schedule->name, tw_error_message());
+        ck_assert_int_gt(r.num_bars, 3);
+        for (int b = 0; b < r.num_bars; b++)
+            ck_assert_int_ge(r.bars[b].end, r.bars[b].begin);
+        int longest_q = 0, longest_k = 0;
+        for (int b = 0; b < r.num_bars && schedule == &tw_schedule_flash2; b++) {
+            int length = r.bars[b].end - r.bars[b].begin;
+            if (r.bars[b].tensor == TW_Q)
+                longest_q = length;
+            if (r.bars[b].tensor == TW_K && length > longest_k)
+                longest_k = length;
+        }
+        ck_assert(schedule != &tw_schedule_flash2 || longest_q > 3 * longest_k);
+    }
+}
+END_TEST
+
+/* ---- the clock of a ring -------------------------------------------------------------------------------------------------- */
+
+/* Just below the threshold somebody waits for the link, and above it nobody does; stripes even out a causal mask. */
+START_TEST(rings_hide_the_link_from_a_threshold_on)
+{
+    tw_machine m = machine("h100");
+    tw_problem p = square(1, 128);
+    p.num_heads = p.num_heads_kv = 32;
+    m.launch_overhead_s = 0;
+    double c = tw_ring_threshold(&p, &m, TW_SPREAD_RING);
+    ck_assert_double_eq_tol(c, m.tensor_fp16_flops_per_s / m.link_bytes_per_s, 1e-6);
+    const tw_tiling t = {.block_m = 128, .block_n = 128, .unit = TW_UNIT_TENSOR, .parts = 4};
+    for (int rows = 1024; rows <= 8192; rows *= 2) {
+        tw_ring_time time, striped;
+        p.causal = false;
+        p.seqlen_q = p.seqlen_k = 4 * rows;
+        ck_assert_int_eq(tw_ring_time_of(&time, &tw_schedule_ring, &p, &t, &m), TW_OK);
+        ck_assert_msg((time.exposed_s > 0) == (rows < c), "%d rows: %g s", rows, time.exposed_s);
+        ck_assert_int_eq(time.link_bytes, 3LL * 4 * rows * 32 * 128 * 2 * 2);
+        p.causal = true;
+        ck_assert_int_eq(tw_ring_time_of(&time, &tw_schedule_ring, &p, &t, &m), TW_OK);
+        ck_assert_int_eq(tw_ring_time_of(&striped, &tw_schedule_ring_striped, &p, &t, &m), TW_OK);
+        ck_assert_double_lt(striped.slowest_s, 1.01 * striped.mean_s);
+        ck_assert_double_gt(time.slowest_s, 1.5 * time.mean_s);
+    }
+    m.link_bytes_per_s = 0;
+    ck_assert_double_eq(tw_ring_threshold(&p, &m, TW_SPREAD_RING), 0.0);
+}
+END_TEST
+
 /* ---- refusals ------------------------------------------------------------------------------------------------------------ */
 
 START_TEST(refuses_what_it_cannot_do)
@@ -549,6 +634,9 @@ Suite *tw_suite_sim_family(void)
     tcase_add_loop_test(core, rescaling_seldom_is_attention, 0, NUM_SHAPES);
     tcase_add_test(core, polynomials_error_is_measured);
     tcase_add_loop_test(core, linformer_is_its_reference, 0, NUM_SHAPES);
+    tcase_add_test(core, page_of_diagrams_is_of_today);
+    tcase_add_test(core, every_schedule_can_be_drawn);
+    tcase_add_test(core, rings_hide_the_link_from_a_threshold_on);
     suite_add_tcase(suite, core);
     TCase *mutation = tcase_create("mutation");
     tcase_set_timeout(mutation, 120);

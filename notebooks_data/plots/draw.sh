@@ -23,10 +23,16 @@ draw() { # script, further settings
     done
 }
 
-for script in traffic runtime speedup roofline blocksize memory sparsity backward accuracy l2size sramsize; do
+for script in traffic runtime speedup roofline blocksize memory sparsity backward accuracy l2size sramsize ring; do
     draw "$script"
 done
 draw traffic "causal=1"
+cp "$data/family.svg" "$out/family.svg"
+if command -v rsvg-convert >/dev/null; then
+    rsvg-convert -z 1.5 "$out/family.svg" -o "$out/family.png"
+else
+    rm -f "$out/family.png"
+fi
 if [ -s "$data/calibration/readings.csv" ]; then
     "$here/calibration.sh" "$data/calibration" "$out"
 fi

@@ -14,6 +14,7 @@
 #   calibration/   curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
 #   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
 #   l2size.csv     HBM reads against the size of the L2, in several orders of work
+#   ring.csv       a step of ring attention beside its link     family.svg     every schedule, drawn from its stream
 #   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
 #   errors.txt     what tilewise compare says of all measurements
 #   captions.env   what was measured on what, for the pictures and the page
@@ -216,6 +217,8 @@ peers=$(awk -F, 'NR > 1 && !seen[$1]++ {printf "%s%s", sep, $1; sep = " "}' "$da
 "$plot_data" machine "$machine" >"$data/machine.csv"
 "$plot_data" memory >"$data/memory.csv"
 "$plot_data" sparsity >"$data/sparsity.csv"
+"$plot_data" ring >"$data/ring.csv"
+"$tilewise" diagram --svg "$data/family.svg"
 both_passes() { # the lengths of backward.gp
     "$tilewise" io --algorithm standard,standard_tiled,flash1,flash2 --seqlen 512..64k --head-dim 64 --pass "$1" --no-l2 --csv - |
         grep -v '^#'
