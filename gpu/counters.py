@@ -24,10 +24,11 @@ write of each size: HBM writes fall short of it by what may stay dirty in the L2
 import csv
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+
+from script import fail, need_csv, need_program, take, write_whole
 
 # metric of Nsight Compute -> column, factor
 METRICS = {
@@ -46,14 +47,9 @@ STARTS = {"flushed": (METRICS, "all", []), "warm": (METRICS_OF_A_PASS, "none", [
 UNITS = {"": 1, "byte": 1, "Kbyte": 1e3, "Mbyte": 1e6, "Gbyte": 1e9, "sector": 1, "cycle": 1,
          "ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3, "s": 1e6, "second": 1e6}
 NOT_PERMITTED = """\
-counters.py: this user may not read the GPU's counters (ERR_NVGPUCTRPERM). Run it as root, or have root load the \
+this user may not read the GPU's counters (ERR_NVGPUCTRPERM). Run it as root, or have root load the \
 driver with NVreg_RestrictProfilingToAdminUsers=0, or give the container CAP_SYS_ADMIN; without counters, \
 `tilewise-gpu bench` still measures time and energy, and notebooks_data/ has counters that were recorded"""
-
-
-def fail(line):
-    print(line if line.startswith("counters.py: ") else f"counters.py: {line}", file=sys.stderr)
-    sys.exit(2)
 
 
 def columns_of(metrics):
@@ -125,31 +121,6 @@ def profile(ncu, replay, start, program, command, options, folder):
     return text, open(cases_csv, encoding="utf-8").read()
 
 
-def write_whole(path, text):
-    """The file is there whole or not at all."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        fail(f"cannot write {path}: {error.strerror}")
-
-
-def take(arguments, name, default):
-    """Removes `name VALUE` from the arguments and returns the value."""
-    if name not in arguments:
-        return default
-    at = arguments.index(name)
-    if at + 1 == len(arguments):
-        fail(f"{name} needs a value")
-    value = arguments[at + 1]
-    del arguments[at:at + 2]
-    return value
-
-
 def main():
     arguments = sys.argv[1:]
     if not arguments or "--help" in arguments:
@@ -175,14 +146,9 @@ def main():
             fail(f"--start is '{start}', it must be flushed or warm")
         if start != "flushed" and subcommand != "launch":
             fail(f"--start is '{start}', with --command {subcommand} it must be flushed")
-        if path is None:
-            fail("--csv FILE is missing: where the counters are to go")
-        if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):
-            fail(f"cannot write {path}: it is a folder, or its folder does not exist")
-        if shutil.which(ncu) is None:
-            fail(f"'{ncu}' is not there: Nsight Compute comes with the CUDA toolkit")
-        if shutil.which(program) is None:
-            fail(f"'{program}' is not there: make gpu builds it")
+        need_csv(path, "counters")
+        need_program(ncu, "Nsight Compute comes with the CUDA toolkit")
+        need_program(program, "make gpu builds it")
         with tempfile.TemporaryDirectory() as folder:
             write_whole(path, join(*profile(ncu, replay, start, program, subcommand, arguments, folder), command, start))
     except OSError as error:

@@ -8,11 +8,11 @@ shapes; then comes the next round. Whatever the GPU does meanwhile, clock and he
 processes keep their place on the GPU, but only one of them works at a time. Energy is measured in the last round.
 Without PyTorch the peers are left out, and a comment says so.
 """
-import os
-import shutil
 import statistics
 import subprocess
 import sys
+
+from script import fail, need_csv, need_program, take, write_whole
 
 # FlashAttention-2 and cuDNN are measured on every shape, the unfused one where the strong unfused rung is.
 PEERS = ["sdpa-flash2", "sdpa-cudnn"]
@@ -22,12 +22,6 @@ ENERGY_SECONDS = 1.2
 HEADER = ("round,algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,"
           "block_n,kernel,time_us,time_min_us,time_max_us,energy_mj,sm_clock_mhz")
 SHAPE_COLUMNS = HEADER.split(",")[3:11]  # batch … causal
-
-
-def fail(line):
-    """One line, and an exit status that says that nothing was done."""
-    print(f"ladder.py: {line}", file=sys.stderr)
-    sys.exit(2)
 
 
 class Rungs:
@@ -124,19 +118,6 @@ def load_peers(wanted):
     return peers, f"# pytorch: {peers.torch.__version__}"
 
 
-def write_whole(path, lines):
-    """The file is there whole or not at all."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        fail(f"cannot write {path}: {error.strerror}")
-
-
 def measure(program, cases, rounds, with_peers):
     """All lines of the CSV file. The rungs' doctor looks at the GPU before PyTorch comes onto it."""
     rungs = Rungs(program, cases, rounds)
@@ -149,18 +130,6 @@ def measure(program, cases, rounds, with_peers):
         print(f"round {number} of {rounds} done", file=sys.stderr, flush=True)
     rungs.end()
     return [line for line in rungs.comments if not line.startswith("# command:")] + [comment], rows
-
-
-def take(arguments, name, default):
-    """Removes `name VALUE` from the arguments and returns the value."""
-    if name not in arguments:
-        return default
-    at = arguments.index(name)
-    if at + 1 == len(arguments):
-        fail(f"{name} needs a value")
-    value = arguments[at + 1]
-    del arguments[at:at + 2]
-    return value
 
 
 def main():
@@ -178,16 +147,12 @@ def main():
     arguments = [a for a in arguments if a != "--no-peers"]
     if arguments:
         fail(f"'{arguments[0]}' is not an option; ladder.py --help shows those there are")
-    if path is None:
-        fail("--csv FILE is missing: where the measurements are to go")
-    if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path):
-        fail(f"cannot write {path}: it is a folder, or its folder does not exist")
+    need_csv(path, "measurements")
     if not rounds.isdigit() or int(rounds) < 1:
         fail(f"--rounds is '{rounds}', it must be a number from 1 on")
-    if shutil.which(program) is None:
-        fail(f"'{program}' is not there: make gpu builds it")
+    need_program(program, "make gpu builds it")
     comments, rows = measure(program, cases, int(rounds), with_peers)
-    write_whole(path, comments + [command, HEADER] + rows)
+    write_whole(path, "\n".join(comments + [command, HEADER] + rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import sys
 import threading
 import time
 
+from script import fail
+
 try:
     import torch
     import torch.nn.functional as functional
@@ -182,12 +184,6 @@ def write_grid(out, names, reps):
                   f"{shape.seqlen_k},{shape.head_dim},{int(shape.causal)},{ms:.5f},{shape.flops() / ms / 1e9:.1f},"
                   f"{shape.bytes_once() / ms / 1e6:.1f}", file=out, flush=True)
             torch.cuda.empty_cache()
-
-
-def fail(line):
-    """One line, and an exit status that says that nothing was done."""
-    print(f"peers.py: {line}", file=sys.stderr)
-    sys.exit(2)
 
 
 def main():

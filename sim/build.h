@@ -86,7 +86,7 @@ typedef struct tw_build {
     bool rare_rescale;   /**< O is rescaled only when a maximum has grown much */
     bool p_in_smem;      /**< P goes to wgmma through shared memory */
     bool o_through_v;    /**< O leaves by way of V's places; otherwise by Q's */
-    bool library;        /**< nobody here wrote it: what stands here was inferred */
+    bool inferred;       /**< nobody here wrote it: what stands here was inferred */
     bool supposed;       /**< there is no such kernel: an algorithm, built as one would */
     bool measured;       /**< its cycles were measured on an H100, over a grid of shapes */
 } tw_build;

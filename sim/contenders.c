@@ -95,13 +95,3 @@ void tw_contenders_free(tw_contenders *list)
     free(list->all);
     *list = (tw_contenders){.all = NULL};
 }
-
-void tw_seqlen_name(char *text, size_t size, int n)
-{
-    if (n % (1024 * 1024) == 0)
-        snprintf(text, size, "%dM", n / (1024 * 1024));
-    else if (n % 1024 == 0)
-        snprintf(text, size, "%dk", n / 1024);
-    else
-        snprintf(text, size, "%d", n);
-}

@@ -39,9 +39,6 @@ TW_MUST_CHECK tw_status tw_contenders_predict(tw_contenders *list, const tw_mach
 
 void tw_contenders_free(tw_contenders *list);
 
-/** "1k" where that is exact, digits otherwise. */
-void tw_seqlen_name(char *text, size_t size, int n);
-
 #ifdef __cplusplus
 }
 #endif

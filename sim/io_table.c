@@ -41,22 +41,11 @@ static void print_setting(FILE *out, const tw_counted *cases, size_t count, cons
     fprintf(out, ", %s; %.0f bytes of SRAM a block\n\n", name, machine->smem_bytes);
 }
 
-/* "1k" where that is exact, as it was typed; digits otherwise. */
-static void length_name(char *text, size_t size, int n)
-{
-    if (n % (1024 * 1024) == 0)
-        snprintf(text, size, "%dM", n / (1024 * 1024));
-    else if (n % 1024 == 0)
-        snprintf(text, size, "%dk", n / 1024);
-    else
-        snprintf(text, size, "%d", n);
-}
-
 static void put_lengths(tw_table *table, int column, const tw_problem *p)
 {
     char q[16], k[16];
-    length_name(q, sizeof q, p->seqlen_q);
-    length_name(k, sizeof k, p->seqlen_k);
+    tw_seqlen_name(q, sizeof q, p->seqlen_q);
+    tw_seqlen_name(k, sizeof k, p->seqlen_k);
     if (p->cu_seqlens_q)
         tw_table_cell(table, column, "to %s x %s", q, k);
     else if (p->seqlen_q == p->seqlen_k)

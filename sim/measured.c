@@ -16,26 +16,13 @@
 
 enum { MAX_FIELDS = 64, MAX_LINE = 8192 };
 
-/* The columns that say what was measured, in their order; every file must have them. */
-enum {
-    ALGORITHM,
-    MACHINE,
-    BATCH,
-    NUM_HEADS,
-    NUM_HEADS_KV,
-    SEQLEN_Q,
-    SEQLEN_K,
-    HEAD_DIM,
-    DTYPE,
-    CAUSAL,
-    BLOCK_M,
-    BLOCK_N,
-    KERNEL,
-    NUM_KEYS
-};
-static const char *const keys[NUM_KEYS] = {"algorithm", "machine",  "batch",    "num_heads", "num_heads_kv",
-                                           "seqlen_q",  "seqlen_k", "head_dim", "dtype",     "causal",
-                                           "block_m",   "block_n",  "kernel"};
+/* The columns that say what was measured. */
+#define KEY(number, column) number,
+enum { TW_MEASURED_KEYS(KEY) NUM_KEYS };
+#undef KEY
+#define KEY(number, column) #column,
+static const char *const keys[NUM_KEYS] = {TW_MEASURED_KEYS(KEY)};
+#undef KEY
 
 /* How it was launched: columns that a file may have. */
 enum { ORDER, KV_ORDER, START, BLOCKS_PER_SM, WORKERS, DISPATCH, NUM_LAUNCH };

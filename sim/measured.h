@@ -17,6 +17,22 @@
 extern "C" {
 #endif
 
+/** The columns that say what was measured, in their order; every file must have them: X(number, column). */
+#define TW_MEASURED_KEYS(X)                                                                                  \
+    X(ALGORITHM, algorithm)                                                                                  \
+    X(MACHINE, machine)                                                                                      \
+    X(BATCH, batch)                                                                                          \
+    X(NUM_HEADS, num_heads)                                                                                  \
+    X(NUM_HEADS_KV, num_heads_kv)                                                                            \
+    X(SEQLEN_Q, seqlen_q)                                                                                    \
+    X(SEQLEN_K, seqlen_k)                                                                                    \
+    X(HEAD_DIM, head_dim)                                                                                    \
+    X(DTYPE, dtype)                                                                                          \
+    X(CAUSAL, causal)                                                                                        \
+    X(BLOCK_M, block_m)                                                                                      \
+    X(BLOCK_N, block_n)                                                                                      \
+    X(KERNEL, kernel)
+
 /** Values that may be measured, and what was predicted before: X(column). Units are in the names. */
 #define TW_MEASURED_VALUES(X)                                                                                \
     X(time_us)                                                                                               \

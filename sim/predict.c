@@ -214,7 +214,7 @@ void tw_predict_outside(char text[160], const tw_build *b, const tw_problem *p, 
     } reasons[] = {
         {strcmp(machine->name, "h100") != 0, "only an h100 was measured"},
         {b->supposed, "no kernel: built as one would build it"},
-        {!b->measured && b->library, "a library's kernel whose tiles are guessed"},
+        {!b->measured && b->inferred, "a library's kernel whose tiles are guessed"},
         {!b->measured, "this kernel was not measured"},
         {p->dtype != TW_FP16, "only fp16 was measured"},
         {!head_dim, "no kernel like it was measured with this head_dim"},

@@ -131,6 +131,16 @@ void tw_format_number(char text[TW_CELL_BYTES], double value, int decimals)
     snprintf(text + n, TW_CELL_BYTES - n, "%s", first + digits);
 }
 
+void tw_seqlen_name(char *text, size_t size, int n)
+{
+    if (n % (1024 * 1024) == 0)
+        snprintf(text, size, "%dM", n / (1024 * 1024));
+    else if (n % 1024 == 0)
+        snprintf(text, size, "%dk", n / 1024);
+    else
+        snprintf(text, size, "%d", n);
+}
+
 tw_scale tw_scale_for(double largest)
 {
     static const tw_scale prefixes[] = {{1e6, 0, "M"}, {1e9, 0, "G"}, {1e12, 0, "T"}};

@@ -53,6 +53,9 @@ TW_MUST_CHECK tw_status tw_table_print(tw_table *table, FILE *out);
 /** "17,246,978,048" or "1,234.5": as fixed-point with `decimals` places. */
 void tw_format_number(char text[TW_CELL_BYTES], double value, int decimals);
 
+/** A length as it is typed: "1k" or "2M" where that is exact, digits otherwise. */
+void tw_seqlen_name(char *text, size_t size, int n);
+
 /** A unit in which a column's largest number is easy to read. */
 typedef struct tw_scale {
     double divisor;

@@ -26,6 +26,8 @@ static const struct {
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
     {"diagram", tw_cmd_diagram, "draws schedules: which tiles stay on chip, which stream past"},
     {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
+    {"bench-cpu", tw_cmd_bench_cpu,
+     "standard and tiled attention on this CPU: predicted from its machine file, then timed"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
 };
 

@@ -7,6 +7,7 @@
 #include "../sim/schedules/registry.h"
 #include "../sim/schedules/schedule_language.h"
 #include "mask_cases.h"
+#include "support_shapes.h"
 
 #include <check.h>
 #include <math.h>
@@ -72,13 +73,6 @@ static void free_tensors(tensors *t)
     free(t->dv), free(t->gold_o), free(t->gold_dq), free(t->gold_dk), free(t->gold_dv), free(t->gold_lse);
 }
 
-static tw_machine machine(const char *name)
-{
-    tw_machine m;
-    ck_assert_int_eq(tw_machine_find(&m, name), TW_OK);
-    return m;
-}
-
 /* Both passes with the same tiles. */
 static tw_status run_step(tensors *t, tw_numeric_stats stats[2], const tw_schedule *forward,
                           const tw_problem *p, const tw_tiling *tiling, const tw_machine *m,
@@ -112,12 +106,7 @@ static double worst_error(const tensors *t)
 
 /* ---- equals gold ---------------------------------------------------------------------------------------------- */
 
-static const struct shape_case {
-    int batch, heads, heads_kv, seqlen_q, seqlen_k, head_dim;
-    bool causal;
-    double score_size;
-    int block_m, block_n;
-} shapes[] = {
+static const tw_shape_case shapes[] = {
     {1, 1, 1, 1, 1, 16, false, 1, 128, 128},   {1, 1, 1, 1, 1, 16, true, 1, 1, 1},
     {2, 2, 2, 2, 2, 40, false, 1, 1, 2},       {1, 2, 1, 31, 31, 64, false, 1, 16, 16},
     {1, 2, 2, 31, 31, 64, true, 1, 16, 16},    {1, 2, 1, 97, 97, 40, true, 1, 32, 16},
@@ -131,24 +120,18 @@ static const struct shape_case {
 };
 #define NUM_SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
 
-static tw_problem problem_of(const struct shape_case *c, tw_dtype dtype, double dropout)
+static tw_problem problem_of(const tw_shape_case *c, tw_dtype dtype, double dropout)
 {
-    return (tw_problem){.batch = c->batch,
-                        .num_heads = c->heads,
-                        .num_heads_kv = c->heads_kv,
-                        .seqlen_q = c->seqlen_q,
-                        .seqlen_k = c->seqlen_k,
-                        .head_dim = c->head_dim,
-                        .dtype = dtype,
-                        .causal = c->causal,
-                        .dropout = {.probability = dropout, .seed = 17}};
+    tw_problem p = tw_shape_problem(c, dtype);
+    p.dropout = (tw_dropout){.probability = dropout, .seed = 17};
+    return p;
 }
 
 START_TEST(exact_step_equals_gold)
 {
-    const struct shape_case *c = &shapes[_i / 2];
+    const tw_shape_case *c = &shapes[_i / 2];
     tw_problem p = problem_of(c, TW_FP32, _i % 2 ? 0.3 : 0.0);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tensors t = make_tensors(&p, c->score_size);
     const tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < tw_schedule_count(); s++) {
@@ -168,9 +151,9 @@ END_TEST
 /* What the forward pass leaves is what it leaves without a backward pass behind it; with dropout too it is gold's. */
 START_TEST(every_forward_pass_drops_as_gold_does)
 {
-    const struct shape_case *c = &shapes[_i];
+    const tw_shape_case *c = &shapes[_i];
     tw_problem p = problem_of(c, TW_FP32, 0.4);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tensors t = make_tensors(&p, c->score_size);
     const tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     const tw_tiling tilings[] = {{.block_m = c->block_m, .block_n = c->block_n},
@@ -203,7 +186,7 @@ START_TEST(every_mask_equals_gold)
                     .head_dim_v = 3,
                     .dropout = {.probability = 0.2, .seed = 3}};
     mask_arrays arrays = mask_case_apply(&p, &mask_cases[_i]);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tensors t = make_tensors(&p, 1);
     const tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < 4 * tw_schedule_count(); s++) {
@@ -240,7 +223,7 @@ START_TEST(packed_sequences_equal_gold)
                     .causal = true,
                     .cu_seqlens_q = q,
                     .cu_seqlens_k = k};
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tensors t = make_tensors(&p, 1);
     const tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < tw_schedule_count(); s++) {
@@ -266,7 +249,7 @@ START_TEST(masked_rows_have_no_gradient)
                     .seqlen_k = 4,
                     .head_dim = 8,
                     .causal = true};
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tensors t = make_tensors(&p, 1);
     const tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < tw_schedule_count(); s++) {
@@ -318,11 +301,11 @@ static void yardsticks(double baseline[3], const tw_problem *p, const tensors *t
 
 START_TEST(rounded_step_is_acceptable)
 {
-    const struct shape_case *c = &shapes[_i / 2];
+    const tw_shape_case *c = &shapes[_i / 2];
     tw_problem p = problem_of(c, _i % 2 ? TW_BF16 : TW_FP16, _i % 4 < 2 ? 0.0 : 0.2);
     if (c->score_size > 1)
         return; /* fp16 scores of 1e4 have errors of several units, in which no two algorithms agree */
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tensors t = make_tensors(&p, 1);
     double baseline[3];
     const double *x[3] = {t.dq, t.dk, t.dv}, *gold[3] = {t.gold_dq, t.gold_dk, t.gold_dv};
@@ -407,7 +390,7 @@ START_TEST(every_deletion_is_caught)
     const tw_schedule *forward = tw_schedule_at(_i / 8);
     tw_problem p = deletion_problem(_i % 2, _i % 4 >= 2);
     tw_tiling tiling = {.block_m = 3, .block_n = 2, .unit = _i % 2 ? TW_UNIT_TENSOR : TW_UNIT_FMA};
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     if (!goes_first(forward))
         return;
     if (_i % 8 >= 4) {
@@ -441,7 +424,7 @@ START_TEST(every_deletion_beside_dropout_is_caught)
     const tw_schedule *schedule = tw_schedule_at(_i);
     tw_problem p = deletion_problem(true, true);
     const tw_tiling tiling = {.block_m = 3, .block_n = 2, .unit = TW_UNIT_TENSOR};
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     if (goes_first(schedule))
         return;
     p.v_in_k = schedule->needs_v_in_k;
@@ -491,8 +474,8 @@ static void expect_closed_form(const tw_schedule *schedule, const tw_problem *p,
 /* Closed form = counted = executed, on every shape, with dropout and without. */
 START_TEST(three_truths_agree)
 {
-    const struct shape_case *c = &shapes[_i];
-    tw_machine h100 = machine("h100");
+    const tw_shape_case *c = &shapes[_i];
+    tw_machine h100 = tw_machine_named("h100");
     for (int variant = 0; variant < 4; variant++) {
         tw_problem p = problem_of(c, variant % 2 ? TW_FP16 : TW_FP32, variant % 2 ? 0.2 : 0.0);
         p.causal = variant / 2;
@@ -517,7 +500,7 @@ END_TEST
 
 START_TEST(long_rows_are_read_twice)
 {
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     m.smem_bytes = 1000; /* two rows of 250 keys of fp16 */
     for (int n = 250; n < 252; n++)
         for (int causal = 0; causal < 2; causal++) {
@@ -548,7 +531,7 @@ static tw_problem square(int n, int head_dim, int heads)
 
 START_TEST(the_papers_formulas)
 {
-    tw_machine paper = machine("paper");
+    tw_machine paper = tw_machine_named("paper");
     const int64_t d = 64;
     for (int64_t n = 384; n <= 3840; n += 384) {
         tw_problem p = square((int)n, (int)d, 1);
@@ -568,7 +551,7 @@ END_TEST
 /* Algorithm 4's own tile sizes, and those that fit. */
 START_TEST(published_tiles_do_not_fit)
 {
-    tw_machine paper = machine("paper"); /* 192 KiB */
+    tw_machine paper = tw_machine_named("paper"); /* 192 KiB */
     tw_problem p = square(1024, 64, 1);
     tw_tiling published = {.block_m = 64, .block_n = 384}, fitting = {0};
     tw_count_result result;
@@ -589,7 +572,7 @@ END_TEST
 
 START_TEST(flops_are_twice_or_two_and_a_half_times_the_forward_pass)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     for (int causal = 0; causal < 2; causal++) {
         tw_problem p = square(1000, 64, 4);
         p.causal = causal;
@@ -611,7 +594,7 @@ END_TEST
 /* Dropout costs the fused algorithms no byte; frameworks kept the mask. */
 START_TEST(bytes_of_dropout)
 {
-    tw_machine paper = machine("paper");
+    tw_machine paper = tw_machine_named("paper");
     tw_problem p = square(1024, 64, 2), dropped = p;
     const int64_t scores = 2 * 1024 * 1024;
     const tw_tiling t = {.block_m = 64, .block_n = 64};
@@ -644,7 +627,7 @@ static void of_both(double *gigabytes, double *gigaflops, const tw_schedule *for
 /* Figure 2, left, of the FlashAttention paper prints 40.3 and 4.4 GB, 66.6 and 75.2 GFLOPs. */
 START_TEST(figure_2_left)
 {
-    tw_machine paper = machine("paper"), roomy = paper;
+    tw_machine paper = tw_machine_named("paper"), roomy = paper;
     tw_problem p = square(1024, 64, 16);
     tw_tiling published = {.block_m = 64, .block_n = 384}, fitting = {.block_m = 64, .block_n = 320};
     double bytes, flops;
@@ -668,7 +651,7 @@ END_TEST
 /* 128k tokens and more: only multiplication gets there. */
 START_TEST(a_million_tokens)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = square(1 << 20, 64, 64);
     p.num_heads_kv = 8;
     for (int causal = 0; causal < 2; causal++) {
@@ -685,7 +668,7 @@ END_TEST
 /* Behind an L2 every tensor moves once a launch; what is added to is read and written. */
 START_TEST(compulsory_hbm_bytes)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = {.batch = 2,
                     .num_heads = 8,
                     .num_heads_kv = 2,
@@ -849,7 +832,7 @@ START_TEST(rules_are_enforced)
                                TW_SET(TW_D) | TW_SET(TW_DQ) | TW_SET(TW_DQ_SUM),
                       .writes = TW_SET(TW_DQ) | TW_SET(TW_DV) | TW_SET(TW_DQ_SUM)}}};
     tw_problem p = square(8, 4, 1);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     const tw_tiling tiling = {.block_m = 8, .block_n = 8};
     tw_count_result result;
     p.dropout.probability = 0.5;
@@ -861,7 +844,7 @@ END_TEST
 START_TEST(refuses_what_has_no_backward_pass)
 {
     tw_problem p = square(8, 4, 1);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_count_result result;
     p.scoring.softcap = 20;
     ck_assert_int_eq(

@@ -1,6 +1,7 @@
 /* The cache back end: what goes in comes out, what can be worked out by hand comes out by hand, and what was measured
  * comes out as nearly as docs/theory/accuracy.md says. */
 #include "check_tilewise.h"
+#include "support_shapes.h"
 
 #include "../sim/backend_count.h"
 #include "../sim/l2_jobs.h"
@@ -10,13 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static tw_machine machine(const char *name)
-{
-    tw_machine m;
-    ck_assert_msg(tw_machine_find(&m, name) == TW_OK, "%s", tw_error_message());
-    return m;
-}
 
 static tw_problem shape(int batch, int heads, int heads_kv, int seqlen_q, int seqlen_k, int head_dim,
                         bool causal)
@@ -88,7 +82,7 @@ static void check_conserved(const tw_cache_result *r, const tw_count_result *cou
 /* Schedules and orders vary inside, so that one test covers a shape. */
 START_TEST(test_bytes_are_conserved)
 {
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(shapes[_i].batch, shapes[_i].heads, shapes[_i].heads_kv, shapes[_i].seqlen_q,
                                shapes[_i].seqlen_k, shapes[_i].head_dim, shapes[_i].causal);
     for (int s = 0; s < 3; s++) {
@@ -112,7 +106,7 @@ END_TEST
 /* Where units are not larger than tiles, requests are the fill to the byte: no unit is taken for its neighbour. */
 START_TEST(test_requests_are_the_fill)
 {
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(1, 4, 2, 1500, 1500, 128, _i % 2);
     for (int s = 0; s < 2; s++) {
         tw_tiling t = tiles(128, 128);
@@ -127,7 +121,7 @@ END_TEST
 /* The same seed gives the same bytes; another one nearly the same. */
 START_TEST(test_seeds)
 {
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(1, 16, 16, 16384, 16384, 128, false);
     const tw_tiling t = tiles(128, 64);
     tw_cache_result a, b, c;
@@ -154,7 +148,7 @@ static const struct {
 
 START_TEST(test_passes)
 {
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(1, passes[_i].heads, passes[_i].heads, passes[_i].seqlen, passes[_i].seqlen,
                                passes[_i].head_dim, false);
     const tw_tiling t = tiles(passes[_i].block_m, passes[_i].block_n);
@@ -174,7 +168,7 @@ START_TEST(test_all_fits)
     static const struct {
         int batch, heads, seqlen, head_dim;
     } fitting[] = {{16, 16, 1024, 128}, {4, 16, 4096, 128}, {32, 32, 512, 64}, {2, 32, 8192, 64}};
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(fitting[_i].batch, fitting[_i].heads, fitting[_i].heads, fitting[_i].seqlen,
                                fitting[_i].seqlen, fitting[_i].head_dim, false);
     const tw_tiling t = tiles(128, 128);
@@ -188,7 +182,7 @@ END_TEST
 /* What a start means. Here everything fits, so a warm start reads nothing and a flushed one reads between launches. */
 START_TEST(test_starts)
 {
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(1, 2, 2, 1024, 1024, 64, false);
     const tw_tiling t = tiles(128, 128);
     const tw_schedule *s = &tw_schedule_standard_tiled;
@@ -208,7 +202,7 @@ END_TEST
 /* The same where the L2 is in one piece: nothing crosses it, and what a profiler leaves dirty is written in the end. */
 START_TEST(test_one_side)
 {
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(1, 8, 8, 8192, 8192, 128, false);
     const tw_tiling t = tiles(128, 128);
     m.l2_sides = 1;
@@ -226,7 +220,7 @@ END_TEST
 /* What a larger cache cannot do: read more. And one with room for everything reads what must be read. */
 START_TEST(test_size_helps)
 {
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(1, 8, 8, 16384, 16384, 128, true);
     tw_tiling t = tiles(128, 128);
     int64_t before = INT64_MAX;
@@ -245,7 +239,7 @@ END_TEST
 /* The effect of order alone, on one causal problem at 64k. */
 START_TEST(test_order_effect)
 {
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     const tw_problem p = shape(1, 4, 4, 65536, 65536, 128, true);
     tw_tiling good = tiles(128, 128), bad = good;
     good.order = TW_ORDER_REVERSED;
@@ -328,7 +322,7 @@ START_TEST(test_recorded_counters)
 {
     static errors e;
     tw_measured_list list = {.rows = NULL};
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     if (access("notebooks_data/h100/counters.csv", F_OK) != 0)
         return;
     replay_file(&e, &list, "notebooks_data/h100/counters.csv", &m, 1, 2.5e6);
@@ -348,7 +342,7 @@ START_TEST(test_recorded_orders)
 {
     static errors e;
     tw_measured_list list = {.rows = NULL};
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     if (access("notebooks_data/h100/l2_kernels.csv", F_OK) != 0)
         return;
     replay_file(&e, &list, "notebooks_data/h100/l2_kernels.csv", &m, 3, 4.3e6);
@@ -368,7 +362,7 @@ END_TEST
 
 START_TEST(test_refused)
 {
-    tw_machine h100 = machine("h100"), paper = machine("paper"), tiny = h100;
+    tw_machine h100 = tw_machine_named("h100"), paper = tw_machine_named("paper"), tiny = h100;
     const tw_problem p = shape(1, 1, 1, 256, 256, 128, false);
     const tw_tiling t = tiles(128, 128);
     const tw_cache_options plain = {.seed = 1}, negative = {.blocks_per_sm = -1};
@@ -390,7 +384,7 @@ START_TEST(test_uncalibrated)
 {
     const tw_problem p = shape(1, 2, 2, 512, 512, 64, false);
     const tw_tiling t = tiles(64, 64);
-    const tw_machine t4 = machine("t4"), h100 = machine("h100");
+    const tw_machine t4 = tw_machine_named("t4"), h100 = tw_machine_named("h100");
     ck_assert(!replay(&tw_schedule_flash2, &p, &t, &t4, (tw_cache_options){.seed = 1}).calibrated);
     ck_assert(replay(&tw_schedule_flash2, &p, &t, &h100, (tw_cache_options){.seed = 1}).calibrated);
 }

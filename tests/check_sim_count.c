@@ -4,19 +4,13 @@
 #include "../sim/backend_numeric.h"
 #include "../sim/bounds.h"
 #include "../sim/schedules/registry.h"
+#include "support_shapes.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 Suite *tw_suite_sim_count(void);
-
-static tw_machine machine(const char *name)
-{
-    tw_machine m;
-    ck_assert_int_eq(tw_machine_find(&m, name), TW_OK);
-    return m;
-}
 
 static tw_problem square(int n, int head_dim)
 {
@@ -41,7 +35,7 @@ static tw_counts count(const tw_schedule *schedule, const tw_problem *p, tw_tili
 
 START_TEST(flash2_golden)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_tiling t = {.block_m = 128, .block_n = 128};
     tw_problem p = square(16384, 128);
     p.num_heads = p.num_heads_kv = 16;
@@ -57,7 +51,7 @@ END_TEST
 
 START_TEST(textbook_ledger)
 {
-    tw_machine paper = machine("paper");
+    tw_machine paper = tw_machine_named("paper");
     for (int n = 1; n < 3000; n = n * 3 + 1) {
         tw_problem p = square(n, 64);
         tw_counts c = count(&tw_schedule_standard, &p, (tw_tiling){.block_m = 7, .block_n = 9}, &paper);
@@ -71,7 +65,7 @@ END_TEST
 
 START_TEST(flash1_as_published)
 {
-    tw_machine paper = machine("paper");
+    tw_machine paper = tw_machine_named("paper");
     tw_problem p = square(4096, 64);
     tw_tiling t = {0};
     tw_schedule_default_tiling(&tw_schedule_flash1, &t, &p, &paper);
@@ -89,7 +83,7 @@ END_TEST
 /* The tiles that FACTS of the field measured on an H100 with box loads: rows past the end are filled too. */
 START_TEST(boxes_count_whole)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = square(300, 64);
     tw_tiling t = {.block_m = 128, .block_n = 176, .fetch = TW_FETCH_BOX};
     int64_t q = 3 * 128 * 64 * 2, kv = 3 * 2 * (2 * 176) * 64 * 2;
@@ -102,7 +96,7 @@ START_TEST(peaks_by_place)
 {
     tw_problem p = square(1024, 128);
     tw_tiling t = {.block_m = 128, .block_n = 64};
-    tw_machine h100 = machine("h100"), paper = machine("paper");
+    tw_machine h100 = tw_machine_named("h100"), paper = tw_machine_named("paper");
     tw_counts c = count(&tw_schedule_flash2, &p, t, &h100);
     ck_assert_int_eq(c.sram_peak_bytes, (128 + 64 + 64) * 128 * 2);              /* Q, K, V */
     ck_assert_int_eq(c.register_peak_bytes, 128 * (64 + 128) * 4 + 3 * 128 * 4); /* S, O; m, l, alpha */
@@ -114,7 +108,7 @@ END_TEST
 
 START_TEST(compulsory_hbm_bytes)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = {.batch = 2,
                     .num_heads = 8,
                     .num_heads_kv = 2,
@@ -179,7 +173,7 @@ START_TEST(three_truths_agree)
                     .seqlen_k = s->seqlen_k,
                     .head_dim = s->head_dim};
     tw_tiling t = {.block_m = s->block_m, .block_n = s->block_n, .block_d = 24};
-    tw_machine h100 = machine("h100"), tiny = h100;
+    tw_machine h100 = tw_machine_named("h100"), tiny = h100;
     tiny.smem_bytes = 60000; /* rows of S up to 30,000 keys of fp16 */
     for (int variant = 0; variant < 4; variant++) {
         p.causal = variant % 2;
@@ -208,7 +202,7 @@ START_TEST(variants_count_alike)
                     .causal = _i % 2};
     tw_tiling t = {
         .block_m = s->block_m, .block_n = s->block_n, .fetch = _i / 2 % 2 ? TW_FETCH_BOX : TW_FETCH_ROWS};
-    const tw_machine h100 = machine("h100");
+    const tw_machine h100 = tw_machine_named("h100");
     for (int i = 0; i < tw_schedule_count(); i++) {
         const tw_schedule *base;
         if (!tw_schedule_at(i)->variant_of)
@@ -225,7 +219,7 @@ END_TEST
 
 START_TEST(long_row_is_read_twice)
 {
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     m.smem_bytes = 500; /* 250 keys of fp16 */
     tw_problem p = square(251, 16);
     tw_tiling t = {.block_m = 4, .block_n = 4};
@@ -239,7 +233,7 @@ END_TEST
 /* Sizes that nothing but multiplication can reach: the count against the closed form. */
 START_TEST(a_million_tokens)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = square(1 << 20, 128);
     p.num_heads = p.num_heads_kv = 128;
     for (int causal = 0; causal < 2; causal++) {
@@ -277,7 +271,7 @@ static int64_t pairs_by_hand(const tw_problem *p)
 START_TEST(flops_are_unmasked_pairs)
 {
     const struct shape_case *s = &shapes[_i];
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = {.batch = s->batch,
                     .num_heads = s->heads,
                     .num_heads_kv = s->heads_kv,
@@ -310,7 +304,7 @@ END_TEST
 
 START_TEST(flash2_counts_one_alpha_per_row_and_tile)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = square(1000, 64);
     tw_counts c = count(&tw_schedule_flash2, &p, (tw_tiling){.block_m = 64, .block_n = 96}, &h100);
     ck_assert_int_eq(c.exps, 1000 * 1000 + 11 * 1000); /* ⌈1000 / 96⌉ = 11 key tiles */
@@ -321,7 +315,7 @@ END_TEST
 
 START_TEST(too_large_says_by_how_much)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = square(8192, 128);
     tw_count_result result = {.num_launches = -7};
     tw_tiling t = {.block_m = 128, .block_n = 512};
@@ -341,7 +335,7 @@ END_TEST
 
 START_TEST(nothing_fits)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     h100.smem_bytes = 100;
     tw_problem p = square(64, 128);
     tw_tiling t = {.block_m = 16, .block_n = 16};
@@ -355,7 +349,7 @@ END_TEST
 
 START_TEST(refuses_bad_blocks)
 {
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_problem p = square(64, 128);
     tw_count_result result;
     const tw_tiling bad[] = {
@@ -371,7 +365,7 @@ END_TEST
 
 START_TEST(overflow_is_noticed)
 {
-    tw_machine paper = machine("paper");
+    tw_machine paper = tw_machine_named("paper");
     tw_problem p = square(1 << 30, 1);
     tw_count_result result;
     tw_tiling t = {.block_m = 1, .block_n = 1 << 20};
@@ -389,7 +383,7 @@ START_TEST(bounds_meet_where_they_should)
     ck_assert_double_eq(tw_bound_hong_kung_elements(100, 11), 1000);
     int64_t fill, drain;
     tw_problem p = square(4, 2);
-    tw_machine paper = machine("paper");
+    tw_machine paper = tw_machine_named("paper");
     ck_assert_int_eq(
         tw_closed_form_bytes(&fill, &drain, "none", &p, &(tw_tiling){.block_m = 1, .block_n = 1}, &paper),
         TW_EUNSUPPORTED);

@@ -6,18 +6,12 @@
 #include "../sim/bounds.h"
 #include "../sim/schedules/registry.h"
 #include "mask_cases.h"
+#include "support_shapes.h"
 
 #include <check.h>
 #include <math.h>
 
 Suite *tw_suite_sim_masks(void);
-
-static tw_machine machine(const char *name)
-{
-    tw_machine m;
-    ck_assert_int_eq(tw_machine_find(&m, name), TW_OK);
-    return m;
-}
 
 /* ---- tensors -------------------------------------------------------------------------------------------- */
 
@@ -93,7 +87,7 @@ static void check_all_schedules(const tw_problem *p, const char *what)
 {
     static const tw_tiling tilings[] = {{.block_m = 4, .block_n = 5, .block_d = 4},
                                         {.block_m = 16, .block_n = 2}};
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     tensors t = make_tensors(p);
     for (int s = 0; s < tw_schedule_count(); s++)
         for (int i = 0; i < 2; i++)
@@ -230,7 +224,7 @@ END_TEST
 static void check_closed_form(const char *name, const tw_problem *p, tw_tiling tiling)
 {
     const tw_schedule *schedule;
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     tw_count_result counted;
     int64_t fill, drain;
     ck_assert_int_eq(tw_schedule_find(&schedule, name), TW_OK);
@@ -300,7 +294,7 @@ START_TEST(latent_attention_has_a_closed_form)
     /* V is not loaded: each tile of packed rows saves 512 of 576 + 512 columns. */
     tw_tiling t = {.block_m = 64, .block_n = 64};
     int64_t mla, packed, drain;
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     ck_assert_int_eq(tw_closed_form_bytes(&mla, &drain, "mla", &p, &t, &m), TW_OK);
     ck_assert_int_eq(tw_closed_form_bytes(&packed, &drain, "gqa_packed", &p, &t, &m), TW_OK);
     int64_t q = (int64_t)p.batch * p.seqlen_q * 128 * 576 * 2;
@@ -368,7 +362,7 @@ START_TEST(compulsory_traffic_is_what_is_touched)
                     .head_dim = 64,
                     .dtype = TW_FP16,
                     .mask = {.window = true, .window_left = 999, .window_right = 0, .sinks = 4}};
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     tw_tiling t = {.block_m = 16, .block_n = 100};
     tw_count_result counted;
     ck_assert_int_eq(tw_count(&counted, &tw_schedule_flash2, &p, &t, &m), TW_OK);
@@ -393,7 +387,7 @@ START_TEST(lists_and_biases_are_shared)
                     .seqlen_k = 64,
                     .head_dim = 8,
                     .dtype = TW_FP16};
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     tw_tiling t = {.block_m = 16, .block_n = 16};
     tw_count_result plain, counted;
     mask_arrays arrays = mask_case_apply(&p, &c);
@@ -429,7 +423,7 @@ START_TEST(what_is_not_honoured_is_refused)
     mask_arrays arrays = mask_case_apply(&p, &c);
     p.scoring.softcap = 3.0;
     p.head_dim_v = 2;
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     tw_count_result counted;
     tw_tiling tiling = {.block_m = 4, .block_n = 4};
     for (int i = 0; i < 4; i++) {
@@ -505,7 +499,7 @@ START_TEST(every_deletion_is_caught)
         bias[j] *= 0.1; /* less than K grows by */
     tw_problem p = rich_problem(_i % 3, &arrays, bias);
     tw_tiling tiling = {.block_m = 4, .block_n = 3};
-    const tw_machine m = machine("h100");
+    const tw_machine m = tw_machine_named("h100");
     if (tw_honours_check(schedule, &p) == TW_OK) {
         tensors t = make_tensors(&p);
         grow(&p, &t);

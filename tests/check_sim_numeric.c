@@ -2,6 +2,7 @@
 #include "../cpu_ref/attention.h"
 #include "../sim/backend_numeric.h"
 #include "../sim/schedules/registry.h"
+#include "support_shapes.h"
 
 #include <check.h>
 #include <math.h>
@@ -53,21 +54,9 @@ static void free_tensors(tensors *t)
     free(t->q), free(t->k), free(t->v), free(t->o), free(t->lse), free(t->gold), free(t->gold_lse);
 }
 
-static tw_machine machine(const char *name)
-{
-    tw_machine m;
-    ck_assert_int_eq(tw_machine_find(&m, name), TW_OK);
-    return m;
-}
-
 /* ---- equals gold ---------------------------------------------------------------------------------------- */
 
-static const struct shape_case {
-    int batch, heads, heads_kv, seqlen_q, seqlen_k, head_dim;
-    bool causal;
-    double score_size;
-    int block_m, block_n;
-} shapes[] = {
+static const tw_shape_case shapes[] = {
     {1, 1, 1, 1, 1, 16, false, 1, 128, 128},     {1, 1, 1, 1, 1, 16, true, 1, 1, 1},
     {2, 2, 2, 2, 2, 40, false, 1, 1, 2},         {1, 2, 1, 31, 31, 64, false, 1, 16, 16},
     {1, 2, 2, 31, 31, 64, true, 1, 16, 16},      {1, 2, 1, 97, 97, 128, true, 1, 32, 16},
@@ -83,24 +72,12 @@ static const struct shape_case {
 };
 #define NUM_SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
 
-static tw_problem problem_of(const struct shape_case *c, tw_dtype dtype)
-{
-    return (tw_problem){.batch = c->batch,
-                        .num_heads = c->heads,
-                        .num_heads_kv = c->heads_kv,
-                        .seqlen_q = c->seqlen_q,
-                        .seqlen_k = c->seqlen_k,
-                        .head_dim = c->head_dim,
-                        .dtype = dtype,
-                        .causal = c->causal};
-}
-
 START_TEST(exact_run_equals_gold)
 {
-    const struct shape_case *c = &shapes[_i];
-    tw_problem p = problem_of(c, TW_FP32);
+    const tw_shape_case *c = &shapes[_i];
+    tw_problem p = tw_shape_problem(c, TW_FP32);
     tensors t = make_tensors(&p, c->score_size);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < tw_schedule_count(); s++) {
         tw_tiling tiling = {.block_m = c->block_m, .block_n = c->block_n, .block_d = 24};
@@ -165,12 +142,12 @@ static double later_roundings(const tw_problem *p, const tw_tiling *tiling, cons
 
 START_TEST(rounded_run_is_acceptable)
 {
-    const struct shape_case *c = &shapes[_i / 2];
-    tw_problem p = problem_of(c, _i % 2 ? TW_BF16 : TW_FP16);
+    const tw_shape_case *c = &shapes[_i / 2];
+    tw_problem p = tw_shape_problem(c, _i % 2 ? TW_BF16 : TW_FP16);
     if (c->score_size > 1)
         return; /* fp16 scores of 1e4 have errors of several units, in which no two algorithms agree */
     tensors t = make_tensors(&p, 1);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     double baseline = baseline_error(&p, &t), atol = tw_error_atol(p.dtype, largest(t.gold, t.num_o));
     tw_numeric_options as_gpu = {.rounding = TW_ROUND_AS_GPU};
     for (int s = 0; s < tw_schedule_count(); s++) {
@@ -207,7 +184,7 @@ START_TEST(fully_masked_rows_are_zero)
                     .dtype = TW_FP32,
                     .causal = true};
     tensors t = make_tensors(&p, 1);
-    tw_machine h100 = machine("h100");
+    tw_machine h100 = tw_machine_named("h100");
     tw_tiling tiling = {.block_m = 4, .block_n = 4};
     tw_numeric_options exact = {.rounding = TW_ROUND_NEVER};
     for (int s = 0; s < tw_schedule_count(); s++) {
@@ -272,7 +249,7 @@ START_TEST(every_deletion_is_caught)
     tw_tiling tiling = {
         .block_m = 4, .block_n = 3, .block_d = 2, .unit = _i % 2 ? TW_UNIT_TENSOR : TW_UNIT_FMA};
     p.dtype = _i % 2 ? TW_BF16 : TW_FP32;
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     if (tw_honours_check(schedule, &p) != TW_OK)
         return; /* check_sim_masks.c has problems for it */
     if (_i % 4 >= 2) {
@@ -329,7 +306,7 @@ START_TEST(observer_sees_every_operation)
     tw_numeric_observer observer = {watch, &seen};
     tw_numeric_options options = {.observer = &observer};
     tw_tiling tiling = {.block_m = 1, .block_n = 2};
-    tw_machine m = machine("paper");
+    tw_machine m = tw_machine_named("paper");
     ck_assert_int_eq(tw_numeric_run(o, NULL, NULL, &tw_schedule_flash2, &p, &tiling, &m, q, k, v, &options),
                      TW_OK);
     ck_assert_int_eq(seen.count[TW_OP_ONLINE_SOFTMAX], 3);
@@ -370,7 +347,7 @@ START_TEST(refuses_what_does_not_fit)
                     .head_dim = 128,
                     .dtype = TW_FP16};
     tw_tiling tiling = {.block_m = 4096, .block_n = 4096};
-    tw_machine m = machine("h100");
+    tw_machine m = tw_machine_named("h100");
     tw_numeric_options options = {.rounding = TW_ROUND_NEVER};
     double none[1];
     ck_assert_int_eq(

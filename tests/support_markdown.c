@@ -1,6 +1,7 @@
 /* A reader of the Markdown that this repository writes: fences begin a line, spans have one backtick, links stand in
  * brackets and parentheses without blanks. */
 #include "support_markdown.h"
+#include "support_process.h"
 
 #include <check.h>
 #include <ctype.h>
@@ -169,4 +170,26 @@ char *tw_part_text(const tw_markdown_part *part, bool one_line)
         if (*c == '\n')
             *c = ' ';
     return text;
+}
+
+int tw_expect_console(const char *page)
+{
+    static const char prompt[] = "$ build/tilewise ";
+    char *text = tw_read_text(page);
+    const char *at = text;
+    int count = 0;
+    for (tw_markdown_part block; tw_next_block(&block, &at);) {
+        char *command = tw_part_text(&block, false), *output = strchr(command, '\n');
+        if (strcmp(block.info, "console test") == 0 && output &&
+            strncmp(command, prompt, strlen(prompt)) == 0) {
+            *output++ = '\0';
+            tw_process p = tw_expect_exit(0, command + strlen(prompt));
+            ck_assert_str_eq(p.out, output);
+            tw_process_free(&p);
+            count++;
+        }
+        free(command);
+    }
+    free(text);
+    return count;
 }

@@ -32,6 +32,10 @@ bool tw_next_link(tw_markdown_part *target, const char **at);
 /* Does the page have a heading that a forge gives this anchor? */
 bool tw_has_anchor(const char *text, const char *anchor);
 
+/* Runs every `console test` block of a page that calls the program, which must print what the block shows and nothing
+ * else; the number of such blocks. */
+int tw_expect_console(const char *page);
+
 /* A part as a string of its own, with newlines as blanks if it is a span; free() it. */
 char *tw_part_text(const tw_markdown_part *part, bool one_line);
 

@@ -1,6 +1,6 @@
 /*
  * A step of online softmax as the Hopper rungs do it: 64 rows of S in the registers of a warpgroup become P, packed for
- * the next product. The very function of those rungs is timed (softmax and narrow_scores of kernels/hopper_tile.cuh).
+ * the next product. The very function of those rungs is timed (softmax and narrow_scores of kernels/hopper_rows.cuh).
  *
  *     alone     one warpgroup, N keys: cycles = a + b · N
  *     2, 3      so many warpgroups at once share the CUDA cores
@@ -9,7 +9,7 @@
 #include "device.cuh"
 #include "kernels.h"
 
-#include "../kernels/hopper_tile.cuh"
+#include "../kernels/hopper_rows.cuh"
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define TW_HAS_WGMMA 1

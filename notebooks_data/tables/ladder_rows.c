@@ -2,30 +2,19 @@
 #include "ladder_rows.h"
 
 #include "../../sim/csv.h"
+#include "../../sim/measured.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char header[] =
-    "round,algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,"
-    "causal,block_m,block_n,kernel,time_us,time_min_us,time_max_us,energy_mj,sm_clock_mhz";
+#define KEY_NAME(number, column) #column ","
+#define KEY_NAMES                TW_MEASURED_KEYS(KEY_NAME)
+static const char header[] = "round," KEY_NAMES "time_us,time_min_us,time_max_us,energy_mj,sm_clock_mhz";
+#define KEY_NUMBER(number, column) number,
 enum {
     ROUND,
-    ALGORITHM,
-    MACHINE,
-    BATCH,
-    NUM_HEADS,
-    NUM_HEADS_KV,
-    SEQLEN_Q,
-    SEQLEN_K,
-    HEAD_DIM,
-    DTYPE,
-    CAUSAL,
-    BLOCK_M,
-    BLOCK_N,
-    KERNEL,
-    TIME_US,
+    TW_MEASURED_KEYS(KEY_NUMBER) TIME_US,
     TIME_MIN_US,
     TIME_MAX_US,
     ENERGY_MJ,
