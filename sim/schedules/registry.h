@@ -35,13 +35,13 @@ extern const tw_schedule tw_schedule_flash4;          /**< FlashAttention 4: res
 extern const tw_schedule tw_schedule_flash_window;    /**< short windows: all scores on chip */
 extern const tw_schedule tw_schedule_square_tiles;    /**< Saha and Ye: head_dim is cut, too */
 
-extern const tw_schedule tw_schedule_ring;            /**< ring attention, contiguous parts */
-extern const tw_schedule tw_schedule_ring_striped;    /**< the same, rows dealt out in turn */
-extern const tw_schedule tw_schedule_offload;         /**< K and V in a second memory */
+extern const tw_schedule tw_schedule_ring;         /**< ring attention, contiguous parts */
+extern const tw_schedule tw_schedule_ring_striped; /**< the same, rows dealt out in turn */
+extern const tw_schedule tw_schedule_offload;      /**< K and V in a second memory */
 
-extern const tw_schedule tw_schedule_scfa;            /**< rows sorted by hash bucket */
+extern const tw_schedule tw_schedule_scfa; /**< rows sorted by hash bucket */
 
-extern const tw_schedule tw_schedule_linformer;       /**< approximates: fewer keys */
+extern const tw_schedule tw_schedule_linformer; /**< approximates: fewer keys */
 
 /** For tw_schedule.suits: only who names it gets it. */
 bool tw_suits_nobody(const tw_problem *problem);
