@@ -71,6 +71,9 @@ tw_status tw_mask_check(const tw_problem *p)
                        m->prefix < 0 ? m->prefix : m->sinks);
     if (m->documents != NULL)
         TW_TRY(check_documents(p));
+    if ((m->buckets_q != NULL) != (m->buckets_k != NULL) || (m->buckets_q != NULL && p->cu_seqlens_q != NULL))
+        return tw_fail(TW_EINVAL,
+                       "buckets must be of queries and of keys, and of sequences that are not packed");
     return m->blocks != NULL ? check_blocks(p) : TW_OK;
 }
 
@@ -129,8 +132,41 @@ static tw_spans spans_of(const tw_problem *p, int64_t row, int64_t num_rows)
     return (tw_spans){{(int)all.begin, (int)begin}, {(int)front, (int)end}};
 }
 
+/* Are rows or keys a part of a sequence's? */
+static bool is_part(const tw_problem *p)
+{
+    return p->query_part.of > 0 || p->key_part.of > 0;
+}
+
+/* Are they in another order, so that runs say nothing? */
+static bool is_sorted(const tw_problem *p)
+{
+    return p->query_part.order != NULL || p->key_part.order != NULL;
+}
+
+/* How many keys of a part lie before a key of the sequence. */
+static int keys_before(const tw_part *part, int64_t key)
+{
+    int64_t beyond = key - part->first;
+    return (int)clamp((beyond + part->stride - 1) / part->stride, 0, beyond > 0 ? part->count : 0);
+}
+
+/* The runs of the sequence's row, in keys of the part. */
+static tw_spans spans_of_part(const tw_problem *p, int row)
+{
+    tw_problem whole = tw_problem_whole(p);
+    tw_spans s = spans_of(&whole, tw_problem_query_row(p, row), whole.seqlen_q);
+    for (int run = 0; run < 2 && p->key_part.of > 0; run++) {
+        s.begin[run] = keys_before(&p->key_part, s.begin[run]);
+        s.end[run] = keys_before(&p->key_part, s.end[run]);
+    }
+    return s;
+}
+
 tw_spans tw_mask_spans(const tw_problem *p, int row)
 {
+    if (is_part(p))
+        return spans_of_part(p, row);
     int64_t group = group_size(p);
     return spans_of(p, row / group, p->seqlen_q / group);
 }
@@ -191,15 +227,18 @@ static tw_tile_kind kind_by_rows(const tw_problem *p, int64_t row0, int64_t row1
 /* Do these keys lie behind all fronts, so that rows have one run there? */
 static bool behind_fronts(const tw_problem *p, int64_t key0)
 {
-    return one_run(p) || (p->mask.documents == NULL && key0 >= max64(p->mask.prefix, p->mask.sinks));
+    return one_run(p) ||
+           (p->mask.documents == NULL && !is_part(p) && key0 >= max64(p->mask.prefix, p->mask.sinks));
 }
 
 static tw_tile_kind kind_by_runs(const tw_problem *p, int64_t row0, int64_t row1, int64_t key0, int64_t key1)
 {
-    if (key1 <= p->mask.prefix && p->mask.documents == NULL)
+    if (key1 <= p->mask.prefix && p->mask.documents == NULL && !is_part(p))
         return TW_TILE_FULL;
-    return behind_fronts(p, key0) ? kind_by_ends(p, row0, row1, key0, key1)
-                                  : kind_by_rows(p, row0, row1, key0, key1);
+    bool gaps = p->key_part.stride >
+                1; /* a row may see none of a device's keys, between neighbours that do */
+    return behind_fronts(p, key0) && !gaps ? kind_by_ends(p, row0, row1, key0, key1)
+                                           : kind_by_rows(p, row0, row1, key0, key1);
 }
 
 /* Pairs of `rows` query rows from the first on with keys [0, width) of which row i sees those below i + above. */
@@ -216,9 +255,9 @@ static int64_t pairs_of_query_rows(const tw_problem *p, int64_t row0, int64_t ro
                                    int64_t key1)
 {
     int64_t num_rows = p->seqlen_q / group_size(p), pairs = 0, rows = row1 - row0, width = key1 - key0;
-    if (!one_run(p) || p->mask.documents != NULL) {
+    if (!one_run(p) || p->mask.documents != NULL || is_part(p)) {
         for (int64_t row = row0; row < row1; row++) {
-            tw_spans s = spans_of(p, row, num_rows);
+            tw_spans s = is_part(p) ? tw_mask_spans(p, (int)row) : spans_of(p, row, num_rows);
             pairs += keys_in(&s, key0, key1);
         }
         return pairs;
@@ -265,9 +304,27 @@ static bool block_on(const tw_problem *p, int query_head, int64_t query_row, int
 static bool listed_visible(const tw_problem *p, int batch, int head, int row, int key)
 {
     int query_row = tw_problem_query_row(p, row), query_head = tw_problem_query_head(p, head, row);
+    if (p->mask.buckets_q != NULL &&
+        (p->mask.buckets_q[query_row] < 0 || p->mask.buckets_q[query_row] != p->mask.buckets_k[key]))
+        return false;
     if (p->mask.blocks != NULL && !block_on(p, query_head, query_row, key))
         return false;
     return p->mask.mod == NULL || p->mask.mod(p->mask.mod_user, batch, query_head, query_row, key);
+}
+
+/* The same in a sorted view, whose keys are in no order. */
+static int64_t sorted_keys_left(const tw_problem *whole, const tw_problem *p, int batch, int head, int row,
+                                int64_t key0, int64_t key1)
+{
+    int query = tw_problem_query_row(p, row);
+    tw_spans s = tw_mask_spans(whole, query);
+    int64_t left = 0;
+    for (int64_t j = key0; j < key1; j++) {
+        int key = tw_problem_key(p, (int)j);
+        if (keys_in(&s, key, (int64_t)key + 1) > 0)
+            left += !tw_mask_is_listed(whole) || listed_visible(whole, batch, head, query, key);
+    }
+    return left;
 }
 
 /* One row of a tile of a listed mask: how many of its keys are left. */
@@ -287,8 +344,10 @@ static int64_t pairs_by_asking(const tw_problem *p, int batch, int head, int64_t
                                int64_t key0, int64_t key1)
 {
     int64_t pairs = 0;
+    const tw_problem whole = tw_problem_whole(p);
     for (int64_t row = row0; row < row1; row++)
-        pairs += keys_left(p, batch, head, (int)row, key0, key1);
+        pairs += is_sorted(p) ? sorted_keys_left(&whole, p, batch, head, (int)row, key0, key1)
+                              : keys_left(p, batch, head, (int)row, key0, key1);
     return pairs;
 }
 
@@ -315,7 +374,7 @@ static int64_t pairs_by_blocks(const tw_problem *p, int head, int64_t row0, int6
 
 bool tw_mask_is_listed(const tw_problem *p)
 {
-    return p->mask.blocks != NULL || p->mask.mod != NULL;
+    return p->mask.blocks != NULL || p->mask.mod != NULL || p->mask.buckets_q != NULL;
 }
 
 bool tw_mask_is_on(const tw_problem *p)
@@ -337,6 +396,10 @@ bool tw_mask_differs_by_batch(const tw_problem *p)
 
 bool tw_mask_visible(const tw_problem *p, int batch, int head, int row, int key)
 {
+    if (is_sorted(p)) {
+        const tw_problem whole = tw_problem_whole(p);
+        return tw_mask_visible(&whole, batch, head, tw_problem_query_row(p, row), tw_problem_key(p, key));
+    }
     tw_spans s = tw_mask_spans(p, row);
     if (keys_in(&s, key, (int64_t)key + 1) == 0)
         return false;
@@ -348,7 +411,7 @@ int64_t tw_mask_pairs(const tw_problem *p, int batch, int head, int64_t row0, in
 {
     if (row0 >= row1 || key0 >= key1)
         return 0;
-    if (p->mask.mod != NULL)
+    if (p->mask.mod != NULL || p->mask.buckets_q != NULL || is_sorted(p))
         return pairs_by_asking(p, batch, head, row0, row1, key0, key1);
     if (p->mask.blocks != NULL)
         return pairs_by_blocks(p, head, row0, row1, key0, key1);
@@ -360,8 +423,8 @@ tw_tile_kind tw_mask_tile(const tw_problem *p, int batch, int head, int64_t row0
 {
     if (row0 >= row1 || key0 >= key1)
         return TW_TILE_FULL;
-    tw_tile_kind runs = kind_by_runs(p, row0, row1, key0, key1);
-    if (runs == TW_TILE_EMPTY || !tw_mask_is_listed(p))
+    tw_tile_kind runs = is_sorted(p) ? TW_TILE_PARTIAL : kind_by_runs(p, row0, row1, key0, key1);
+    if (runs == TW_TILE_EMPTY || (!tw_mask_is_listed(p) && !is_sorted(p)))
         return runs;
     int64_t pairs = tw_mask_pairs(p, batch, head, row0, row1, key0, key1);
     return pairs == 0                               ? TW_TILE_EMPTY
@@ -383,6 +446,8 @@ static int64_t next_key_of_row(const tw_problem *p, int64_t row, int64_t key)
 
 int64_t tw_mask_next_key(const tw_problem *p, int64_t row0, int64_t row1, int64_t key)
 {
+    if (is_sorted(p))
+        return key;
     if (one_run(p)) {
         extent first = run_of(p, row0), last = run_of(p, row1 - 1);
         int64_t next = max64(key, first.begin);
@@ -434,7 +499,7 @@ static int64_t first_row_past(const tw_problem *p, int64_t row, int64_t key, boo
 
 int64_t tw_mask_next_row(const tw_problem *p, int64_t key0, int64_t key1, int64_t row)
 {
-    if (!behind_fronts(p, key0))
+    if (!behind_fronts(p, key0) || is_sorted(p))
         return row;
     int64_t next = first_row_past(p, row, key0, false);
     return next < p->seqlen_q && run_of(p, next).begin < key1 ? next : p->seqlen_q;

@@ -15,6 +15,8 @@
  *    x x x x x x       . . . x x x       x . . x x x       x x x x x x       . . . x x x       x x . . x x
  * @endverbatim
  *
+ * Buckets, which hashes of queries and keys give, hide a key from rows of other buckets.
+ *
  * The first five are runs of keys, at most two a row, whose ends never go back from one row to the next: every
  * question about a tile has a quick answer. A block mask and a callback are asked pair by pair, or once, for a
  * tile_map.h.
@@ -53,6 +55,12 @@ typedef struct tw_masks {
     int block_rows;       /**< query rows of a block */
     int block_keys;       /**< keys of a block */
     bool blocks_per_head; /**< without, one block mask serves all heads */
+    /** The bucket of each query row, and of each key: a row sees keys of its own bucket; −1: it is dropped, and sees
+     *  or is seen by nobody. Of every batch element and head. Both or neither. */
+    const int *buckets_q;
+    const int *buckets_k; /**< likewise */
+    const int *sorted_q;  /**< rows by bucket, dropped ones last, for algorithms that sort; may be NULL */
+    const int *sorted_k;  /**< keys likewise */
     tw_mask_callback mod; /**< NULL: none */
     void *mod_user;       /**< handed to it */
     bool mod_per_batch;   /**< mod looks at the batch element: without, one answer serves all */

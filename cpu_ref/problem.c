@@ -190,8 +190,43 @@ tw_problem tw_problem_packed(const tw_problem *p)
     return packed;
 }
 
+tw_problem tw_problem_part(const tw_problem *p, tw_part queries, tw_part keys)
+{
+    tw_problem view = *p;
+    view.query_part = queries;
+    view.key_part = keys;
+    view.seqlen_q = queries.count;
+    view.seqlen_k = keys.count;
+    return view;
+}
+
+tw_problem tw_problem_whole(const tw_problem *p)
+{
+    tw_problem whole = *p;
+    if (p->query_part.of > 0)
+        whole.seqlen_q = p->query_part.of;
+    if (p->key_part.of > 0)
+        whole.seqlen_k = p->key_part.of;
+    whole.query_part = whole.key_part = (tw_part){0};
+    return whole;
+}
+
+static int row_of_part(const tw_part *part, int row)
+{
+    if (part->of == 0)
+        return row;
+    return part->order ? part->order[row] : part->first + row * part->stride;
+}
+
+int tw_problem_key(const tw_problem *p, int key)
+{
+    return row_of_part(&p->key_part, key);
+}
+
 int tw_problem_query_row(const tw_problem *p, int row)
 {
+    if (p->query_part.of > 0)
+        return row_of_part(&p->query_part, row);
     return p->heads_in_rows > 1 ? row / p->heads_in_rows : row;
 }
 
@@ -235,15 +270,16 @@ int64_t tw_problem_flops(const tw_problem *p)
 
 int64_t tw_problem_total_q(const tw_problem *p)
 {
-    return p->cu_seqlens_q != NULL ? p->cu_seqlens_q[p->batch]
-                                   : (int64_t)p->batch * (p->seqlen_q / packed_heads(p));
+    int rows = p->query_part.of > 0 ? p->query_part.of : p->seqlen_q;
+    return p->cu_seqlens_q != NULL ? p->cu_seqlens_q[p->batch] : (int64_t)p->batch * (rows / packed_heads(p));
 }
 
 int64_t tw_problem_total_k(const tw_problem *p)
 {
     if (p->page_size > 0)
         return (int64_t)p->num_pages * p->page_size;
-    return p->cu_seqlens_k != NULL ? p->cu_seqlens_k[p->batch] : (int64_t)p->batch * p->seqlen_k;
+    int rows = p->key_part.of > 0 ? p->key_part.of : p->seqlen_k;
+    return p->cu_seqlens_k != NULL ? p->cu_seqlens_k[p->batch] : (int64_t)p->batch * rows;
 }
 
 size_t tw_problem_q_elements(const tw_problem *p)
@@ -276,8 +312,9 @@ size_t tw_problem_lse_elements(const tw_problem *p)
 static size_t query_index(const tw_problem *p, int batch, int head, int row)
 {
     size_t packed = (size_t)packed_heads(p), heads = (size_t)p->num_heads * packed;
+    int rows = p->query_part.of > 0 ? p->query_part.of : p->seqlen_q;
     size_t first = p->cu_seqlens_q != NULL ? (size_t)p->cu_seqlens_q[batch]
-                                           : (size_t)batch * ((size_t)p->seqlen_q / packed);
+                                           : (size_t)batch * ((size_t)rows / packed);
     return (first + (size_t)tw_problem_query_row(p, row)) * heads +
            (size_t)tw_problem_query_head(p, head, row);
 }
@@ -285,12 +322,13 @@ static size_t query_index(const tw_problem *p, int batch, int head, int row)
 /* Number of a key and K/V head. */
 static size_t key_index(const tw_problem *p, int batch, int head_kv, int row)
 {
-    size_t first = p->cu_seqlens_k != NULL ? (size_t)p->cu_seqlens_k[batch]
-                                           : (size_t)batch * (size_t)p->seqlen_k;
-    size_t at = first + (size_t)row;
+    int rows = p->key_part.of > 0 ? p->key_part.of : p->seqlen_k;
+    size_t first = p->cu_seqlens_k != NULL ? (size_t)p->cu_seqlens_k[batch] : (size_t)batch * (size_t)rows;
+    int key = tw_problem_key(p, row);
+    size_t at = first + (size_t)key;
     if (p->page_size > 0)
-        at = (size_t)tw_problem_page(p, batch, row / p->page_size) * (size_t)p->page_size +
-             (size_t)(row % p->page_size);
+        at = (size_t)tw_problem_page(p, batch, key / p->page_size) * (size_t)p->page_size +
+             (size_t)(key % p->page_size);
     return at * (size_t)p->num_heads_kv + (size_t)head_kv;
 }
 
@@ -317,7 +355,8 @@ size_t tw_problem_v_row(const tw_problem *p, int batch, int head_kv, int row)
 
 size_t tw_problem_lse_at(const tw_problem *p, int batch, int head, int row)
 {
-    size_t packed = (size_t)packed_heads(p), rows = (size_t)p->seqlen_q / packed;
+    int length = p->query_part.of > 0 ? p->query_part.of : p->seqlen_q;
+    size_t packed = (size_t)packed_heads(p), rows = (size_t)length / packed;
     size_t h = (size_t)tw_problem_query_head(p, head, row), i = (size_t)tw_problem_query_row(p, row);
     if (p->cu_seqlens_q != NULL)
         return h * (size_t)p->cu_seqlens_q[p->batch] + (size_t)p->cu_seqlens_q[batch] + i;

@@ -31,6 +31,15 @@
 extern "C" {
 #endif
 
+/** Some rows of an axis: row r of a view is row first + r · stride of the sequence, or order[r]. */
+typedef struct tw_part {
+    int count;        /**< rows of the view */
+    int of;           /**< rows of the sequence; 0: this is no view */
+    int first;        /**< row 0's row */
+    int stride;       /**< from one row to the next */
+    const int *order; /**< NULL, or the row of each row, in place of the two above; not owned */
+} tw_part;
+
 /** One attention: O = (softmax(softmax_scale · Q Kᵀ + mask) ∘ Z) V, where Z is 1 without dropout. */
 typedef struct tw_problem {
     int batch;            /**< sequences */
@@ -60,6 +69,10 @@ typedef struct tw_problem {
     /** More than 1 only in what a schedule that splits the keys sees: most partial results of a query row. */
     int num_splits;
     tw_quantize quantize;  /**< Q, K and V as codes of one byte; all 0: in dtype, as O */
+    int rank; /**< to how many keys approximating algorithms project; exact ones do not look at it. 0: not given */
+    /** On only in what tw_problem_part() gives: which rows of Q, and of K and V, this is about. */
+    tw_part query_part;
+    tw_part key_part; /**< likewise */
 } tw_problem;
 
 /**
@@ -101,7 +114,18 @@ int tw_problem_keys_seen(const tw_problem *problem, int row);
 tw_problem tw_problem_sequence(const tw_problem *problem, int batch);
 /** One head for each K/V head: row r is query row r / g of query head g · head_kv + r mod g, g query heads a K/V head. */
 tw_problem tw_problem_packed(const tw_problem *problem);
-/** The query row that a row is; itself unless heads are packed into rows. */
+/**
+ * @brief Some query rows and some keys of a sequence: what one device of several has, or sorted rows.
+ *
+ * seqlen_q and seqlen_k are the parts' counts, which may be 0. Masks that are runs of keys, dropout and the width of V are
+ * those of the sequence; runs are asked of views in order of rows alone.
+ */
+tw_problem tw_problem_part(const tw_problem *problem, tw_part queries, tw_part keys);
+/** The sequence that a view of parts is of; itself if it is none. */
+tw_problem tw_problem_whole(const tw_problem *problem);
+/** The key that a key of a view of parts is; itself if it is none. */
+int tw_problem_key(const tw_problem *problem, int key);
+/** The query row that a row is; itself unless heads are packed into rows, or rows are a part. */
 int tw_problem_query_row(const tw_problem *problem, int row);
 /** The query head that a row of a head is; the head itself unless heads are packed into rows. */
 int tw_problem_query_head(const tw_problem *problem, int head, int row);

@@ -4,7 +4,7 @@ cuda_home  := $(abspath $(dir $(NVCC))/..)
 # Machine code for every architecture named, and of the last one PTX too, which newer GPUs compile when they load it.
 nvcc_archs := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
               -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
-nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-fPIC -Xptxas -v -I.
+nvcc_flags  = -std=c++17 -O3 -lineinfo $(nvcc_archs) -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-fPIC -Xptxas -v -I.
 
 gpu_c_sources  := $(wildcard gpu/*.c gpu/calibrate/*.c)
 gpu_cu_sources := $(wildcard gpu/kernels/*.cu gpu/calibrate/*.cu) gpu/fill.cu gpu/soak_kernels.cu gpu/spin.cu

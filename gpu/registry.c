@@ -17,12 +17,12 @@
 #include "kernels.def"
 
 static const tw_gpu_kernel own_kernels[] = {
-#define TW_KERNEL(name, symbol, schedule, block_m, block_n, exceptions, unit, fetch, min_arch, idea)         \
+#define TW_KERNEL(name, symbol, schedule, rows, keys, exceptions, multiplier, copier, min_arch, idea)        \
     {name,                                                                                                   \
      schedule,                                                                                               \
      idea,                                                                                                   \
      min_arch,                                                                                               \
-     {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},                                     \
+     {.block_m = rows, .block_n = keys, .fetch = copier, .unit = multiplier},                                \
      tw_##symbol##_tilings,                                                                                  \
      tw_##symbol##_supports,                                                                                 \
      tw_##symbol##_workspace_bytes,                                                                          \

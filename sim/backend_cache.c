@@ -131,6 +131,13 @@ static tw_status check(const tw_schedule *schedule, const tw_problem *problem, c
         return tw_fail(TW_EUNSUPPORTED,
                        "%s: only forward passes are replayed; atomic sums in the L2 were not measured",
                        schedule->name);
+    bool elsewhere = schedule->sorts_rows || schedule->reference ||
+                     schedule->launches[0].spread != TW_SPREAD_NONE;
+    if (elsewhere)
+        return tw_fail(
+            TW_EUNSUPPORTED,
+            "%s: the replay is of one device whose rows lie in their own order, and of Q, K and V themselves",
+            schedule->name);
     if (tw_mask_differs_by_head(problem) || tw_mask_differs_by_batch(problem))
         return tw_fail(TW_EUNSUPPORTED,
                        "%s: heads or sequences differ, and the replay takes the first for all of them",

@@ -1,6 +1,8 @@
 /* The back end that counts: bytes, FLOPs and exponentials of every operation, times how often it is executed. */
 #include "backend_count.h"
 
+#include "../cpu_ref/exp2_polynomial.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,8 @@ typedef struct counter {
     tw_count_result result;
     tw_counts *now; /* of the launch that is running */
     touched read[TW_NUM_TENSORS], written[TW_NUM_TENSORS];
+    tw_counts before; /* of a ring's launch, up to the last device and step */
+    tw_counts *parts; /* NULL, or where each device's and step's go */
     bool overflow, no_memory;
 } counter;
 
@@ -157,6 +161,25 @@ static void count_score_mod(counter *c, const tw_emitter *e, const tw_op *op, co
         add_product(c, &c->now->exps, pairs_of(c, e, op, s), 1); /* tanh, by the same unit */
 }
 
+/* Out of one memory over the link into another. */
+static void count_send(counter *c, const tw_emitter *e, const tw_op *op)
+{
+    int bytes = tw_tensor_element_bytes(op->tensor, e->problem);
+    int64_t sent = (int64_t)op->rows.rows * op->cols.rows * bytes;
+    bool from_hbm = e->launch->spread != TW_SPREAD_HOST;
+    add_product(c, &c->now->link_bytes, sent, op->times);
+    if (from_hbm)
+        add_product(c, &c->now->hbm_read_bytes, sent, op->times);
+    add_product(c, &c->now->hbm_write_bytes, sent, op->times);
+}
+
+static void count_polynomials(counter *c, const tw_emitter *e, int64_t pairs)
+{
+    int64_t some = (int64_t)((double)pairs * e->tiling->poly_share);
+    add_product(c, &c->now->exps_by_polynomial, some, 1);
+    add_product(c, &c->now->polynomial_flops, some, tw_exp2_polynomial_flops(e->tiling->poly_degree));
+}
+
 static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
 {
     counter *c = self;
@@ -171,6 +194,9 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
     case TW_OP_ATOMIC_ADD:
         count_atomic_add(c, e, op);
         break;
+    case TW_OP_SEND:
+        count_send(c, e, op);
+        break;
     case TW_OP_MATMUL_NT:
         count_product(c, e, op, dst, e->slots[op->a].cols.rows);
         break;
@@ -182,6 +208,8 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
     case TW_OP_ROW_STATS:
         add_product(c, &c->now->exps, dst->rows.rows, op->times); /* alpha, one a row */
         add_product(c, &c->now->exps, pairs_of(c, e, op, dst), 1);
+        if (op->lazy)
+            count_polynomials(c, e, pairs_of(c, e, op, dst));
         break;
     case TW_OP_SOFTMAX:
     case TW_OP_SOFTMAX_APPLY:
@@ -244,12 +272,17 @@ static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, i
     case TW_DV:
     case TW_K_SCALE:
     case TW_V_SCALE:
+    case TW_KP:
+    case TW_VP:
         return heads < p->num_heads ? batches : (int64_t)p->num_heads_kv * batches;
     case TW_BIAS:
         return (scores->bias_per_head ? heads : 1) * (scores->bias_per_batch ? batches : 1);
     case TW_SINK:
         return heads;
     case TW_TILE_LIST:
+    case TW_Q_INDEX:
+    case TW_K_INDEX:
+    case TW_PROJECTION:
         return 1;
     case TW_PAGE_TABLE:
         return batches;
@@ -264,7 +297,7 @@ static void flush(counter *c, int64_t *bytes, int64_t *elements, touched *t, tw_
                   const tw_emitter *e, int64_t heads, int64_t batches)
 {
     int64_t size = number_of_rows(&t->rows) * t->cols, alike = heads * batches;
-    const unsigned in_parts = TW_SET(TW_S) | TW_SET(TW_P) | TW_SET(TW_BIAS) | TW_SET(TW_TILE_LIST) |
+    const uint64_t in_parts = TW_SET(TW_S) | TW_SET(TW_P) | TW_SET(TW_BIAS) | TW_SET(TW_TILE_LIST) |
                               TW_SET(TW_DP) | TW_SET(TW_DS) | TW_SET(TW_Z) | TW_SET(TW_PZ) | TW_SET(TW_DPZ);
     if (in_parts & TW_SET(tensor) && t->elements / alike < size)
         size = t->elements / alike;
@@ -294,12 +327,36 @@ static tw_status end_head(void *self, const tw_emitter *e, int64_t heads, int64_
     return TW_OK;
 }
 
+/* The difference to what was counted up to the device and step before. */
+static tw_status end_part(void *self, const tw_emitter *e)
+{
+    counter *c = self;
+    int devices = e->launch->spread == TW_SPREAD_HOST ? 1 : e->parts;
+    if (!c->parts)
+        return TW_OK;
+    const tw_counts *now = c->now, *before = &c->before;
+    bool l2 = tw_machine_has_l2(e->machine);
+    tw_counts *part = &c->parts[e->step * devices + e->device];
+    part->sram_fill_bytes += now->sram_fill_bytes - before->sram_fill_bytes;
+    part->sram_drain_bytes += now->sram_drain_bytes - before->sram_drain_bytes;
+    part->hbm_read_bytes += now->hbm_read_bytes - before->hbm_read_bytes +
+                            (l2 ? 0 : now->sram_fill_bytes - before->sram_fill_bytes);
+    part->hbm_write_bytes += now->hbm_write_bytes - before->hbm_write_bytes +
+                             (l2 ? 0 : now->sram_drain_bytes - before->sram_drain_bytes);
+    part->flops += now->flops - before->flops;
+    part->flops_executed += now->flops_executed - before->flops_executed;
+    part->exps += now->exps - before->exps;
+    part->link_bytes += now->link_bytes - before->link_bytes;
+    c->before = *now;
+    return TW_OK;
+}
+
 static tw_status end_launch(void *self, const tw_emitter *e)
 {
     counter *c = self;
     if (!tw_machine_has_l2(e->machine)) {
-        c->now->hbm_read_bytes = c->now->sram_fill_bytes;
-        c->now->hbm_write_bytes = c->now->sram_drain_bytes;
+        c->now->hbm_read_bytes += c->now->sram_fill_bytes;
+        c->now->hbm_write_bytes += c->now->sram_drain_bytes;
         c->now->hbm_read_elements = c->now->sram_fill_elements;
         c->now->hbm_write_elements = c->now->sram_drain_elements;
     }
@@ -323,6 +380,9 @@ static void add_up(counter *c)
         add_product(c, &total->flops_executed, l->flops_executed, 1);
         add_product(c, &total->score_flops, l->score_flops, 1);
         add_product(c, &total->exps, l->exps, 1);
+        add_product(c, &total->exps_by_polynomial, l->exps_by_polynomial, 1);
+        add_product(c, &total->polynomial_flops, l->polynomial_flops, 1);
+        add_product(c, &total->link_bytes, l->link_bytes, 1);
         total->sram_peak_bytes = larger(total->sram_peak_bytes, l->sram_peak_bytes);
         total->register_peak_bytes = larger(total->register_peak_bytes, l->register_peak_bytes);
     }
@@ -333,6 +393,7 @@ static const tw_backend count_backend = {.merges = true,
                                          .end_head = end_head,
                                          .op = count_op,
                                          .end_block = end_block,
+                                         .end_part = end_part,
                                          .end_launch = end_launch};
 
 static void free_counter(counter *c)
@@ -416,6 +477,22 @@ tw_status tw_count(tw_count_result *result, const tw_schedule *schedule, const t
         return tw_fail(TW_EOVERFLOW, "the counts of %s do not fit 63 bits", schedule->name);
     *result = c.result;
     return TW_OK;
+}
+
+tw_status tw_count_parts(tw_counts *parts, const tw_schedule *schedule, const tw_problem *problem,
+                         const tw_tiling *tiling, const tw_machine *machine)
+{
+    tw_counts all[TW_MAX_PARTS * TW_MAX_PARTS] = {{0}};
+    counter c = {.parts = all};
+    int steps = tiling->parts > 1 ? tiling->parts : 1;
+    int devices = schedule->launches[0].spread == TW_SPREAD_HOST ? 1 : steps;
+    if (schedule->launches[0].spread == TW_SPREAD_NONE || schedule->num_launches != 1)
+        return tw_fail(TW_EUNSUPPORTED, "%s is not spread over devices", schedule->name);
+    tw_status status = tw_emit(schedule, problem, tiling, machine, &count_backend, &c);
+    free_counter(&c);
+    if (status == TW_OK)
+        memcpy(parts, all, (size_t)(steps * devices) * sizeof *parts);
+    return status;
 }
 
 tw_status tw_count_append(tw_count_result *sum, const tw_count_result *second)

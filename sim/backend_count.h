@@ -32,6 +32,9 @@ typedef struct tw_counts {
     int64_t flops_executed;      /**< matrix products as tiles are: masked pairs of a tile are computed too */
     int64_t score_flops; /**< what changes scores (soft cap, ALiBi, bias, callback), of every tile visited */
     int64_t exps;        /**< exponentials of unmasked scores, and of the factors alpha */
+    int64_t exps_by_polynomial; /**< of those: on FMA units, not on the unit for them */
+    int64_t polynomial_flops;   /**< what that costs the FMA units */
+    int64_t link_bytes; /**< from one device's memory to another's, or from the second memory; in HBM, too */
 } tw_counts;
 
 /** Counts by launch and in all. Peaks in `total` are the largest of any launch. */
@@ -58,6 +61,15 @@ typedef struct tw_count_result {
 TW_MUST_CHECK tw_status tw_count(tw_count_result *result, const tw_schedule *schedule,
                                  const tw_problem *problem, const tw_tiling *tiling,
                                  const tw_machine *machine);
+
+/**
+ * @brief tw_count() of a schedule with one launch, apart for every step and device of its ring.
+ * @param[out] parts  [step · devices + device] with tiling->parts steps, and as many devices or one; untouched on error
+ * @return as tw_count()
+ */
+TW_MUST_CHECK tw_status tw_count_parts(tw_counts *parts, const tw_schedule *schedule,
+                                       const tw_problem *problem, const tw_tiling *tiling,
+                                       const tw_machine *machine);
 
 /**
  * @brief Two passes one behind the other: launches of both, counts added up, peaks the larger.

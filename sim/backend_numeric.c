@@ -1,6 +1,7 @@
 /* The back end that executes: each tile operation does its arithmetic on real numbers. */
 #include "backend_numeric.h"
 
+#include "../cpu_ref/linformer.h"
 #include "../cpu_ref/online_softmax.h"
 #include "backend_count.h"
 #include "numeric_executor.h"
@@ -19,6 +20,13 @@ static size_t tensor_elements(tw_tensor tensor, const tw_problem *p)
         return tw_problem_k_elements(p);
     if (tensor == TW_V || tensor == TW_DV)
         return tw_problem_v_elements(p);
+    if (tensor == TW_PROJECTION)
+        return (size_t)p->rank * (size_t)p->seqlen_k;
+    if (tensor == TW_KP || tensor == TW_VP)
+        return (size_t)p->batch * (size_t)p->rank * (size_t)p->num_heads_kv *
+               (size_t)tw_tensor_shape_of(tensor, p).cols;
+    if (tensor == TW_Q_INDEX || tensor == TW_K_INDEX)
+        return 2 * (size_t)(tensor == TW_Q_INDEX ? p->seqlen_q : p->seqlen_k);
     size_t parts = tensor == TW_O_PART || tensor == TW_LSE_PART ? (size_t)p->num_splits : 1;
     return parts * tw_problem_lse_elements(p) * (size_t)tw_tensor_shape_of(tensor, p).cols;
 }
@@ -63,6 +71,15 @@ size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, 
         return part_row(e, batch, head, row) * (size_t)tw_problem_head_dim_v(p);
     case TW_LSE_PART:
         return part_row(e, batch, head, row);
+    case TW_Q_INDEX:
+    case TW_K_INDEX:
+        return 2 * (size_t)row;
+    case TW_PROJECTION:
+        return (size_t)row * (size_t)p->seqlen_k;
+    case TW_KP:
+    case TW_VP:
+        return (((size_t)batch * (size_t)p->rank + (size_t)row) * (size_t)p->num_heads_kv + (size_t)head) *
+               (size_t)tw_tensor_shape_of(tensor, p).cols;
     case TW_SINK:
         return (size_t)tw_problem_query_head(p, head, (int)row);
     case TW_Q_SCALE: /* of a head one behind the other */
@@ -143,11 +160,44 @@ static size_t found_at(const tw_executor *x, const tw_emitter *e, const tw_op *o
                       : tw_executor_tensor_row(e, op->tensor, op->batch, op->head, row);
 }
 
+/* Which devices have the part that is at work, of K or V. In the first step every device has its own; parts of a second
+ * memory are there when they have come. */
+static uint64_t *holders_of(tw_executor *x, const tw_emitter *e, tw_tensor tensor)
+{
+    uint64_t *holders = &x->holders[tw_tensor_home(tensor, e->problem) == TW_V][e->source];
+    if (e->step == 0 && e->launch->spread != TW_SPREAD_HOST)
+        *holders |= UINT64_C(1) << e->device;
+    return holders;
+}
+
+/* Is what is read in the memory of the device that reads it? */
+static void check_is_here(tw_executor *x, const tw_emitter *e, const tw_op *op)
+{
+    bool travels = (e->launch->travels & TW_SET(op->tensor)) && e->parts > 1;
+    if (travels && !(*holders_of(x, e, op->tensor) >> e->device & 1))
+        x->status = tw_fail(TW_ESCHEDULE,
+                            "schedule %s, line %d: device %d reads part %d of %s, which it does not have",
+                            e->schedule->name, op->line, e->device, e->source, tw_tensor_name(op->tensor));
+}
+
+static void send(tw_executor *x, const tw_emitter *e, const tw_op *op)
+{
+    bool host = e->launch->spread == TW_SPREAD_HOST;
+    if (host) /* it comes where the part before it was */
+        memset(x->holders[op->tensor == TW_V], 0, sizeof x->holders[0]);
+    else
+        check_is_here(x, e, op);
+    *holders_of(x, e, op->tensor) |= UINT64_C(1) << (host ? 0 : (e->device + 1) % e->parts);
+    x->stats.link_bytes += (int64_t)op->rows.rows * op->cols.rows * op->times *
+                           tw_tensor_element_bytes(op->tensor, e->problem);
+}
+
 static void load(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const double *tensor = x->outputs[op->tensor] ? x->outputs[op->tensor] : x->inputs[op->tensor];
     tw_dtype dtype = tw_tensor_shape_of(op->tensor, e->problem).dtype;
     size_t width = (size_t)op->cols.rows;
+    check_is_here(x, e, op);
     if (op->tensor == TW_TILE_LIST)
         put_list(x, op); /* the walk knows the indices: nobody computes with them */
     if (op->tensor == TW_PAGE_TABLE)
@@ -202,9 +252,27 @@ static void mask_row(double *row, const tw_emitter *e, const tw_slot_info *s, in
     }
 }
 
+/* The same by indices and buckets that were loaded. */
+static void mask_by_index(tw_executor *x, const tw_emitter *e, const tw_op *op)
+{
+    const tw_slot_info *s = &e->slots[op->dst];
+    const tw_problem whole = tw_problem_whole(e->problem);
+    for (int r = 0; r < s->rows.rows; r++)
+        for (int j = 0; j < s->cols.rows; j++) {
+            const double *query = tw_executor_row(x, e, op->a, r), *key = tw_executor_row(x, e, op->b, j);
+            bool together = query[1] >= 0.0 && query[1] == key[1];
+            if (!together || !tw_mask_visible(&whole, e->batch, e->head, (int)query[0], (int)key[0]))
+                tw_executor_row(x, e, op->dst, r)[j] = -INFINITY;
+        }
+}
+
 static void mask(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const tw_slot_info *s = &e->slots[op->dst];
+    if (op->a >= 0) {
+        mask_by_index(x, e, op);
+        return;
+    }
     for (int r = 0; r < s->rows.rows; r++)
         mask_row(tw_executor_row(x, e, op->dst, r), e, s, r);
 }
@@ -229,7 +297,10 @@ static void softmax_row(tw_executor *x, const tw_emitter *e, const tw_op *op, in
     int n = e->slots[op->dst].cols.rows;
     double *s = tw_executor_row(x, e, op->dst, r), *m = &x->slots[op->stats.m.id][r],
            *l = &x->slots[op->stats.l.id][r];
-    double m_new = tw_online_max(*m, s, n), alpha = tw_online_rescale_factor(*m, m_new);
+    double m_new = tw_online_max(*m, s, n);
+    if (op->lazy)
+        m_new = tw_executor_lazy_reference(x, e, *m, m_new);
+    double alpha = tw_online_rescale_factor(*m, m_new);
     if (op->kind == TW_OP_ROW_STATS) { /* S must survive: its exponents are summed one at a time */
         *l *= alpha;
         for (int j = 0; j < n; j++) {
@@ -239,7 +310,7 @@ static void softmax_row(tw_executor *x, const tw_emitter *e, const tw_op *op, in
         }
     } else {
         double l_old = *l;
-        tw_online_exp(s, s, m_new, n);
+        tw_executor_exponentials(x, e, op, s, m_new, n);
         *l = tw_online_sum(l_old, alpha, s, n);
         if (op->kind == TW_OP_ONLINE_SOFTMAX)
             x->slots[op->stats.alpha.id][r] = op->normalized ? alpha * l_old : alpha;
@@ -316,6 +387,7 @@ static tw_status execute(tw_executor *x, const tw_emitter *e, const tw_op *op)
         [TW_OP_NORMALIZE] = by_row,
         [TW_OP_LSE] = by_row,
         [TW_OP_CONVERT] = convert,
+        [TW_OP_SEND] = send,
     };
     if (run[op->kind])
         run[op->kind](x, e, op);
@@ -349,9 +421,9 @@ static bool is_dropped(void *self, const tw_op *op)
 
 /* ---- the run -------------------------------------------------------------------------------------------- */
 
-static unsigned touched_tensors(const tw_schedule *schedule)
+static uint64_t touched_tensors(const tw_schedule *schedule)
 {
-    unsigned set = 0;
+    uint64_t set = 0;
     for (int i = 0; i < schedule->num_launches; i++)
         set |= schedule->launches[i].reads | schedule->launches[i].writes;
     return set;
@@ -377,6 +449,25 @@ static void put_starting_values(double *x, const tw_schedule *schedule, const tw
         x[i] = starting_value(schedule, p, tensor, by_head ? (int)(i / rows % heads) : 0);
 }
 
+static void put_projection(double *x, const tw_problem *p)
+{
+    for (int row = 0; row < p->rank; row++)
+        for (int key = 0; key < p->seqlen_k; key++)
+            x[(size_t)row * (size_t)p->seqlen_k + (size_t)key] = tw_linformer_weight(p, row, key);
+}
+
+/* Of each sorted row which it is, and its bucket. */
+static void put_indices(double *x, const tw_problem *p, tw_tensor tensor)
+{
+    bool of_keys = tensor == TW_K_INDEX;
+    const int *sorted = of_keys ? p->mask.sorted_k : p->mask.sorted_q;
+    const int *bucket = of_keys ? p->mask.buckets_k : p->mask.buckets_q;
+    for (int i = 0; i < (of_keys ? p->seqlen_k : p->seqlen_q); i++) {
+        x[2 * i] = sorted[i];
+        x[2 * i + 1] = bucket[sorted[i]];
+    }
+}
+
 /* Tensors that the schedule touches and nobody has made yet. */
 static tw_status make_tensors(tw_executor *x, const tw_schedule *schedule, const tw_problem *p)
 {
@@ -391,7 +482,12 @@ static tw_status make_tensors(tw_executor *x, const tw_schedule *schedule, const
         if (!x->outputs[t])
             return tw_fail(TW_ENOMEM, "tensor %s of %zu numbers does not fit into memory",
                            tw_tensor_name((tw_tensor)t), n);
-        put_starting_values(x->outputs[t], schedule, p, (tw_tensor)t);
+        if (t == TW_PROJECTION)
+            put_projection(x->outputs[t], p);
+        else if (t == TW_Q_INDEX || t == TW_K_INDEX)
+            put_indices(x->outputs[t], p, (tw_tensor)t);
+        else
+            put_starting_values(x->outputs[t], schedule, p, (tw_tensor)t);
         x->made |= TW_SET(t);
     }
     return TW_OK;
@@ -504,7 +600,7 @@ tw_status tw_numeric_run_step(const tw_step_results *results, tw_numeric_stats s
 
 double tw_numeric_bytes(const tw_schedule *schedule, const tw_problem *p, const tw_tiling *tiling)
 {
-    const unsigned given = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_DO) |
+    const uint64_t given = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_DO) |
                            TW_SET(TW_DQ) | TW_SET(TW_DK) | TW_SET(TW_DV);
     double elements = 0.0, tiles = ceil((double)p->seqlen_k / tiling->block_n);
     double splits = tiling->num_splits > 0 ? tiling->num_splits

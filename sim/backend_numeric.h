@@ -24,11 +24,20 @@ typedef enum tw_rounding {
 typedef struct tw_numeric_stats {
     int64_t sram_fill_bytes;  /**< bytes that loads really copied: real rows, never boxes */
     int64_t sram_drain_bytes; /**< bytes that stores really copied */
+    int64_t link_bytes;       /**< bytes that went from one device's memory to another's */
     int64_t num_ops;          /**< operations executed */
     int64_t
         num_recomputed; /**< blocks that were done again, because scores left the range of a fixed maximum */
     int64_t
         recomputed_fill_bytes; /**< of sram_fill_bytes, those that came in for that: no count can know of them */
+    /** @name Of lazy softmax (FlashAttention 4): what depends on the data
+     * @{ */
+    int64_t later_row_steps;    /**< steps of rows that had a maximum before */
+    int64_t rows_rescaled;      /**< of those, in how many the row outgrew it and was rescaled */
+    int64_t exps;               /**< exponentials of scores */
+    int64_t exps_by_polynomial; /**< of those */
+    double polynomial_error;    /**< largest relative error of one of those */
+    /** @} */
 } tw_numeric_stats;
 
 /** Sees every operation after it was executed; for step-through. `slots[id]` is the row-major content. */

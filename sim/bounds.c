@@ -1,17 +1,13 @@
 /* Closed forms and lower bounds, written from the papers' formulas: no tile is visited here. */
 #include "bounds.h"
 #include "bounds_decode.h"
+#include "bounds_parts.h"
 
 #include <math.h>
 #include <string.h>
 
-/* One head's traffic, as elements of the input's type and as fp32 row statistics. */
-typedef struct traffic {
-    int64_t fill, drain;             /* elements of O's type, which is the input's unless that is codes */
-    int64_t fill_inputs;             /* elements of Q, K and V */
-    int64_t fill_stats, drain_stats; /* row statistics, and fp32 sums of dQ */
-    int64_t fill_bytes, drain_bytes; /* of a dropout mask */
-} traffic;
+typedef tw_traffic traffic;
+typedef tw_loaded loaded;
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -29,7 +25,7 @@ static int64_t max64(int64_t a, int64_t b)
 }
 
 /* What a bias and sink logits add to a pass that visits so many scores in so many blocks. */
-static void add_scoring(traffic *one, const tw_problem *p, int64_t scores, int64_t blocks)
+void tw_bounds_add_scoring(traffic *one, const tw_problem *p, int64_t scores, int64_t blocks)
 {
     if (p->scoring.bias)
         one->fill += scores;
@@ -60,7 +56,7 @@ static traffic standard(const tw_problem *p)
                                       p->seqlen_k); /* a whole matrix has them all */
     add_scales(&one, p, tw_quantize_scales(&p->quantize, TW_QUANTIZED_Q, p->seqlen_q), of_k, of_v,
                p->seqlen_q, 2 * (int64_t)p->seqlen_k);
-    add_scoring(&one, p, scores, 1);
+    tw_bounds_add_scoring(&one, p, scores, 1);
     return one;
 }
 
@@ -76,16 +72,11 @@ static traffic standard_tiled(const tw_problem *p, const tw_tiling *t, const tw_
                    .drain = 2 * nq * nk + nq * d_v,
                    .drain_stats = nq};
     add_scales(&one, p, tr * tc, tr * tc, tr * tc, tc * nq, 2 * tr * nk);
-    add_scoring(&one, p, reads_of_s * nq * nk, nq);
+    tw_bounds_add_scoring(&one, p, reads_of_s * nq * nk, nq);
     return one;
 }
 
 /* ---- what tiles see ------------------------------------------------------------------------------------- */
-
-/* Rows of one axis that are loaded for a tile of the other, and in how many tiles. */
-typedef struct loaded {
-    int64_t rows, tiles;
-} loaded;
 
 /* Whole tiles of `block` rows around [begin, end), the last cut at `length`. */
 static loaded tiles_around(int64_t begin, int64_t end, int64_t block, int64_t length)
@@ -112,13 +103,31 @@ static loaded blocks_on(const tw_problem *p, int64_t index, bool column)
     return all;
 }
 
+/* The same of keys that one device has, of which a row may see none although its neighbours do. */
+static loaded keys_of_part(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
+{
+    int64_t front_end = 0, begin = p->seqlen_k, end = 0, n = t->block_n;
+    for (int64_t row = row0; row < row1; row++) {
+        tw_spans s = tw_mask_spans(p, (int)row);
+        if (s.end[0] > s.begin[0])
+            front_end = max64(front_end, s.end[0]);
+        if (s.end[1] > s.begin[1])
+            begin = min64(begin, s.begin[1]), end = max64(end, s.end[1]);
+    }
+    loaded front = tiles_around(0, front_end, n, p->seqlen_k);
+    loaded rest = tiles_around(max64(begin, front.tiles * n), end, n, p->seqlen_k);
+    return (loaded){front.rows + rest.rows, front.tiles + rest.tiles};
+}
+
 /* Keys that query rows [row0, row1) load. Neighbouring rows see neighbouring keys, so the first and the last row say
  * where the keys of all begin and end: those in front by prefix or sinks, and the others. */
-static loaded keys_loaded(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
+loaded tw_bounds_keys_loaded(const tw_problem *p, const tw_tiling *t, int64_t row0, int64_t row1)
 {
     int64_t n = t->block_n, nk = p->seqlen_k;
     if (p->mask.blocks)
         return blocks_on(p, row0 / t->block_m, false);
+    if (p->key_part.of > 0)
+        return keys_of_part(p, t, row0, row1);
     tw_spans first = tw_mask_spans(p, (int)row0), last = tw_mask_spans(p, (int)row1 - 1);
     bool apart = first.end[0] > first.begin[0];
     loaded front = tiles_around(0, apart ? last.end[0] : 0, n, nk);
@@ -151,7 +160,7 @@ static bool has_formula(const tw_problem *p, const tw_tiling *t, bool by_columns
     if (m->blocks)
         return m->block_rows == t->block_m && m->block_keys == t->block_n && !m->blocks_per_head && !m->mod &&
                !m->window && !p->causal && !m->documents;
-    return !m->mod && !m->documents && !(by_columns && fronts);
+    return !m->mod && !m->buckets_q && !m->documents && !(by_columns && fronts);
 }
 
 /* ---- the tiled algorithms ------------------------------------------------------------------------------- */
@@ -172,7 +181,7 @@ static traffic flash1(const tw_problem *p, const tw_tiling *t)
                    .drain = rows * d_v,
                    .fill_stats = 2 * rows + lists,
                    .drain_stats = 2 * rows};
-    add_scoring(&one, p, scores, 0);
+    tw_bounds_add_scoring(&one, p, scores, 0);
     return one;
 }
 
@@ -184,7 +193,7 @@ static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, b
             q_tiles = 0, agents_with_rows = 0;
     for (int64_t row = 0; row < p->seqlen_q; row += t->block_m) {
         int64_t end = min64(row + t->block_m, p->seqlen_q);
-        loaded seen = keys_loaded(p, t, row, end);
+        loaded seen = tw_bounds_keys_loaded(p, t, row, end);
         keys += seen.rows;
         q_rows += seen.rows > 0 ? end - row : 0;
         scores += (end - row) * seen.rows;
@@ -198,7 +207,7 @@ static traffic q_outer(const tw_problem *p, const tw_tiling *t, int64_t width, b
                    .fill_stats = lists || p->mask.blocks ? indices : 0,
                    .drain = p->seqlen_q * d_v,
                    .drain_stats = p->seqlen_q};
-    add_scoring(&one, p, scores, agents_with_rows);
+    tw_bounds_add_scoring(&one, p, scores, agents_with_rows);
     add_scales(&one, p, q_tiles, tiles, tiles, q_rows, 2 * keys);
     return one;
 }
@@ -212,8 +221,9 @@ static int64_t consumers_of(const char *schedule, const tw_tiling *t)
 /* The same tiles in another order move the same bytes. */
 static bool moves_as_flash2(const char *schedule)
 {
-    static const char *const names[] = {"flash2",          "flash2_prefetch", "flash3",   "flash3_serial",
-                                        "flash3_pingpong", "flash3_fp8",      "int_flash"};
+    static const char *const names[] = {"flash2",        "flash2_prefetch", "flash3",
+                                        "flash3_serial", "flash3_pingpong", "flash3_fp8",
+                                        "int_flash",     "flash2_sawtooth", "flash4"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(schedule, names[i]) == 0)
             return true;
@@ -346,9 +356,11 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
     tw_problem packed = tw_problem_packed(p);
     int64_t k_and_v = (int64_t)p->head_dim + tw_problem_head_dim_v(p);
     bool by_columns = strcmp(schedule, "flash1") == 0 || is_backward(schedule);
-    bool visits_all = strncmp(schedule, "standard", 8) == 0;
+    bool visits_all = strncmp(schedule, "standard", 8) == 0 || strcmp(schedule, "flash_window") == 0 ||
+                      strcmp(schedule, "scfa") == 0;
     bool packs = strcmp(schedule, "gqa_packed") == 0 || strcmp(schedule, "mla") == 0;
-    *heads = packs || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
+    bool projects = strcmp(schedule, "linformer") == 0;
+    *heads = packs || projects || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
     if (!visits_all && !has_formula(p, t, by_columns))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under this mask", schedule);
     if (p->page_size > 0 && (!reads_pages(schedule) || p->mask.blocks))
@@ -371,7 +383,7 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
         *one = q_outer(&packed, t, k_and_v, false, 1);
     else if (strcmp(schedule, "mla") == 0)
         *one = q_outer(&packed, t, p->head_dim, false, 1);
-    else if (!backward(one, schedule, p, t, machine))
+    else if (!tw_bounds_family(one, schedule, p, t) && !backward(one, schedule, p, t, machine))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form", schedule);
     if (p->page_size > 0)
         one->fill_stats += tw_page_entries(packs ? &packed : p, t);

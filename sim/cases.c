@@ -131,6 +131,8 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
                             .kv_order = (tw_kv_order)o->kv_order,
                             .num_splits = value[SPLITS],
                             .phi = o->phi};
+    c->problem.rank = o->ways.rank;
+    tw_ways_apply(&c->wanted, c->schedule, &o->ways);
     c->tiling = c->wanted;
 }
 
@@ -281,6 +283,7 @@ tw_status tw_options_cases(tw_case **cases, size_t *count, const tw_options *opt
     TW_TRY(check_lengths(options));
     TW_TRY(tw_extras_check(&options->extras, options->causal));
     TW_TRY(axes_of(&a, options));
+    TW_TRY(tw_ways_check(&options->ways, a.algorithms.values, a.algorithms.count));
     size_t n = number_of_cases(&a);
     if (n > TW_CASES_MAX)
         return tw_fail(TW_EINVAL, "the lists combine to more than %d cases, give fewer values", TW_CASES_MAX);

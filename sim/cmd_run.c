@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char summary[] = "executes algorithms tile by tile and compares the result with exact attention";
 
@@ -155,11 +156,21 @@ static tw_status print_tables(tw_table *forward, tw_table *backward, const compa
     return all->backward && status == TW_OK ? tw_table_print(backward, stdout) : status;
 }
 
+/* A line more, as long as there is room. */
+static void append_note(char *notes, size_t size, const tw_execution *x)
+{
+    char note[TW_EXECUTION_NOTE];
+    size_t used = strlen(notes);
+    if (tw_execution_note(note, x))
+        snprintf(notes + used, size - used, "%s\n", note);
+}
+
 static tw_status run_all(const tw_case *cases, size_t count, const given_tensors *given,
                          const tw_machine *machine, const run_options *o)
 {
     tw_table forward = tw_execution_forward_table(o->shared.extras.quantize.format != NULL),
              backward = tw_execution_backward_table();
+    char notes[16 * TW_EXECUTION_NOTE] = "";
     compared all = {.forward = false};
     bool all_agree = true;
     tw_status status = TW_OK;
@@ -170,6 +181,7 @@ static tw_status run_all(const tw_case *cases, size_t count, const given_tensors
         if (status == TW_OK) {
             tw_execution_add_rows(&forward, &backward, &cases[i], &x);
             note_compared(&all, &x);
+            append_note(notes, sizeof notes, &x);
             all_agree = all_agree && tw_execution_agrees(&x);
         }
         tw_execution_free(&x);
@@ -182,6 +194,8 @@ static tw_status run_all(const tw_case *cases, size_t count, const given_tensors
     }
     print_head(&cases[0], machine, o);
     TW_TRY(print_tables(&forward, &backward, &all));
+    if (notes[0] != '\0')
+        printf("\n%s", notes);
     print_notes(&cases[count - 1], &all, o);
     return all_agree ? TW_OK : TW_EMISMATCH;
 }

@@ -128,15 +128,15 @@ tw_status tw_end_block(tw_emitter *e)
 }
 
 /* The part of the keys that a block works on: a split, or all of them. */
-static tw_part part_of(const tw_emitter *e, tw_block b)
+static tw_split part_of(const tw_emitter *e, tw_block b)
 {
     int64_t first, end;
     bool splits = e->launch->grid_j == TW_AXIS_SPLITS;
     if (!splits)
-        return (tw_part){.count = e->problem->num_splits,
+        return (tw_split){.count = e->problem->num_splits,
                          .end = ceil_div(e->problem->seqlen_k, e->tiling->block_n)};
     tw_key_range(e, b.i, &first, &end);
-    return tw_part_of(first, end, (int)b.j.index, e->problem->num_splits);
+    return tw_split_of(first, end, (int)b.j.index, e->problem->num_splits);
 }
 
 static tw_status run_block(tw_emitter *e, tw_block b)
@@ -211,12 +211,85 @@ static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
     return TW_OK;
 }
 
+/* ---- several devices ------------------------------------------------------------------------------------- */
+
+tw_part tw_part_of(tw_sharing spread, int rows, int part, int parts)
+{
+    int most = (rows + parts - 1) / parts, first = part * most;
+    if (spread == TW_SPREAD_STRIPED)
+        return (tw_part){.count = part < rows ? (rows - part - 1) / parts + 1 : 0,
+                         .of = rows,
+                         .first = part,
+                         .stride = parts};
+    int rest = rows > first ? rows - first : 0;
+    return (tw_part){.count = rest < most ? rest : most, .of = rows, .first = first, .stride = 1};
+}
+
+/* Which part of the keys a device has in a step: parts go on to the next device. */
+static int source_of(const tw_emitter *e, int step, int device)
+{
+    return e->launch->spread == TW_SPREAD_HOST ? step : (device - step + e->parts) % e->parts;
+}
+
+/* The part that a device has goes to the next one; on one device it comes out of the second memory. */
+static void send_part(tw_emitter *e, int64_t batches)
+{
+    const tw_problem *p = e->problem;
+    for (int t = 0; t < TW_NUM_TENSORS; t++) {
+        bool latent = t == TW_V && p->v_in_k; /* it has gone with K */
+        if (!(e->launch->travels & TW_SET(t)) || p->seqlen_k == 0 || latent)
+            continue;
+        tw_op op = tw_op_new(TW_OP_SEND);
+        op.tensor = (tw_tensor)t;
+        op.batch = e->batch;
+        op.rows = tw_tile_at(0, p->seqlen_k, p->seqlen_k);
+        op.cols = tw_tile_at(0, (int)tw_tensor_shape_of(op.tensor, p).cols,
+                             tw_tensor_shape_of(op.tensor, p).cols);
+        e->times = batches * tw_tensor_shape_of(op.tensor, p).heads;
+        e->agent = 0;
+        if (tw_op_kept(e, &op))
+            tw_op_deliver(e, &op);
+    }
+}
+
+static tw_status run_device(tw_emitter *e, const tw_problem *sequence, int batch, int64_t batches)
+{
+    bool host = e->launch->spread == TW_SPREAD_HOST;
+    e->source = source_of(e, e->step, e->device);
+    tw_problem view = tw_problem_part(
+        sequence, tw_part_of(e->launch->spread, sequence->seqlen_q, e->device, host ? 1 : e->parts),
+        tw_part_of(e->launch->spread, sequence->seqlen_k, e->source, e->parts));
+    e->problem = &view;
+    e->batch = batch;
+    if (host && e->parts > 1)
+        send_part(e, batches);
+    if (view.seqlen_q > 0)
+        TW_TRY(run_sequence_heads(e, batch, batches));
+    e->batch = batch;
+    if (!host && e->step + 1 < e->parts)
+        send_part(e, batches);
+    TW_TRY(e->status);
+    return e->backend->end_part ? e->backend->end_part(e->self, e) : TW_OK;
+}
+
+/* Every step of a ring, on every device: a legal serial order of what happens at the same time. */
+static tw_status run_parts(tw_emitter *e, const tw_problem *sequence, int batch, int64_t batches)
+{
+    int devices = e->launch->spread == TW_SPREAD_HOST ? 1 : e->parts;
+    for (e->step = 0; e->step < e->parts; e->step++)
+        for (e->device = 0; e->device < devices; e->device++)
+            TW_TRY(run_device(e, sequence, batch, batches));
+    return TW_OK;
+}
+
 /* As the schedule sees it: by itself, packed if it packs, its tiles listed if the mask must be. */
 tw_status tw_enter_sequence(tw_emitter *e, tw_problem *view, int batch)
 {
     tw_problem one = tw_problem_sequence(e->whole, batch);
     *view = tw_problem_seen_by(e->schedule, &one);
     view->num_splits = e->num_splits;
+    if (e->launch && e->launch->projected)
+        view->seqlen_k = view->rank;
     e->problem = view;
     if (view->seqlen_q > 0 && (tw_mask_is_listed(view) || e->schedule->lists_tiles))
         return tw_tile_map_build(&e->map, view, batch, e->tiling->block_m, e->tiling->block_n);
@@ -234,7 +307,9 @@ static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
     tw_problem view;
     tw_status status = tw_enter_sequence(e, &view, batch);
     bool nothing = view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD;
-    if (status == TW_OK && !nothing) /* but keys that nobody asks for have gradients: 0 */
+    if (status == TW_OK && !nothing && e->launch->spread != TW_SPREAD_NONE)
+        status = run_parts(e, &view, batch, batches);
+    else if (status == TW_OK && !nothing) /* but keys that nobody asks for have gradients: 0 */
         status = run_sequence_heads(e, batch, batches);
     tw_leave_sequence(e);
     return status;
@@ -291,6 +366,11 @@ static tw_status check_block(const char *name, int value)
 
 tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *problem)
 {
+    if (schedule->sorts_rows && problem->mask.sorted_q)
+        return tw_problem_part(
+            problem,
+            (tw_part){.count = problem->seqlen_q, .of = problem->seqlen_q, .order = problem->mask.sorted_q},
+            (tw_part){.count = problem->seqlen_k, .of = problem->seqlen_k, .order = problem->mask.sorted_k});
     return schedule->packs_heads ? tw_problem_packed(problem) : *problem;
 }
 
@@ -307,9 +387,11 @@ static const char *not_honoured(const tw_schedule *schedule, const tw_problem *p
            : scores && !(honours & TW_HONOURS_SCORES)              ? "modified scores or sink logits"
            : p->cu_seqlens_q && !(honours & TW_HONOURS_PACKED)     ? "packed sequences"
            : widths && !(honours & TW_HONOURS_WIDTHS)              ? "a V of another width than K"
-           : schedule->needs_v_in_k && !p->v_in_k                  ? "a V that is no part of K"
-           : tw_quantize_is_on(&p->quantize) && !(honours & TW_HONOURS_CODES) ? "quantised Q, K and V"
-                                                                              : NULL;
+           : schedule->sorts_rows && !m->sorted_q ? "queries and keys that have no buckets (--buckets)"
+           : schedule->reference && (p->causal || tw_dropout_is_on(&p->dropout)) ? "a causal mask or dropout"
+           : schedule->needs_v_in_k && !p->v_in_k                                ? "a V that is no part of K"
+           : tw_quantize_is_on(&p->quantize) && !(honours & TW_HONOURS_CODES)    ? "quantised Q, K and V"
+                                                                                 : NULL;
 }
 
 /* What Q, K and V are. */
@@ -325,10 +407,19 @@ tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *proble
 {
     if (schedule->pass == TW_PASS_BACKWARD)
         TW_TRY(tw_problem_check_backward(problem));
+    int rows = problem->seqlen_q > problem->seqlen_k ? problem->seqlen_q : problem->seqlen_k;
+    if (schedule->most_rows > 0 && rows > schedule->most_rows)
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s keeps all scores of a sequence on chip, seqlen is %d, it must be at most %d",
+                       schedule->name, rows, schedule->most_rows);
     const char *what = not_honoured(schedule, problem);
     if (!what && schedule->takes_codes && !schedule->takes_codes(&problem->quantize))
         return tw_fail(TW_EUNSUPPORTED, "%s does not do it with %s, it must come with %s", schedule->name,
                        codes_name(problem), schedule->needs_codes);
+    if (schedule->reference && (problem->rank < 1 || problem->rank > problem->seqlen_k))
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s projects keys, --rank is %d, it must be from 1 to seqlen_k, which is %d",
+                       schedule->name, problem->rank, problem->seqlen_k);
     if (!what)
         return TW_OK;
     return tw_fail(TW_EUNSUPPORTED, "%s does not do %s, it must be another algorithm, such as flash2",
@@ -393,6 +484,8 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *given, const tw
     TW_TRY(check_block("block_m", tiling->block_m));
     TW_TRY(check_block("block_n", tiling->block_n));
     TW_TRY(check_orders(tiling));
+    if (tiling->parts < 0 || tiling->parts > TW_MAX_PARTS)
+        return tw_fail(TW_EINVAL, "parts is %d, it must be from 0 to %d", tiling->parts, TW_MAX_PARTS);
     tw_problem of_tiles = tw_problem_in_tiles(given, tiling), *problem = &of_tiles;
     TW_TRY(check_scales(schedule, problem, tiling));
     TW_TRY(tw_tiling_check(schedule, tiling));
@@ -407,6 +500,7 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *given, const tw
                     .self = self};
     for (int i = 0; i < schedule->num_launches; i++) {
         e.launch = &schedule->launches[i];
+        e.parts = e.launch->spread != TW_SPREAD_NONE && tiling->parts > 1 ? tiling->parts : 1;
         TW_TRY(run_launch(&e));
     }
     return TW_OK;

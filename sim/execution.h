@@ -29,7 +29,9 @@ typedef struct tw_executed_pass {
 typedef struct tw_execution {
     double *o, *lse, *gradient[TW_NUM_GRADIENTS]; /**< owned */
     tw_executed_pass forward, backward;
-    tw_verdict verdict;             /**< of the forward pass, if it is judged */
+    tw_verdict verdict; /**< of the forward pass, if it is judged */
+    /** Of an algorithm that approximates: how far it is from its own definition, and may be. */
+    double reference_error, reference_allowed;
     tw_gradients_verdict gradients; /**< of the backward pass, likewise */
     tw_verdict before_codes; /**< of O, by what Q, K and V were before they became codes, if they did */
 } tw_execution;
@@ -61,7 +63,13 @@ TW_MUST_CHECK tw_status tw_execution_run(tw_execution *execution, const tw_case 
 
 void tw_execution_free(tw_execution *execution);
 
-/** Is everything that was judged right, its bytes included? */
+/** Room for tw_execution_note(). */
+#define TW_EXECUTION_NOTE 320
+
+/** What is to be said of a case beneath the table; false, and an empty text, if nothing. */
+bool tw_execution_note(char text[TW_EXECUTION_NOTE], const tw_execution *execution);
+
+/** Is everything that was judged right, its bytes included? An approximation is held to its own definition. */
 bool tw_execution_agrees(const tw_execution *execution);
 
 /** The tables of forward and of backward passes, and a row of each: none if the pass is not judged. Of codes, the first has a

@@ -24,7 +24,7 @@ bool tw_extras_given(const tw_extras *x)
     return x->window || x->prefix > 0 || x->sinks > 0 || x->documents || x->block_mask || x->block_size ||
            x->cu_seqlens || x->cu_seqlens_q || x->cu_seqlens_k || x->softcap > 0.0 || x->alibi || x->bias ||
            x->sink_logit || x->head_dim_v > 0 || x->latent || x->dropout > 0.0 || x->page_size > 0 ||
-           x->page_table || x->quantize.format;
+           x->page_table || x->quantize.format || x->buckets > 0 || x->keep > 0.0;
 }
 
 /* ---- what goes together --------------------------------------------------------------------------------- */
@@ -57,7 +57,8 @@ tw_status tw_extras_check(const tw_extras *x, bool causal)
         bool given;
     } fixed[] = {{"--documents", x->documents != NULL},
                  {"--block-mask", x->block_mask != NULL},
-                 {"--bias", x->bias != NULL}};
+                 {"--bias", x->bias != NULL},
+                 {"--buckets or --keep", x->buckets > 0 || x->keep > 0.0}};
     bool packed = x->cu_seqlens || x->cu_seqlens_q || x->cu_seqlens_k;
     tw_quantize quantize;
     TW_TRY(tw_parse_quantize(&quantize, &x->quantize, 0));
@@ -75,7 +76,7 @@ tw_status tw_extras_check(const tw_extras *x, bool causal)
     if (x->page_table && x->page_size == 0)
         return tw_fail(TW_EINVAL, "--page-table is %s, but there is no --page-size that it would be of",
                        tw_quote(x->page_table).text);
-    for (int i = 0; packed && i < 3; i++)
+    for (int i = 0; packed && i < 4; i++)
         if (fixed[i].given)
             return tw_fail(TW_EINVAL,
                            "%s and packed sequences (--cu-seqlens) are both given, it must be one of them",
@@ -171,6 +172,11 @@ static tw_status attach_masks(tw_attached *a, tw_problem *p, const tw_extras *x,
     p->mask.prefix = x->prefix;
     p->mask.sinks = x->sinks;
     TW_TRY(attach_documents(a, p, x));
+    if (x->buckets > 0 || x->keep > 0.0) {
+        TW_TRY(tw_buckets_make(&a->buckets, p, x->buckets > 0 ? x->buckets : 1, x->keep > 0.0 ? x->keep : 1.0,
+                               seed));
+        tw_buckets_attach(p, &a->buckets);
+    }
     return attach_blocks(a, p, x, seed);
 }
 
@@ -282,6 +288,7 @@ void tw_attached_release(tw_attached *a)
     free(a->bias);
     free(a->sink_logits);
     free(a->page_table);
+    tw_buckets_free(&a->buckets);
     free(a);
 }
 
@@ -317,6 +324,8 @@ static void add_masks(char text[TW_EXTRAS_NAME], const tw_problem *p)
     if (m->blocks)
         add(text, "block mask of %d x %d%s", m->block_rows, m->block_keys,
             m->blocks_per_head ? " per head" : "");
+    if (m->buckets_q)
+        add(text, "hash buckets");
     if (m->mod)
         add(text, "mask callback");
 }

@@ -9,6 +9,7 @@
 
 #include "../cpu_ref/problem.h"
 #include "../cpu_ref/status.h"
+#include "buckets.h"
 #include "parse_quantize.h"
 
 #ifdef __cplusplus
@@ -29,6 +30,8 @@ typedef struct tw_extras {
     char *sink_logit; /**< a number for all heads, or a file */
     int head_dim_v;
     bool latent;
+    int buckets; /**< hash buckets; 0: not given */
+    double keep; /**< share of queries and keys that are not dropped; 0: not given, all */
     double dropout;
     uint64_t dropout_seed; /**< TW_NO_DROPOUT_SEED: not given, 1 */
     int page_size;         /**< of K and V; 0: not paged */
@@ -45,6 +48,7 @@ typedef struct tw_attached {
     unsigned char *blocks;
     double *bias, *sink_logits;
     int *page_table;
+    tw_buckets buckets;
 } tw_attached;
 
 /** Is anything asked for? */

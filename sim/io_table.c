@@ -2,6 +2,7 @@
 #include "io_table.h"
 
 #include "io_masks.h"
+#include "io_ring.h"
 #include "saving.h"
 #include "table.h"
 
@@ -430,6 +431,7 @@ tw_status tw_io_table_print(FILE *out, const tw_counted *cases, size_t count, co
     print_setting(out, cases, count, machine);
     TW_TRY(print_counts(out, cases, count, machine, elements));
     print_ledgers(out, cases, count, machine, elements);
+    TW_TRY(tw_io_ring_print(out, cases, count, machine));
     TW_TRY(tw_io_masks_print(out, cases, count));
     TW_TRY(tw_io_packing_print(out, cases, count, machine));
     return print_savings(out, cases, count, machine);

@@ -158,6 +158,8 @@ typedef enum tw_machine_kind {
     X(tile_pace, "share of its roofline rate at which a tile is worked through; 0: all of it")               \
     X(drift_one_block, "spread of the SMs' speeds, largest minus smallest over mean, one block an SM")       \
     X(drift_more_blocks, "the same of blocks that share an SM")                                              \
+    X(link_bytes_per_s, "to another device, one direction")                                                  \
+    X(host_bytes_per_s, "from the host's memory")                                                            \
     X(profiler_dirty_bytes, "what a profiler that empties the L2 leaves dirty in it: HBM writes of "         \
                             "nobody's")
 

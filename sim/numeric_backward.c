@@ -79,9 +79,12 @@ static void drop_row(tw_executor *x, const tw_emitter *e, const tw_op *op, int r
     const tw_problem *p = e->problem;
     const tw_slot_info *s = &e->slots[op->dst];
     int row = (int)s->rows.row0 + r;
-    tw_dropout_apply(tw_executor_row(x, e, op->dst, r), &p->dropout, e->batch,
-                     tw_problem_query_head(p, e->head, row), tw_problem_query_row(p, row), (int)s->cols.row0,
-                     s->cols.rows);
+    double *numbers = tw_executor_row(x, e, op->dst, r);
+    int head = tw_problem_query_head(p, e->head, row), query = tw_problem_query_row(p, row);
+    bool apart = p->key_part.of > 0; /* keys that are no neighbours in the sequence are asked one by one */
+    for (int j = 0; j < s->cols.rows; j += apart ? 1 : s->cols.rows)
+        tw_dropout_apply(numbers + j, &p->dropout, e->batch, head, query,
+                         tw_problem_key(p, (int)s->cols.row0 + j), apart ? 1 : s->cols.rows);
 }
 
 /* The same by a mask of ones and zeros that was kept. */

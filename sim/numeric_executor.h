@@ -13,7 +13,7 @@ typedef struct tw_executor {
     size_t capacity[TW_MAX_SLOTS]; /* elements */
     const double *inputs[TW_NUM_TENSORS];
     double *outputs[TW_NUM_TENSORS]; /* O, LSE, S, P, L, …: read and written */
-    unsigned made, owned; /* sets of those that hold something, and of those that are not the caller's */
+    uint64_t made, owned; /* sets of those that hold something, and of those that are not the caller's */
     tw_rounding rounding;
     tw_sums sums;
     int fraction_bits;
@@ -22,8 +22,10 @@ typedef struct tw_executor {
     size_t turned_capacity; /* elements */
     const tw_numeric_observer *observer;
     tw_numeric_stats stats;
-    tw_status status;   /* what the arithmetic itself found wrong */
-    int64_t drop, seen; /* a test's: which operation to leave out, how many were offered so far */
+    tw_status status; /* what the arithmetic itself found wrong */
+    uint64_t
+        holders[2][TW_MAX_PARTS]; /* of each part of K, and of V: the devices that have it in their memory */
+    int64_t drop, seen;           /* a test's: which operation to leave out, how many were offered so far */
 } tw_executor;
 
 /* A number as it is kept on chip, or in HBM in a type. */
@@ -47,6 +49,12 @@ bool tw_execute_decode(tw_executor *x, const tw_emitter *e, const tw_op *op);
 
 /* Is a row's sum infinite, because its scores are out of range? `self` is the executor. */
 bool tw_executor_left_range(void *self, const tw_emitter *e, tw_row_stats st);
+/* What a lazy row takes its exponentials against: m, until the row outgrows it by too much (flash4). */
+double tw_executor_lazy_reference(tw_executor *x, const tw_emitter *e, double m, double m_new);
+
+/* s = e^(s − m) of a row of n, of a lazy step some by polynomial. */
+void tw_executor_exponentials(tw_executor *x, const tw_emitter *e, const tw_op *op, double *s, double m,
+                              int n);
 
 /* The arithmetic of an operation of the backward pass, or of dropout; false if it is none of those. */
 bool tw_execute_backward(tw_executor *x, const tw_emitter *e, const tw_op *op);

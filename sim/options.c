@@ -67,6 +67,24 @@ static const tw_option shared[] = {
      "share of probabilities that are dropped after the softmax; the others are divided by 1 - P"},
     {"dropout-seed", "NUMBER", TW_OPTION_SEED, AT(extras.dropout_seed), TW_GROUP_EXTRAS,
      "of the Philox counters that say which (default: 1)"},
+    {"block-d", "NUMBER", TW_OPTION_INT, AT(ways.block_d), TW_GROUP_EXTRAS,
+     "columns of a tile, for algorithms that cut head_dim (default: the algorithm's own)"},
+    {"rescale-log2", "NUMBER", TW_OPTION_POSITIVE, AT(ways.rescale_log2), TW_GROUP_EXTRAS,
+     "flash4: O is rescaled where a row outgrows its maximum by 2 to this (default: 8)"},
+    {"poly-share", "SHARE", TW_OPTION_FRACTION, AT(ways.poly_share), TW_GROUP_EXTRAS,
+     "flash4: of the exponentials, by a polynomial on FMA units (default: 0.25)"},
+    {"poly-degree", "NUMBER", TW_OPTION_INT, AT(ways.poly_degree), TW_GROUP_EXTRAS,
+     "flash4: of that polynomial, 2 to 5 (default: 3)"},
+    {"devices", "NUMBER", TW_OPTION_INT, AT(ways.devices), TW_GROUP_EXTRAS,
+     "ring, ring_striped: how many share the sequence (default: 1)"},
+    {"segments", "NUMBER", TW_OPTION_INT, AT(ways.segments), TW_GROUP_EXTRAS,
+     "offload: parts in which K and V come from the host (default: 1)"},
+    {"buckets", "NUMBER", TW_OPTION_INT, AT(extras.buckets), TW_GROUP_EXTRAS,
+     "hash buckets: a query sees keys of its own, drawn by --seed; scfa sorts by them"},
+    {"keep", "SHARE", TW_OPTION_FRACTION, AT(extras.keep), TW_GROUP_EXTRAS,
+     "of queries and of keys; the others are dropped, drawn by --seed (default: all)"},
+    {"rank", "NUMBER", TW_OPTION_INT, AT(ways.rank), TW_GROUP_EXTRAS,
+     "linformer: to how many keys K and V are projected"},
     {"block-m", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING,
      "query rows of a tile (default: 128)"},
     {"block-n", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING,
@@ -118,7 +136,8 @@ static const tw_option shared[] = {
 
 tw_options tw_options_default(void)
 {
-    return (tw_options){.dtype = TW_FP16, .seed = 1, .extras.dropout_seed = TW_NO_DROPOUT_SEED};
+    return (tw_options){
+        .dtype = TW_FP16, .seed = 1, .extras.dropout_seed = TW_NO_DROPOUT_SEED, .ways = tw_ways_default()};
 }
 
 bool tw_options_shape_given(const tw_options *o)

@@ -16,6 +16,7 @@
 #include "parse.h"
 #include "schedules/registry.h"
 #include "tiling.h"
+#include "ways.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -119,6 +120,7 @@ typedef struct tw_options {
     uint64_t seed;
     int passes; /**< TW_PASSES_* */
     tw_extras extras;
+    tw_ways ways;
     bool
         counts_only; /**< set by a command that computes with no numbers: none are read or made for its cases */
 } tw_options;

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* The six products of attention and its gradients; the first three are the forward pass's and dP. */
+/* The products of attention and its gradients, and of a projection; the first three are the forward pass's and dP. */
 typedef struct product {
     tw_op_kind kind;
     tw_tensor a, b, result;
@@ -11,13 +11,15 @@ typedef struct product {
 } product;
 
 static const product products[] = {
-    {TW_OP_MATMUL_NT, TW_Q, TW_K, TW_S, true},        /* S  = scale · Q Kᵀ */
-    {TW_OP_MATMUL_ADD, TW_P, TW_V, TW_O, false},      /* O += P V */
-    {TW_OP_MATMUL_NT, TW_DO, TW_V, TW_DP, false},     /* dP = dO Vᵀ */
-    {TW_OP_MATMUL_TN, TW_P, TW_DO, TW_DV, false},     /* dV += Pᵀ dO */
-    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ, true},     /* dQ += scale · dS K */
-    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ_SUM, true}, /* the same, towards a sum of several blocks */
-    {TW_OP_MATMUL_TN, TW_DS, TW_Q, TW_DK, true},      /* dK += scale · dSᵀ Q */
+    {TW_OP_MATMUL_NT, TW_Q, TW_K, TW_S, true},             /* S  = scale · Q Kᵀ */
+    {TW_OP_MATMUL_ADD, TW_P, TW_V, TW_O, false},           /* O += P V */
+    {TW_OP_MATMUL_NT, TW_DO, TW_V, TW_DP, false},          /* dP = dO Vᵀ */
+    {TW_OP_MATMUL_TN, TW_P, TW_DO, TW_DV, false},          /* dV += Pᵀ dO */
+    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ, true},          /* dQ += scale · dS K */
+    {TW_OP_MATMUL_ADD, TW_DS, TW_K, TW_DQ_SUM, true},      /* the same, towards a sum of several blocks */
+    {TW_OP_MATMUL_TN, TW_DS, TW_Q, TW_DK, true},           /* dK += scale · dSᵀ Q */
+    {TW_OP_MATMUL_ADD, TW_PROJECTION, TW_K, TW_KP, false}, /* K' += E K */
+    {TW_OP_MATMUL_ADD, TW_PROJECTION, TW_V, TW_VP, false}, /* V' += E V */
 };
 
 /* With dropout it is P ∘ Z that is multiplied, and its gradient that dO Vᵀ gives. */
@@ -67,8 +69,11 @@ static bool is_latent(const tw_emitter *e, const product *x, const tw_slot_info 
 static void read_factors(tw_emitter *e, const product *x, const tw_op *op, bool latent)
 {
     tw_slot a = {op->a}, b = {op->b};
+    tw_tensor second = latent ? TW_K : x->b;
+    if (e->launch->projected)
+        second = second == TW_K ? TW_KP : TW_VP;
     tw_slot_must_be(e, a, x->a);
-    tw_slot_must_be(e, b, latent ? TW_K : x->b);
+    tw_slot_must_be(e, b, second);
     tw_slot_read(e, a);
     tw_slot_read(e, b);
     if (op->scale_a >= 0)
@@ -93,6 +98,26 @@ tw_slot tw_matmul_nt(tw_emitter *e, tw_slot a, tw_slot b)
         tw_op_deliver(e, &op);
     }
     return result;
+}
+
+void tw_matmul_nt_add(tw_emitter *e, tw_slot s, tw_slot q, tw_slot k)
+{
+    tw_slot_info *si = tw_slot_find(e, s), *qi = tw_slot_find(e, q), *ki = tw_slot_find(e, k);
+    if (!si || !qi || !ki)
+        return;
+    bool same_columns = qi->cols.row0 == ki->cols.row0 && qi->cols.rows == ki->cols.rows;
+    if (!same_columns || qi->rows.rows != si->rows.rows || ki->rows.rows != si->cols.rows)
+        tw_rule_broken(e, "a product needs tiles whose sides belong together",
+                       "Q and K have the same columns, and the rows and keys of S");
+    const product x = find(e, TW_OP_MATMUL_NT, qi->tensor, false);
+    tw_op op = op_of(e, &x, s, q, k);
+    op.adds = true;
+    if (!tw_op_kept(e, &op))
+        return;
+    tw_slot_must_be(e, s, x.result);
+    read_factors(e, &x, &op, false);
+    tw_slot_updated(e, s);
+    tw_op_deliver(e, &op);
 }
 
 /* sum += a b, or aᵀ b: the sides that belong together, named with their sizes where they do not. Where K is V, the sum may
@@ -128,6 +153,8 @@ static void multiply_add(tw_emitter *e, tw_op_kind kind, tw_slot sum, tw_slot a,
     if ((e->tiling->unit == TW_UNIT_TENSOR || codes) && ai->dtype != tw_problem_input_dtype(e->problem))
         tw_rule_broken(e, "tensor cores need P and dS in the input's type", "convert_for_unit is missing");
     tw_slot_must_be(e, sum, x.result);
+    if (si->unscaled)
+        tw_rule_broken(e, "an O that was loaded is added to before it is rescaled", "rescale is missing");
     read_factors(e, &x, &op, latent);
     tw_slot_updated(e, sum);
     tw_op_deliver(e, &op);

@@ -28,8 +28,8 @@ static tw_roofline_launch time_launch(const tw_counts *n, tw_dtype dtype, tw_uni
         .hbm_s = seconds((double)n->hbm_read_bytes, m->hbm_read_bytes_per_s) +
                  seconds((double)n->hbm_write_bytes, m->hbm_write_bytes_per_s),
         .flops_s = seconds((double)n->flops_executed, rate),
-        .exps_s = seconds((double)n->exps, m->exps_per_s),
-        .scores_s = seconds((double)n->score_flops, m->fma_flops_per_s)};
+        .exps_s = seconds((double)(n->exps - n->exps_by_polynomial), m->exps_per_s),
+        .scores_s = seconds((double)(n->score_flops + n->polynomial_flops), m->fma_flops_per_s)};
     const struct {
         double time_s;
         const char *name;

@@ -59,9 +59,10 @@ static int64_t charged_bytes(const tw_emitter *e, const tw_slot_info *slot)
     int64_t elements = rows * slot->cols.rows;
     if (e->machine->kind != TW_MACHINE_PAPER)
         return elements * tw_dtype_bytes(slot->dtype);
-    const unsigned input_shaped = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_DO) |
-                                  TW_SET(TW_DQ) | TW_SET(TW_DK) | TW_SET(TW_DV) | TW_SET(TW_DQ_SUM);
-    const unsigned inputs = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V); /* that may be codes */
+    const uint64_t input_shaped = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_DO) |
+                                  TW_SET(TW_DQ) | TW_SET(TW_DK) | TW_SET(TW_DV) | TW_SET(TW_DQ_SUM) |
+                                  TW_SET(TW_PROJECTION) | TW_SET(TW_KP) | TW_SET(TW_VP);
+    const uint64_t inputs = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V); /* that may be codes */
     if (inputs & TW_SET(slot->tensor))
         return elements * tw_dtype_bytes(slot->dtype);
     return input_shaped & TW_SET(slot->tensor) ? elements * tw_dtype_bytes(e->problem->dtype) : 0;

@@ -17,6 +17,8 @@ tw_tile tw_tile_at(int64_t index, int block, int64_t length);
 
 /** Tiles of keys may stand for each other: each is made of whole pages, or nothing is paged. */
 bool tw_pages_are_alike(const tw_emitter *e);
+/** Part `part` of `parts` of an axis: one behind the other, or row i in part i mod parts. */
+tw_part tw_part_of(tw_sharing spread, int rows, int part, int parts);
 
 /** Query heads that read one K/V head. */
 int tw_heads_of_a_group(const tw_problem *problem);
@@ -39,7 +41,7 @@ tw_op tw_op_new(tw_op_kind kind);
  *  more is to be done. Called before any rule is applied. */
 bool tw_op_kept(tw_emitter *e, tw_op *op);
 /** A launch touches what it declares; false, and a broken rule, otherwise. */
-bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor);
+bool tw_op_declared(tw_emitter *e, uint64_t set, tw_tensor tensor);
 /** The head of a tensor that a block's query head stands for. */
 int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b);
 /** Hands it to the back end. */

@@ -353,7 +353,7 @@ tw_cost tw_cost_of(const tw_play *play, const tw_emitter *e, const tw_op *op)
     case TW_OP_MASK:
         return cores_cost(play, cores_cycles(play, machine->mask_cycles_per_key, rows, cols));
     case TW_OP_RESCALE:
-        return cores_cost(play, play->build->rare_rescale
+        return cores_cost(play, play->build->rare_rescale || op->lazy
                                     ? 0
                                     : cores_cycles(play, machine->rescale_cycles_per_column, rows, cols));
     case TW_OP_COMBINE: /* a product and a sum an element, of rows that are there */

@@ -157,8 +157,8 @@ static void writes(recorder *r, const tw_emitter *e, tw_sm_step *step, int slot)
  * beyond the order of its steps, other than alpha, which is there when the softmax is over. */
 static void note_needs(recorder *r, const tw_emitter *e, tw_sm_step *step, const tw_op *op)
 {
-    bool updates = op->kind != TW_OP_LOAD && op->kind != TW_OP_FILL && op->kind != TW_OP_MATMUL_NT &&
-                   op->kind != TW_OP_GIVE_TURN;
+    bool makes = op->kind == TW_OP_MATMUL_NT && !op->adds;
+    bool updates = op->kind != TW_OP_LOAD && op->kind != TW_OP_FILL && !makes && op->kind != TW_OP_GIVE_TURN;
     reads(r, e, step, op->a);
     reads(r, e, step, op->b);
     if (updates)

@@ -84,11 +84,11 @@ tw_problem tw_problem_split(const tw_schedule *schedule, const tw_problem *probl
     return seen;
 }
 
-tw_part tw_part_of(int64_t first, int64_t end, int index, int count)
+tw_split tw_split_of(int64_t first, int64_t end, int index, int count)
 {
     int64_t each = (end - first) / count, longer = (end - first) % count;
     int64_t begin = first + index * each + min64(index, longer);
-    return (tw_part){.index = index, .count = count, .first = begin, .end = begin + each + (index < longer)};
+    return (tw_split){.index = index, .count = count, .first = begin, .end = begin + each + (index < longer)};
 }
 
 /* Neighbouring rows see neighbouring keys, so the last row sees the last; a listed mask is looked at tile by tile. */
@@ -138,13 +138,13 @@ int64_t tw_share_of(const tw_shares *s, int64_t tile)
     return tile < longer * (each + 1) ? tile / (each + 1) : longer + (tile - longer * (each + 1)) / each;
 }
 
-tw_part tw_share_part(const tw_shares *s, const tw_work_item *item, int64_t block)
+tw_split tw_share_part(const tw_shares *s, const tw_work_item *item, int64_t block)
 {
     int64_t behind = item->before + max64(1, item->end - item->first);
     int64_t first_block = tw_share_of(s, item->before), last_block = tw_share_of(s, behind - 1);
     int64_t begin = max64(tw_share_begin(s, block), item->before);
     int64_t end = min64(tw_share_begin(s, block + 1), behind);
-    return (tw_part){.index = (int)(block - first_block),
+    return (tw_split){.index = (int)(block - first_block),
                      .count = (int)(last_block - first_block + 1),
                      .first = item->first + begin - item->before,
                      .end = min64(item->end, item->first + end - item->before)};

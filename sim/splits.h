@@ -35,7 +35,7 @@ tw_problem tw_problem_split(const tw_schedule *schedule, const tw_problem *probl
 void tw_key_range(const tw_emitter *e, tw_tile rows, int64_t *first, int64_t *end);
 
 /** Part `index` of `count` of key tiles [first, end): the first ones have one more where they are not all equal. */
-tw_part tw_part_of(int64_t first, int64_t end, int index, int count);
+tw_split tw_split_of(int64_t first, int64_t end, int index, int count);
 
 /** One query tile in the row of all work. */
 typedef struct tw_work_item {
@@ -63,7 +63,7 @@ int64_t tw_share_begin(const tw_shares *shares, int64_t block);
 int64_t tw_share_of(const tw_shares *shares, int64_t tile);
 
 /** What of an item belongs to a block; its parts are counted from the one with the item's first tile. */
-tw_part tw_share_part(const tw_shares *shares, const tw_work_item *item, int64_t block);
+tw_split tw_share_part(const tw_shares *shares, const tw_work_item *item, int64_t block);
 
 void tw_shares_free(tw_shares *shares);
 

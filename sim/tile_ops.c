@@ -7,16 +7,17 @@
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
-    "Q",    "K",    "V",   "O",    "S",   "P",     "LSE",   "M",       "L",       "bias",
-    "sink", "list", "dO",  "dQ",   "dK",  "dV",    "dP",    "dS",      "D",       "dQ sum",
-    "Z",    "PZ",   "dPZ", "turn", "O_c", "LSE_c", "pages", "Q scale", "K scale", "V scale"};
+    "Q",       "K",       "V",       "O",       "S",       "P",    "LSE", "M",     "L",
+    "bias",    "sink",    "list",    "dO",      "dQ",      "dK",   "dV",  "dP",    "dS",
+    "D",       "dQ sum",  "Z",       "PZ",      "dPZ",     "turn", "O_c", "LSE_c", "pages",
+    "Q scale", "K scale", "V scale", "Q index", "K index", "E",    "K'",  "V'"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
     "online_softmax", "row_stats", "softmax_apply", "rescale",     "convert",    "normalize", "lse",
     "release",        "score_mod", "matmul_tn",     "softmax_lse", "row_dot",    "dsoftmax",  "atomic_add",
     "dropout_mask",   "dropout",   "give_turn",     "take_turn",   "combine",    "fix_max",   "fixed_softmax",
-    "add_part"};
+    "add_part",       "send"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
@@ -89,6 +90,15 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
         return (tw_tensor_shape){rows_of_parts(p), 1, p->num_heads, TW_FP32};
     case TW_PAGE_TABLE: /* one for all heads of a sequence */
         return (tw_tensor_shape){p->table_width, 1, 1, TW_FP32};
+    case TW_PROJECTION:
+        return (tw_tensor_shape){p->rank, p->seqlen_k, 1, p->dtype};
+    case TW_KP:
+        return (tw_tensor_shape){p->rank, p->head_dim, p->num_heads_kv, p->dtype};
+    case TW_VP:
+        return (tw_tensor_shape){p->rank, tw_problem_head_dim_v(p), p->num_heads_kv, p->dtype};
+    case TW_Q_INDEX:
+    case TW_K_INDEX:
+        return (tw_tensor_shape){tensor == TW_Q_INDEX ? p->seqlen_q : p->seqlen_k, 2, 1, TW_FP32};
     default:
         return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, p->dtype};
     }
@@ -136,7 +146,7 @@ static tw_tile whole(int64_t rows)
 }
 
 /* What a problem brings along, whatever the algorithm, need not be declared. */
-bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor)
+bool tw_op_declared(tw_emitter *e, uint64_t set, tw_tensor tensor)
 {
     set |= TW_SET(TW_BIAS) | TW_SET(TW_SINK) | TW_SET(TW_TILE_LIST) | TW_SET(TW_PAGE_TABLE) |
            TW_SET(TW_Q_SCALE) | TW_SET(TW_K_SCALE) | TW_SET(TW_V_SCALE);
@@ -147,12 +157,13 @@ bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 
 int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b)
 {
-    if (tensor == TW_BIAS && !e->problem->scoring.bias_per_head)
+    bool for_all = tensor == TW_Q_INDEX || tensor == TW_K_INDEX || tensor == TW_PROJECTION;
+    if (for_all || (tensor == TW_BIAS && !e->problem->scoring.bias_per_head))
         return 0;
     if (tensor == TW_PAGE_TABLE)
         return 0;
     bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV ||
-                   tensor == TW_K_SCALE || tensor == TW_V_SCALE;
+                   tensor == TW_K_SCALE || tensor == TW_V_SCALE || tensor == TW_KP || tensor == TW_VP;
     return of_keys ? tw_problem_kv_head(e->problem, b.head) : b.head;
 }
 
@@ -176,7 +187,8 @@ static tw_slot load_tile(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile ro
 {
     bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK || tensor == TW_LSE ||
                      tensor == TW_D || tensor == TW_LSE_PART || tensor == TW_PAGE_TABLE ||
-                     tensor == TW_Q_SCALE || tensor == TW_K_SCALE || tensor == TW_V_SCALE;
+                     tensor == TW_Q_SCALE || tensor == TW_K_SCALE || tensor == TW_V_SCALE ||
+                     tensor == TW_Q_INDEX || tensor == TW_K_INDEX;
     bool in_registers = tensor == TW_O || tensor == TW_DQ || tensor == TW_DQ_SUM || tensor == TW_O_PART ||
                         statistic;
     tw_slot pages = tensor == TW_K || tensor == TW_V ? tw_load_pages(e, b, rows) : (tw_slot){-1};
@@ -197,6 +209,7 @@ static tw_slot load_tile(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile ro
             tw_slot_read(e, pages);
         tw_slot_written(e, slot);
         tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
+        e->slots[slot.id].unscaled = tensor == TW_O;
         tw_op_deliver(e, &op);
     }
     if (pages.id >= 0)
@@ -295,6 +308,13 @@ tw_slot tw_zeros_of(tw_emitter *e, tw_tensor tensor, tw_tile rows)
     return slot;
 }
 
+tw_slot tw_zeros_part(tw_emitter *e, tw_tensor tensor, tw_tile rows, tw_tile cols)
+{
+    tw_slot slot = tw_slot_allocate(e, tensor, TW_PLACE_REGISTERS, TW_FP32, rows, cols);
+    fill(e, slot, 0.0);
+    return slot;
+}
+
 tw_slot tw_zeros(tw_emitter *e, tw_tile rows)
 {
     return tw_zeros_of(e, TW_O, rows);
@@ -389,15 +409,36 @@ void tw_mask(tw_emitter *e, tw_slot s)
     }
 }
 
+void tw_mask_by_index(tw_emitter *e, tw_slot s, tw_slot q_index, tw_slot k_index)
+{
+    tw_op op = tw_op_new(TW_OP_MASK);
+    op.dst = s.id;
+    op.a = q_index.id;
+    op.b = k_index.id;
+    if (!tw_slot_find(e, s) || !tw_op_kept(e, &op))
+        return;
+    tw_slot_must_be(e, s, TW_S);
+    tw_slot_must_be(e, q_index, TW_Q_INDEX);
+    tw_slot_must_be(e, k_index, TW_K_INDEX);
+    tw_slot_read(e, q_index);
+    tw_slot_read(e, k_index);
+    tw_slot_updated(e, s);
+    tw_op_deliver(e, &op);
+}
+
+/* In which of its ways online softmax goes. */
+typedef enum softmax_way { PLAIN, NORMALIZED, LAZY } softmax_way;
+
 /* The softmax operations differ in what they write: S or not, alpha or not. */
-static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats st, bool normalized)
+static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats st, softmax_way way)
 {
     if (!tw_slot_find(e, s))
         return;
     tw_op op = tw_op_new(kind);
     op.dst = s.id;
     op.stats = st;
-    op.normalized = normalized;
+    op.normalized = way == NORMALIZED;
+    op.lazy = way == LAZY;
     if (!tw_op_kept(e, &op))
         return;
     tw_slot_must_be(e, s, TW_S);
@@ -423,31 +464,36 @@ static void softmax_op(tw_emitter *e, tw_op_kind kind, tw_slot s, tw_row_stats s
 
 void tw_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_SOFTMAX, s, st, false);
+    softmax_op(e, TW_OP_SOFTMAX, s, st, PLAIN);
 }
 
 void tw_online_softmax(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, false);
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, PLAIN);
 }
 
 void tw_online_softmax_normalized(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, true);
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, NORMALIZED);
 }
 
 void tw_row_stats_step(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_ROW_STATS, s, st, false);
+    softmax_op(e, TW_OP_ROW_STATS, s, st, PLAIN);
 }
 
 void tw_softmax_apply(tw_emitter *e, tw_slot s, tw_row_stats st)
 {
-    softmax_op(e, TW_OP_SOFTMAX_APPLY, s, st, false);
+    softmax_op(e, TW_OP_SOFTMAX_APPLY, s, st, PLAIN);
+}
+
+void tw_online_softmax_lazy(tw_emitter *e, tw_slot s, tw_row_stats st)
+{
+    softmax_op(e, TW_OP_ONLINE_SOFTMAX, s, st, LAZY);
 }
 
 /* rescale reads alpha, normalize reads l; both update a slot row by row. */
-static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor, tw_row_stats st)
+static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor, tw_row_stats st, bool lazy)
 {
     tw_slot_info *info = tw_slot_find(e, o);
     if (!info)
@@ -456,6 +502,7 @@ static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor
     tw_op op = tw_op_new(kind);
     op.dst = o.id;
     op.stats = st;
+    op.lazy = lazy;
     if (tw_op_kept(e, &op)) {
         if (tensor != TW_O && tensor != TW_P)
             tw_rule_broken(e, "only O and P are scaled row by row", tw_tensor_name(tensor));
@@ -463,17 +510,24 @@ static void scale_rows(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_slot factor
         tw_slot_updated(e, o);
         tw_op_deliver(e, &op);
         tw_slot_becomes(e, o, tensor, kind == TW_OP_NORMALIZE);
+        if (kind == TW_OP_RESCALE)
+            info->unscaled = false;
     }
 }
 
 void tw_rescale(tw_emitter *e, tw_slot o, tw_row_stats st)
 {
-    scale_rows(e, TW_OP_RESCALE, o, st.alpha, st);
+    scale_rows(e, TW_OP_RESCALE, o, st.alpha, st, false);
+}
+
+void tw_rescale_lazy(tw_emitter *e, tw_slot o, tw_row_stats st)
+{
+    scale_rows(e, TW_OP_RESCALE, o, st.alpha, st, true);
 }
 
 void tw_normalize(tw_emitter *e, tw_slot o, tw_row_stats st)
 {
-    scale_rows(e, TW_OP_NORMALIZE, o, st.l, st);
+    scale_rows(e, TW_OP_NORMALIZE, o, st.l, st, false);
 }
 
 void tw_convert_for_unit(tw_emitter *e, tw_slot p)

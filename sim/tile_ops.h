@@ -62,13 +62,18 @@ typedef enum tw_tensor {
     TW_LSE_PART, /**< LSE of each split, or its row sums l, fp32: seqlen_q rows for each */
     TW_PAGE_TABLE, /**< 4-byte integers: where the pages of K and V are, for each sequence */
     TW_Q_SCALE, /**< what codes of Q are worth, fp32, a number for each block of rows, row, or all: quantize.h */
-    TW_K_SCALE, /**< likewise */
-    TW_V_SCALE, /**< likewise */
+    TW_K_SCALE,    /**< likewise */
+    TW_V_SCALE,    /**< likewise */
+    TW_Q_INDEX,    /**< of sorted query rows: which row each is, and its bucket; two 4-byte integers */
+    TW_K_INDEX,    /**< of sorted keys */
+    TW_PROJECTION, /**< E, rank × seqlen_k, one for all heads, input's type */
+    TW_KP,         /**< K' = E K, rank × head_dim a K/V head */
+    TW_VP,         /**< V' = E V */
     TW_NUM_TENSORS
 } tw_tensor;
 
 /** Set of tensors, for a launch's declaration: TW_SET(TW_Q) | TW_SET(TW_K). */
-#define TW_SET(tensor) (1u << (tensor))
+#define TW_SET(tensor) (UINT64_C(1) << (tensor))
 
 /** Shape of a tensor, for one head of one batch element. */
 typedef struct tw_tensor_shape {
@@ -159,6 +164,7 @@ typedef enum tw_op_kind {
     TW_OP_FIX_MAX,        /**< m = value, l what it was of another m */
     TW_OP_FIXED_SOFTMAX,  /**< dst = e^(dst − m), l += rowsum; l = inf where a score leaves m's range */
     TW_OP_ADD_PART,       /**< dst += a, l += b: sums of a split, of the same m */
+    TW_OP_SEND,           /**< rows of a tensor go over the link into another device's memory */
     TW_NUM_OPS
 } tw_op_kind;
 
@@ -178,6 +184,8 @@ typedef struct tw_op {
         value; /**< fill: the value; products: the scale; convert: to codes of so many times the numbers, or 0 */
     tw_dtype dtype;  /**< convert: the new type */
     bool normalized; /**< online_softmax: O is kept divided by l, so alpha carries the old l */
+    bool adds;       /**< matmul_nt: to what dst holds: a part of head_dim at a time */
+    bool lazy;       /**< online_softmax, rescale: m moves on only by the tiling's rescale_log2 */
 
     tw_tensor tensor; /**< load, store, atomic_add */
     int batch;        /**< of the tensor */
@@ -203,6 +211,7 @@ typedef struct tw_slot_info {
     bool live;       /**< made and not yet released */
     bool written;    /**< has numbers in it */
     bool unread;     /**< what was written last has not been read */
+    bool unscaled;   /**< O as it came from HBM, which the next step of softmax has to rescale first */
     bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
     bool
         is_alpha; /**< what a step of online softmax leaves to rescale by; `tensor` is then TW_L, of its shape */
@@ -230,6 +239,17 @@ typedef enum tw_axis {
     TW_AXIS_SHARES /**< key tiles of all query tiles, heads and sequences, in as many shares as blocks run at a time */
 } tw_axis;
 
+/** How a launch is spread over memories: what is nearer than what. */
+typedef enum tw_sharing {
+    TW_SPREAD_NONE,    /**< one device has everything */
+    TW_SPREAD_RING,    /**< device r has the r-th part of Q, K and V; K and V travel around */
+    TW_SPREAD_STRIPED, /**< the same, but row i is on device i mod P */
+    TW_SPREAD_HOST     /**< one device; K and V lie in a second memory and come a part at a time */
+} tw_sharing;
+
+/** Most parts that a launch can be spread over. */
+#define TW_MAX_PARTS 64
+
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
 typedef struct tw_launch {
     const char *name; /**< "scores" */
@@ -240,10 +260,14 @@ typedef struct tw_launch {
     bool per_kv_head; /**< a block works for all query heads of a K/V head; b.head is the first of them */
     /** A block's work depends on where its tile lies under a mask, not on its size alone. */
     bool blocks_differ;
-    unsigned reads;     /**< TW_SET() of tensors */
-    unsigned writes;    /**< likewise */
+    uint64_t reads;     /**< TW_SET() of tensors */
+    uint64_t writes;    /**< likewise */
     tw_order order;     /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
     bool only_if_split; /**< nothing runs where the keys are in one part */
+    /** The grid runs once for every step and device: blocks see the device's query rows, and the keys that it has then. */
+    tw_sharing spread;
+    bool projected;   /**< the keys of its blocks are the rank projected ones */
+    uint64_t travels; /**< TW_SET() of what goes on to the next device behind every step but the last */
 } tw_launch;
 
 /** Most launches of a schedule. */
@@ -266,6 +290,14 @@ enum {
     TW_HONOURS_CODES = 64 /**< besides: Q, K and V as codes with scales */
 };
 
+/** Parts of a tiling that single algorithms look at; an option for which nobody does is refused. */
+enum {
+    TW_TAKES_COLUMNS = 1, /**< block_d */
+    TW_TAKES_LAZY = 2,    /**< rescale_log2, poly_share, poly_degree */
+    TW_TAKES_DEVICES = 4, /**< parts, as devices */
+    TW_TAKES_HOST = 8     /**< parts, as those of a second memory */
+};
+
 /** An algorithm: its launches, in order. One file in schedules/ each; the registry lists them. */
 typedef struct tw_schedule {
     const char *name;    /**< as users write it */
@@ -282,16 +314,22 @@ typedef struct tw_schedule {
     bool ignores_sram; /**< the textbook's ledger: tiles are whole matrices, and nothing is checked */
     bool writes_lse;   /**< LSE is among its results */
     /** TW_SET() of tensors that must hold their starting values before the first launch; not counted. */
-    unsigned initialized;
+    uint64_t initialized;
     unsigned honours;  /**< TW_HONOURS_* */
     bool lists_tiles;  /**< the tiles of every mask are listed, of those that could do without too */
     bool needs_v_in_k; /**< for latent attention alone */
+    /** NULL, or what it computes in place of attention, which it approximates: in double precision, from the definition. */
+    tw_status (*reference)(double *o, const tw_problem *problem, const double *q, const double *k,
+                           const double *v);
+    bool sorts_rows; /**< queries and keys are sorted by bucket: it sees a view of them */
+    int most_rows;   /**< longest seqlen_q and seqlen_k that it is for, scores being kept whole; 0: any */
     /** What Q, K and V must be, in words: "--quantize=int8 --scales=token"; NULL: anything. */
     const char *needs_codes;
     bool (*takes_codes)(const tw_quantize *quantize); /**< is that so? NULL: it always is */
     /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
     bool packs_heads;
     bool fixed_max;                           /**< takes the tiling's phi in place of maxima */
+    unsigned takes;                           /**< TW_TAKES_*: options that are its own */
     bool (*suits)(const tw_problem *problem); /**< offered where nobody names it; NULL: always */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
@@ -313,6 +351,8 @@ typedef struct tw_backend {
     tw_status (*end_head)(void *self, const tw_emitter *e, int64_t heads, int64_t batches);
     /** For each operation. An error ends the run. */
     tw_status (*op)(void *self, const tw_emitter *e, const tw_op *op);
+    /** After all blocks of a device in a step of a ring, and what it sends; e says which. */
+    tw_status (*end_part)(void *self, const tw_emitter *e);
     /** After a block: its slots are released, its peaks known. */
     tw_status (*end_block)(void *self, const tw_emitter *e);
     /** After the last block of a launch. */
@@ -326,11 +366,11 @@ typedef struct tw_backend {
 } tw_backend;
 
 /** A part of the key tiles that a query tile sees: a split, or what of a share belongs to that query tile. */
-typedef struct tw_part {
+typedef struct tw_split {
     int index;          /**< among the parts of its query tile */
     int count;          /**< of these */
     int64_t first, end; /**< key tiles, by index */
-} tw_part;
+} tw_split;
 
 /** The emitter: slots, rules, and the first error. Back ends may read it. */
 struct tw_emitter {
@@ -353,9 +393,13 @@ struct tw_emitter {
     int agent;                         /**< who issues the next operation */
     int line;                          /**< of the schedule's source */
     int multicast;                     /**< blocks that the next loads serve */
+    int parts;                         /**< of a launch that is spread; 1 otherwise */
+    int step;                          /**< of the ring that runs */
+    int device;                        /**< that runs */
+    int source;                        /**< the part of the keys that it has now */
     int open_walks;                    /**< begun, and not at their end; none when a block ends */
     int num_splits;                    /**< most parts of the keys of a query tile */
-    tw_part part;                      /**< of the keys, which the block that runs works on */
+    tw_split part;                     /**< of the keys, which the block that runs works on */
     bool again;                        /**< what is emitted now was done before: numbers were out of range */
     tw_status status;                  /**< the first error */
 };
@@ -437,6 +481,48 @@ bool tw_step(tw_walk *walk);
 tw_tile tw_all_queries(const tw_emitter *e);
 /** All key rows. */
 tw_tile tw_all_keys(const tw_emitter *e);
+/** @} */
+
+/** @name Columns
+ * Tiles along head_dim, where not even a tile of Q and one of K fit whole.
+ * @{ */
+/** A loop over columns: for (tw_columns c = tw_walk_columns(e, TW_K); tw_next_columns(&c);) … c.tile … */
+typedef struct tw_columns {
+    tw_tile tile; /**< now */
+    /** @cond private */
+    tw_emitter *e;
+    int64_t next, width;
+    int block;
+    /** @endcond */
+} tw_columns;
+/** The columns of a tensor, the tiling's block_d at a time; all at once where that is 0. Leave it only by its end. */
+tw_columns tw_walk_columns(tw_emitter *e, tw_tensor tensor);
+/** Goes to the next columns; false when there are none, and after an error. */
+bool tw_next_columns(tw_columns *columns);
+/** Some columns of an accumulator, all 0: of O, or the scores of `rows` and the keys `cols`. */
+tw_slot tw_zeros_part(tw_emitter *e, tw_tensor tensor, tw_tile rows, tw_tile cols);
+/** S += softmax_scale · Q Kᵀ, over the columns that both tiles have. */
+void tw_matmul_nt_add(tw_emitter *e, tw_slot s, tw_slot q, tw_slot k);
+/** @} */
+
+/** All rows of a projection, as one tile. */
+tw_tile tw_all_ranks(const tw_emitter *e);
+
+/** @name Sorted rows
+ * What a schedule that sorts rows has in place of tw_mask().
+ * @{ */
+/** −inf where the rows of two tiles of indices are of different buckets, or the mask hides the key from the row. */
+void tw_mask_by_index(tw_emitter *e, tw_slot s, tw_slot q_index, tw_slot k_index);
+/** @} */
+
+/** @name Lazy softmax
+ * What FlashAttention 4 does where exponentials are dear.
+ * @{ */
+/** tw_online_softmax() whose m, and with it alpha, moves on only where the row outgrows it by the tiling's rescale_log2;
+ *  and whose exponentials are by polynomial, in the share that the tiling says. */
+void tw_online_softmax_lazy(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** tw_rescale() behind it: work only for rows whose m has moved. */
+void tw_rescale_lazy(tw_emitter *e, tw_slot o, tw_row_stats st);
 /** @} */
 
 /** @name Pipelines

@@ -24,6 +24,7 @@ static const struct {
     {"advise", tw_cmd_advise, "one decision for a shape: kernel, tiles, order"},
     {"timeline", tw_cmd_timeline, "what one SM does in time, for Perfetto and as a picture"},
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
+    {"diagram", tw_cmd_diagram, "draws schedules: which tiles stay on chip, which stream past"},
     {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
     {"deviation", tw_cmd_deviation,
      "what number formats cost: errors over many seeds, beside what papers print"},

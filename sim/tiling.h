@@ -43,7 +43,16 @@ typedef struct tw_tiling {
     tw_kv_order kv_order; /**< of K and V within a block */
     int num_splits;       /**< parts of the keys, for algorithms that split them; 0: as fill the SMs */
     double phi;           /**< what stands in place of the running maximum, for algorithms that fix it */
+    int block_d; /**< columns of a tile, where an algorithm cuts head_dim; 0: as the schedule has it */
+    double rescale_log2; /**< O is rescaled only where a row outgrows its reference by 2 to this; 0: always */
+    double poly_share;   /**< of the exponentials, by a polynomial on FMA units; 0: none */
+    int poly_degree;     /**< of that polynomial; 0: TW_POLY_DEGREE */
+    /** Devices of a ring, or parts of K and V in a second memory, for algorithms that have them; 0: one. */
+    int parts;
 } tw_tiling;
+
+/** In the two numbers above, what a command line leaves open: the schedule's own choice, or 0 where it has none. */
+#define TW_TILING_OWN (-1.0)
 
 /** Tiles of a kernel for problems of one head_dim that do better with others than the rest. */
 typedef struct tw_tile_exception {

@@ -34,6 +34,11 @@ tw_tile tw_all_queries(const tw_emitter *e)
     return whole_axis(e->problem->seqlen_q);
 }
 
+tw_tile tw_all_ranks(const tw_emitter *e)
+{
+    return whole_axis(e->problem->rank);
+}
+
 tw_tile tw_all_keys(const tw_emitter *e)
 {
     return whole_axis(e->problem->seqlen_k);
@@ -301,6 +306,25 @@ bool tw_step(tw_walk *walk)
     walk->begun = true;
     advance(walk);
     e->times = walk->outer_times * walk->tile.run;
+    return true;
+}
+
+/* ---- columns --------------------------------------------------------------------------------------------- */
+
+tw_columns tw_walk_columns(tw_emitter *e, tw_tensor tensor)
+{
+    int64_t width = tw_tensor_shape_of(tensor, e->problem).cols;
+    int block = e->tiling->block_d > 0 ? e->tiling->block_d : (int)width;
+    return (tw_columns){.e = e, .width = width, .block = block};
+}
+
+bool tw_next_columns(tw_columns *columns)
+{
+    bool more = columns->next * columns->block < columns->width && columns->e->status == TW_OK;
+    columns->e->open_walks += more - (columns->next > 0);
+    if (!more)
+        return false;
+    columns->tile = tw_tile_at(columns->next++, columns->block, columns->width);
     return true;
 }
 

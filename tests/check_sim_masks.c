@@ -86,7 +86,8 @@ static void check_schedule(const tw_schedule *schedule, const tw_problem *p, tw_
 
 static void check_all_schedules(const tw_problem *p, const char *what)
 {
-    static const tw_tiling tilings[] = {{.block_m = 4, .block_n = 5}, {.block_m = 16, .block_n = 2}};
+    static const tw_tiling tilings[] = {{.block_m = 4, .block_n = 5, .block_d = 4},
+                                        {.block_m = 16, .block_n = 2}};
     const tw_machine m = tw_machine_named("h100");
     tensors t = make_tensors(p);
     for (int s = 0; s < tw_schedule_count(); s++)

@@ -183,6 +183,8 @@ START_TEST(test_counts_are_the_same)
     const tw_machine m = h100();
     for (int s = 0; s < tw_schedule_count(); s++) {
         tw_problem p = problem_for(tw_schedule_at(s), _i, TW_FP16);
+        if (tw_honours_check(tw_schedule_at(s), &p) != TW_OK)
+            continue; /* without buckets or a rank */
         tw_tiling t = {.block_m = 16, .block_n = 32};
         tw_count_result plain, other;
         ck_assert_int_eq(tw_count(&plain, tw_schedule_at(s), &p, &t, &m), TW_OK);
@@ -211,7 +213,7 @@ static void expect_attention(const tw_schedule *schedule, int i)
 {
     const tw_machine m = h100();
     const tw_problem p = problem_for(schedule, i, TW_FP32);
-    if (tw_quantize_is_on(&p.quantize))
+    if (tw_honours_check(schedule, &p) != TW_OK || tw_quantize_is_on(&p.quantize))
         return; /* what is right of codes is check_sim_quantized.c's */
     size_t nq = tw_problem_q_elements(&p), nk = tw_problem_k_elements(&p), nl = tw_problem_lse_elements(&p);
     size_t no = tw_problem_o_elements(&p);

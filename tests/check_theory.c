@@ -6,6 +6,7 @@
 
 #include "../sim/backend_count.h"
 #include "../sim/bounds.h"
+#include "../sim/roofline.h"
 #include "../sim/schedules/registry.h"
 
 #include <math.h>
@@ -90,12 +91,35 @@ static void write_bounds_on_h100(FILE *out)
     write_row(out, "bound: what must move once, 4Nd + N", tw_bound_compulsory_elements(n, d));
 }
 
+/* 16k tokens, 16 heads of 64, rank 256: FLOPs and the roofline's time. */
+static void write_linformer(FILE *out)
+{
+    tw_machine machine;
+    ck_assert_int_eq(tw_machine_find(&machine, "h100"), TW_OK);
+    const tw_tiling t = {.block_m = 128, .block_n = 128, .unit = TW_UNIT_TENSOR};
+    fprintf(out, "             flash2            linformer\n");
+    fprintf(out, "    N   GFLOP       us      GFLOP       us\n");
+    for (int n = 512; n <= 8192; n *= 2) {
+        tw_problem p = one_head(n, 64);
+        tw_count_result exact, approximate;
+        tw_roofline slow, fast;
+        p.batch = 16384 / n, p.num_heads = p.num_heads_kv = 16, p.rank = 256;
+        ck_assert_int_eq(tw_count(&exact, &tw_schedule_flash2, &p, &t, &machine), TW_OK);
+        ck_assert_int_eq(tw_count(&approximate, &tw_schedule_linformer, &p, &t, &machine), TW_OK);
+        ck_assert_int_eq(tw_roofline_time(&slow, &exact, p.dtype, t.unit, &machine), TW_OK);
+        ck_assert_int_eq(tw_roofline_time(&fast, &approximate, p.dtype, t.unit, &machine), TW_OK);
+        fprintf(out, "%5d  %6.1f  %7.1f     %6.1f  %7.1f\n", n, (double)exact.total.flops / 1e9,
+                slow.time_s * 1e6, (double)approximate.total.flops / 1e9, fast.time_s * 1e6);
+    }
+}
+
 static const struct {
     const char *page, *name;
     void (*write)(FILE *out);
 } tables[] = {
     {"docs/theory/bounds.md", "bounds by SRAM", write_bounds_by_sram},
     {"docs/theory/bounds.md", "bounds on h100", write_bounds_on_h100},
+    {"docs/theory/family.md", "linformer", write_linformer},
 };
 enum { NUM_TABLES = sizeof tables / sizeof tables[0] };
 

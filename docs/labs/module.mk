@@ -18,7 +18,7 @@ $(build)/labs/obj/%.o: %.c $(build)/flags
 -include $(shell find $(build)/labs/obj -name '*.d' 2>/dev/null)
 lab_objects = $(patsubst %.c,$(build)/labs/obj/%.o,$(1))
 
-lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c gold.c masks.c memory.c online_softmax.c problem.c quantize.c quantized.c random.c \
+lab_reference := $(addprefix cpu_ref/,compare.c dtype.c dropout.c exp2_polynomial.c gold.c linformer.c masks.c memory.c online_softmax.c problem.c quantize.c quantized.c random.c \
     score_mods.c status.c tile_map.c)
 lab_judging   := $(addprefix tests/labs/grader/,ending.c judge.c report.c seed.c) tests/labs/worker/message.c
 lab_grading   := $(addprefix tests/labs/grader/,main.c grade.c results.c grade_all.c grades.c workshop.c build.c submission.c confine.c confine_choose.c)
@@ -57,7 +57,7 @@ $(build)/labs/obj/tests/labs/lab3/record.o: $(lab_headers_3)
 # The simulator's parts that the judges of labs 2 and 3 use; within the handout's library they go along.
 lab_sim_2    := $(addprefix sim/,backend_count.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c $(addprefix schedules/,standard.c standard_tiled.c flash1.c flash2.c)) \
     tests/labs/lab3/no_l2.c
-lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c numeric_decode.c numeric_products.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c) \
+lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c numeric_decode.c numeric_products.c numeric_softmax.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c) \
     tests/labs/lab3/no_l2.c
 
 $(build)/labs/tilewise-confine: tests/labs/grader/inner.c $(build)/flags

@@ -23,12 +23,18 @@ draw() { # script, further settings
     done
 }
 
-for script in traffic runtime speedup roofline blocksize memory sparsity decode deviation backward accuracy time limiter l2size sramsize; do
+for script in traffic runtime speedup roofline blocksize memory sparsity decode deviation backward accuracy time limiter l2size sramsize ring; do
     draw "$script"
 done
 draw traffic "causal=1"
 "${TW_BUILD:-build}/tilewise" timeline --seqlen 4k --first-tile 5 --tiles 3 --svg "$out/timelines.svg" --png "$out/timelines.png" \
     --kernel 40_wgmma,41_warp_specialized,42_pingpong,43_overlap,44_persistent >/dev/null
+cp "$data/family.svg" "$out/family.svg"
+if command -v rsvg-convert >/dev/null; then
+    rsvg-convert -z 1.5 "$out/family.svg" -o "$out/family.png"
+else
+    rm -f "$out/family.png"
+fi
 if [ -s "$data/calibration/readings.csv" ]; then
     "$here/calibration.sh" "$data/calibration" "$out"
 fi

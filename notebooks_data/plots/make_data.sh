@@ -16,6 +16,7 @@
 #   calibration/   curves of `tilewise-gpu calibrate --plots`, if MEASURED_DIR has them
 #   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
 #   l2size.csv     HBM reads against the size of the L2, in several orders of work
+#   ring.csv       a step of ring attention beside its link     family.svg     every schedule, drawn from its stream
 #   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
 #   time.csv       every kernel that was timed: predicted_* and measured_* by the clock
 #   limiter.csv    what limits algorithms, by sequence length and head_dim
@@ -243,6 +244,8 @@ deviation() { "$tilewise" deviation --study length --seeds 5 --input "$1" --csv 
     deviation normal
     deviation outliers | tail -n +2
 } >"$data/deviation.csv"
+"$plot_data" ring >"$data/ring.csv"
+"$tilewise" diagram --svg "$data/family.svg"
 both_passes() { # the lengths of backward.gp
     "$tilewise" io --algorithm standard,standard_tiled,flash1,flash2 --seqlen 512..64k --head-dim 64 --pass "$1" --no-l2 --csv - |
         grep -v '^#'

@@ -3,12 +3,14 @@
  *     plot_data machine NAME    the numbers of a machine file, one row
  *     plot_data memory          tensors that each schedule keeps in HBM, against sequence length
  *     plot_data sparsity        bytes and roofline time under block masks, against the share of blocks that are on
+ *     plot_data ring            a step of ring attention beside its link, against the rows that a device has
  *     plot_data sram            SRAM traffic of one head against the size of SRAM, and the bounds below it
  */
 #include "../../sim/backend_count.h"
 #include "../../sim/block_masks.h"
 #include "../../sim/bounds.h"
 #include "../../sim/machine.h"
+#include "../../sim/ring.h"
 #include "../../sim/roofline.h"
 #include "../../sim/schedules/registry.h"
 
@@ -182,6 +184,30 @@ static int print_sram(void)
     return 0;
 }
 
+/* Eight devices on an H100's links: work of the slowest in a step, contiguous and striped. */
+static int print_ring(void)
+{
+    tw_machine machine;
+    tw_problem p = {.batch = 1, .num_heads = 32, .num_heads_kv = 32, .head_dim = 128, .dtype = TW_FP16};
+    const tw_tiling t = {.block_m = 128, .block_n = 128, .unit = TW_UNIT_TENSOR, .parts = 8};
+    if (tw_machine_find(&machine, "h100") != TW_OK)
+        return complain(tw_error_message());
+    printf("rows,causal,link_us,slowest_us,striped_us,time_us,striped_time_us,threshold\n");
+    for (int causal = 0; causal < 2; causal++)
+        for (int rows = 256; rows <= 32768; rows *= 2) {
+            tw_ring_time ring, striped;
+            p.causal = causal;
+            p.seqlen_q = p.seqlen_k = rows * t.parts;
+            if (tw_ring_time_of(&ring, &tw_schedule_ring, &p, &t, &machine) != TW_OK ||
+                tw_ring_time_of(&striped, &tw_schedule_ring_striped, &p, &t, &machine) != TW_OK)
+                return complain(tw_error_message());
+            printf("%d,%d,%.4g,%.4g,%.4g,%.5g,%.5g,%.5g\n", rows, causal, ring.link_s * 1e6,
+                   ring.slowest_s * 1e6, striped.slowest_s * 1e6, ring.time_s * 1e6, striped.time_s * 1e6,
+                   ring.threshold);
+        }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "machine") == 0)
@@ -192,5 +218,8 @@ int main(int argc, char **argv)
         return print_sparsity();
     if (argc == 2 && strcmp(argv[1], "sram") == 0)
         return print_sram();
-    return complain("usage: plot_data machine NAME | plot_data memory | plot_data sparsity | plot_data sram");
+    if (argc == 2 && strcmp(argv[1], "ring") == 0)
+        return print_ring();
+    return complain("usage: plot_data machine NAME | plot_data memory | plot_data sparsity | plot_data ring "
+                    "| plot_data sram");
 }

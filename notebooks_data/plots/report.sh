@@ -40,7 +40,7 @@ figure() { # picture, title, what to see
 <figure>
 <h2>$2</h2>
 <div class="picture"><a href="$1.svg"><img src="$1.svg" alt="$2"></a></div>
-<figcaption>$3 <a href="$1.png">PNG</a></figcaption>
+<figcaption>$3$([ ! -s "$out/$1.png" ] || echo " <a href=\"$1.png\">PNG</a>")</figcaption>
 </figure>
 END
 }
@@ -161,6 +161,12 @@ in the forward pass, with a larger factor: tiles are smaller, because S, dP, dK,
 goes out for every tile of keys, in fp32 sums for flash2. Where a row of P and one of dP no longer fit on chip, at 64k, \
 standard_tiled reads them twice. Behind an L2 both ledgers of standard attention are one line, and of the tiled algorithms only \
 tensors of N rows are left. Dotted: the forward pass."
+
+    figure ring "Ring attention" "A device works with the keys that it has while they are passed on. Where the work lies above the line of \
+the link, that is hidden: from F / B rows on, with as many K/V heads as query heads and no mask. Under a causal mask contiguous parts \
+leave the first devices without work in most steps, and all wait for the last; striped, every device has half of every part."
+    figure family "The family" "Every schedule, drawn from the operations that it emits on four tiles a side. Above each, how often each element \
+goes on chip and comes back; below, what one block holds: a long bar is a tile that stays, short ones stream past."
 
     echo "<h2>Errors of the predictions</h2>"
     echo "<pre>$(escape <"$out/errors.txt")</pre>"

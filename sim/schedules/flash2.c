@@ -62,3 +62,34 @@ const tw_schedule tw_schedule_flash2 = {
     }},
     .writes_lse = true,
 };
+
+/* The sawtooth order: odd query tiles walk from the last key tile to the first, so that what a block left in the L2 is
+ * what the next one wants first. Same tiles, same counts; only HBM sees a difference. */
+static void sawtooth_tiling(tw_tiling *t, const tw_problem *p, const tw_machine *machine)
+{
+    (void)p, (void)machine;
+    if (t->kv_order == TW_KV_FORWARD)
+        t->kv_order = TW_KV_ALTERNATING;
+}
+
+const tw_schedule tw_schedule_flash2_sawtooth = {
+    .name = "flash2_sawtooth",
+    .file = "flash2.c",
+    .summary = "flash2 with --kv-order alternating: every other query tile walks K and V backwards",
+    .ledger = "tiled: Q once, K and V once per query tile, O and LSE once",
+    .paper = "arXiv:2601.16032",
+    .year = 2026,
+    .variant_of = "flash2",
+    .num_launches = 1,
+    .honours = TW_HONOURS_ALL,
+    .launches = {{
+        .name = "flash2_sawtooth",
+        .block = flash2_block,
+        .grid_i = TW_AXIS_Q_TILES,
+        .blocks_differ = true,
+        .reads = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V),
+        .writes = TW_SET(TW_O) | TW_SET(TW_LSE),
+    }},
+    .writes_lse = true,
+    .default_tiling = sawtooth_tiling,
+};

@@ -27,7 +27,22 @@ static const struct {
     {&tw_schedule_lean_attention, "lean", NULL},
     {&tw_schedule_flash3_fp8, "fa3_fp8", NULL},
     {&tw_schedule_int_flash, "int_flash_attention", NULL},
+    {&tw_schedule_flash2_sawtooth, "sawtooth", &tw_schedule_flash2_backward},
+    {&tw_schedule_flash4, "fa4", &tw_schedule_flash2_backward},
+    {&tw_schedule_flash_window, NULL, &tw_schedule_flash2_backward},
+    {&tw_schedule_square_tiles, "saha_ye", &tw_schedule_flash2_backward},
+    {&tw_schedule_ring, NULL, NULL},
+    {&tw_schedule_ring_striped, NULL, NULL},
+    {&tw_schedule_offload, NULL, NULL},
+    {&tw_schedule_scfa, NULL, NULL},
+    {&tw_schedule_linformer, NULL, NULL},
 };
+
+bool tw_suits_nobody(const tw_problem *problem)
+{
+    (void)problem;
+    return false;
+}
 
 int tw_schedule_count(void)
 {
@@ -138,4 +153,8 @@ void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, 
         tiling->block_m = common_block(problem);
     if (tiling->block_n == 0)
         tiling->block_n = common_block(problem);
+    if (tiling->rescale_log2 < 0.0) /* open, and the schedule has no choice of its own */
+        tiling->rescale_log2 = 0.0;
+    if (tiling->poly_share < 0.0)
+        tiling->poly_share = 0.0;
 }

@@ -46,6 +46,21 @@ int tw_parts_ahead(const tw_problem *problem, tw_tile rows);
 /** 64 query rows, 128 where that is too few, and key tiles that get smaller as heads get wider. */
 void tw_decoding_tiling(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
 /** @} */
+extern const tw_schedule tw_schedule_flash2_sawtooth; /**< flash2, every other query tile backwards */
+extern const tw_schedule tw_schedule_flash4;          /**< FlashAttention 4: rescales seldom, polynomials */
+extern const tw_schedule tw_schedule_flash_window;    /**< short windows: all scores on chip */
+extern const tw_schedule tw_schedule_square_tiles;    /**< Saha and Ye: head_dim is cut, too */
+
+extern const tw_schedule tw_schedule_ring;         /**< ring attention, contiguous parts */
+extern const tw_schedule tw_schedule_ring_striped; /**< the same, rows dealt out in turn */
+extern const tw_schedule tw_schedule_offload;      /**< K and V in a second memory */
+
+extern const tw_schedule tw_schedule_scfa; /**< rows sorted by hash bucket */
+
+extern const tw_schedule tw_schedule_linformer; /**< approximates: fewer keys */
+
+/** For tw_schedule.suits: only who names it gets it. */
+bool tw_suits_nobody(const tw_problem *problem);
 
 /** Number of algorithms; each has a forward pass. */
 int tw_schedule_count(void);

@@ -66,6 +66,15 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 /** @endcond */
 
 /** @cond each is said in tile_ops.h */
+/* Tiles along head_dim, and FlashAttention 4's softmax. */
+#define zeros_part(e, tensor, rows, cols) tw_zeros_part(tw_at(e, __LINE__), tensor, rows, cols)
+#define matmul_nt_add(e, s, q, k)         tw_matmul_nt_add(tw_at(e, __LINE__), s, q, k)
+#define online_softmax_lazy(e, s, st)     tw_online_softmax_lazy(tw_at(e, __LINE__), s, st)
+#define rescale_lazy(e, o, st)            tw_rescale_lazy(tw_at(e, __LINE__), o, st)
+#define mask_by_index(e, s, q, k)         tw_mask_by_index(tw_at(e, __LINE__), s, q, k)
+/** @endcond */
+
+/** @cond each is said in tile_ops.h */
 /* Turns of agents. */
 #define give_turn(e, turn) tw_give_turn(tw_at(e, __LINE__), turn)
 #define take_turn(e, turn) tw_take_turn(tw_at(e, __LINE__), turn)

@@ -29,8 +29,8 @@ void lab3_case_unpack(lab3_case *c, const int64_t ints[LAB3_CASE_INTS])
 tw_schedule lab3_schedule(lab3_task task,
                           void (*block)(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block b))
 {
-    const unsigned inputs = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V);
-    const unsigned rewritten = TW_SET(TW_O) | TW_SET(TW_M) | TW_SET(TW_L);
+    const uint64_t inputs = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V);
+    const uint64_t rewritten = TW_SET(TW_O) | TW_SET(TW_M) | TW_SET(TW_L);
     bool k_outer = task == LAB3_K_OUTER;
     return (tw_schedule){.name = "lab3",
                          .file = "schedule.c",
