@@ -159,10 +159,12 @@ static json_t *launches_json(const tw_schedule *schedule)
 
 static json_t *setting_json(const tw_trace *t)
 {
-    char setting[TW_STEP_SETTING_BYTES];
+    char setting[TW_STEP_SETTING_BYTES], tiles[TW_STEP_TILES_BYTES], rows[TW_STEP_ROWS_BYTES];
     tw_step_setting(setting, &t->problem);
-    return json_sprintf("%s, tiles of %d x %d, on %s%s", setting, t->tiling.block_m, t->tiling.block_n,
-                        t->machine.name, tw_machine_caveat(&t->machine));
+    tw_step_tiles(tiles, t);
+    tw_step_packed_rows(rows, t);
+    return json_sprintf("%s, on %s%s; tiles of %s%s%s", setting, t->machine.name,
+                        tw_machine_caveat(&t->machine), tiles, rows[0] ? "; " : "", rows);
 }
 
 static json_t *walk_json(const tw_trace *t, size_t start)
@@ -178,6 +180,7 @@ static json_t *walk_json(const tw_trace *t, size_t start)
     json_object_set_new(json, "levels",
                         json_pack("[s, s, s, s]", "SRAM fill", "SRAM drain", "HBM read", "HBM write"));
     json_object_set_new(json, "charge", json_string(tw_step_charge(&t->machine)));
+    json_object_set_new(json, "headName", json_string(p->heads_in_rows > 1 ? "K/V head" : "head"));
     json_object_set_new(json, "launches", launches_json(t->schedule));
     json_object_set_new(json, "places", places_json(&t->machine));
     json_object_set_new(json, "baselines", baselines_json(t));

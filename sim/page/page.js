@@ -353,7 +353,7 @@ function titleOf(stop) {
     const rows = `rows ${stop.row0}-${stop.row0 + stop.rows - 1}`;
     const where = stop.tile > 0 ? `tile ${stop.tile} of ${walk.tiles}: ${rows}, keys ${stop.col0}-${stop.col0 + stop.cols - 1}` :
         `end of the block of ${rows}`;
-    const more = (walk.batch > 1 ? `, batch ${stop.batch}` : '') + (walk.heads > 1 ? `, head ${stop.head}` : '') +
+    const more = (walk.batch > 1 ? `, batch ${stop.batch}` : '') + (walk.heads > 1 ? `, ${walk.headName} ${stop.head}` : '') +
         (walk.launches.length > 1 ? `, launch ${walk.launches[stop.launch]}` : '');
     return where + more;
 }

@@ -65,5 +65,6 @@ try 500 --example --algorithm flash1
 try 500 --seqlen-q 9 --seqlen-k 13 --causal --heads 2 --heads-kv 1 --seed 5
 try 1400 --algorithm standard_tiled --seqlen 5 --machine paper
 try 900 --algorithm standard --seqlen-q 6 --seqlen-k 2 --causal
+try 500 --algorithm gqa_packed --heads 4 --heads-kv 2
 try 500 --algorithm standard_tiled --seqlen-q 2 --seqlen-k 25 --head-dim 2 --sram 48
 exit $failed
