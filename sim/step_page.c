@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The page, its style and script, and the schedules, each as one string. */
+/* The page, its style and script, and the schedules, each as one string. TW_SOURCELESS leaves the schedules out. */
 static const struct {
     const char *name, *text;
 } files[] = {
-#include "step_files.inc"
+#include "page_files.inc"
+#ifndef TW_SOURCELESS
+#include "schedule_files.inc"
+#endif
 };
 
 static const char *file_text(const char *name)

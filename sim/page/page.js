@@ -483,6 +483,13 @@ function reserveRoom() {
     document.body.classList.toggle('long-titles', stops.some(stop => titleOf(stop).length > 48)); // three lines of a phone
 }
 
+function describeSource() {
+    const inside = {inside: false};
+    at('source').append(walk.source ?
+        element('pre', {}, walk.source.replace(/\n$/, '').split('\n').map((text, i) => sourceLine(text, i, inside))) :
+        element('p', {className: 'key', textContent: 'The program that made this page has no sources of schedules.'}));
+}
+
 function describe() {
     setText('setting', walk.setting);
     setText('across', `keys 0-${walk.seqlen_k - 1} \u2192`);
@@ -491,8 +498,7 @@ function describe() {
         element('b', {className: 'tiled'}), `as kernels do it. Ledger of ${walk.algorithm}: ${walk.ledger}.`);
     setText('charge', walk.charge ? `On this machine ${walk.charge}.` : '');
     setText('file', walk.file);
-    const inside = {inside: false};
-    at('source').append(element('pre', {}, walk.source.replace(/\n$/, '').split('\n').map((text, i) => sourceLine(text, i, inside))));
+    describeSource();
 }
 
 function listen() {
