@@ -205,6 +205,30 @@ START_TEST(test_on_a_terminal)
 }
 END_TEST
 
+/* What leads nowhere is answered, and asked again. */
+START_TEST(test_typed_in_vain)
+{
+    static const char *const vain[][2] = {
+        {"99\n", "the tile is 99, it must be from 1 to 4"},
+        {"0\n", "the tile is 0, it must be from 1 to 4"},
+        {"-1\n", "the tile is -1, it must be from 1 to 4"},
+        {"foo\n", "'foo' is not known here, it must be p, q, the number of a tile or nothing"},
+        {"2x\n", "'2x' is not known here"},
+        {"quit\n", "'quit' is not known here"},
+        {"11111111111111111111111111111111111111111111111111111111111111111111111111111111\n",
+         "the tile is 1111111111111111111111111111111111111111..., it must be"},
+    };
+    char keys[128];
+    for (size_t i = 0; i < sizeof vain / sizeof vain[0]; i++) {
+        snprintf(keys, sizeof keys, "%s 3 \nq\n", vain[i][0]);
+        const char *answer = strstr(type(keys), vain[i][1]);
+        ck_assert_msg(answer != NULL, "%s is not answered", vain[i][0]);
+        ck_assert_ptr_null(strstr(strchr(answer, '\n'), "it must be"));
+        ck_assert_ptr_nonnull(strstr(answer, "tile 3 of 4"));
+    }
+}
+END_TEST
+
 /* ---- the page ------------------------------------------------------------------------------------------- */
 
 static const char *in_build(const char *name)
@@ -293,6 +317,7 @@ static const struct {
     {"--heads 3 --heads-kv 2", "num_heads"},
     {"--row 8", "--row is 8, it must be from 0 to 7"},
     {"--row x", "--row"},
+    {"--row -1", "--row is '-1', it must be 0 or a positive number"},
     {"--to 0", "--to is 0, it must be from 1 to 4"},
     {"--to 5", "--to is 5, it must be from 1 to 4"},
     {"--example --seqlen 5", "--seqlen is given beside --example"},
@@ -334,6 +359,7 @@ Suite *tw_suite_step(void)
     tcase_add_test(core, test_backward);
     tcase_add_test(core, test_other_rows);
     tcase_add_test(core, test_on_a_terminal);
+    tcase_add_test(core, test_typed_in_vain);
     tcase_add_test(core, test_page_needs_nothing_else);
     tcase_add_test(core, test_page_is_there_or_not);
     tcase_add_test(core, test_page_of_a_long_walk);
