@@ -121,12 +121,13 @@ static json_t *stops_json(const tw_trace *t)
     json_t *list = json_array();
     for (size_t i = 0; i < t->num_stops; i++) {
         const tw_trace_stop *s = &t->stops[i];
-        json_array_append_new(list, json_pack("{s:I, s:i, s:i, s:i, s:I, s:i, s:i, s:I, s:i, s:i, s:I}",
+        json_array_append_new(list, json_pack("{s:I, s:i, s:i, s:i, s:I, s:i, s:i, s:I, s:i, s:i, s:I, s:b}",
                                               "tile", (json_int_t)s->tile, "launch", s->launch, "batch",
                                               s->batch, "head", s->head, "row0", (json_int_t)s->rows.row0,
                                               "rows", s->rows.rows, "rowBox", s->rows.box_rows, "col0",
                                               (json_int_t)s->cols.row0, "cols", s->cols.rows, "colBox",
-                                              s->cols.box_rows, "at", (json_int_t)s->at_frame));
+                                              s->cols.box_rows, "at", (json_int_t)s->at_frame, "ofKeys",
+                                              (int)s->of_keys));
     }
     return list;
 }
@@ -182,6 +183,7 @@ static json_t *walk_json(const tw_trace *t, size_t start)
                              "tiles", (json_int_t)t->num_tiles, "start", at, "row", (json_int_t)t->row);
     json_object_set_new(json, "levels",
                         json_pack("[s, s, s, s]", "SRAM fill", "SRAM drain", "HBM read", "HBM write"));
+    json_object_set_new(json, "backward", json_boolean(t->schedule->pass == TW_PASS_BACKWARD));
     json_object_set_new(json, "charge", json_string(tw_step_charge(&t->machine)));
     json_object_set_new(json, "headName", json_string(p->heads_in_rows > 1 ? "K/V head" : "head"));
     json_object_set_new(json, "launches", launches_json(t->schedule));

@@ -138,6 +138,10 @@ START_TEST(test_backward)
     ck_assert_uint_lt(strcspn(dk + 1, ","), strcspn(dk + 1, "\n")); /* and dV */
     ck_assert_ptr_nonnull(strstr(out, "\n  row 5: dQ "));
     ck_assert_ptr_null(strstr(run("step --row 5"), "key 5"));
+    const char *page = run("step --pass backward --html -");
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_ptr_nonnull(strstr(page, "\"backward\":true"));
+    ck_assert_ptr_nonnull(strstr(page, "matmul_tn_add(e, dk, ds, q)"));
 }
 END_TEST
 
@@ -320,6 +324,8 @@ static const struct {
     {"--row -1", "--row is '-1', it must be 0 or a positive number"},
     {"--to 0", "--to is 0, it must be from 1 to 4"},
     {"--to 5", "--to is 5, it must be from 1 to 4"},
+    {"--example --pass backward", "--example is of forward passes, flash2_backward is a backward pass"},
+    {"--pass both", "step walks through one: it must be forward or backward"},
     {"--example --seqlen 5", "--seqlen is given beside --example"},
     {"--example --dtype fp32", "--dtype is given beside --example"},
     {"--seqlen 1M", "more than 50000 tiles"},
