@@ -141,7 +141,9 @@ static void add_title(char *lines, const char *title)
     const char *rest = strchr(title, ':');
     strncat(lines, title, number);
     strncat(lines, rest, strcspn(rest, "("));
-    strcat(lines, "\n");
+    size_t used = strlen(lines);
+    lines[used] = '\n';
+    lines[used + 1] = '\0';
 }
 
 /* Titles of tiles, and the lines "row N: …" and "key N: …" of a text, those at the end of a block left out. */
