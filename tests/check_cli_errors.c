@@ -94,6 +94,8 @@ static const struct {
     {"run --seqlen 4 --heads 1 --algorithm flash2 --o .", "folder"},
     {"run --seqlen 4 --heads 1 --algorithm flash2 --o no/such/o.npy", "no/such/o.npy"},
     {"run --seqlen 4 --heads 1 --algorithm flash2 --lse no/such/lse.npy", "no/such/lse.npy"},
+    /* … which is found before the work: this would take minutes */
+    {"run --seqlen 32k --algorithm flash2 --o /dev/full", "/dev/full|not a regular file"},
     /* more memory than there is: how much it takes, and how much there is */
     {"run --algorithm standard --seqlen 512k", "GB|available"},
     {"run --algorithm flash2 --seqlen 64k --heads 16k", "GB|available"},
@@ -174,6 +176,10 @@ static const char *const no_file[] = {
     "run --algorithm standard --seqlen 512k --o %s/x.npy",
     "run --algorithm flash2 --seqlen 8,16 --o %s/x.npy --lse %s/y.npy",
     "run --algorithm flash2 --seqlen 8 --heads 1 --o %s/x.npy --lse %s/no/y.npy",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --o %s/x.npy --lse /dev/full",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --o %s/x.npy --lse %s",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --pass both --o %s/x.npy --dq /dev/full",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --pass both --dk %s/x.npy --dv %s/no/y.npy",
     "compare --measured no.csv --csv %s/x.csv",
 };
 
