@@ -136,6 +136,11 @@ static void print_notes(const tw_case *c, const compared *all, const run_options
             "query heads that\nread them (the last case). Allowed: twice the error of a plain backward pass "
             "in %s, plus FlashAttention's atol.\n",
             (long long)all->heads, (long long)all->of_heads, format);
+    if (o->q && o->shared.seed_given)
+        printf(
+            "\nQ, K and V are those of the files; --seed %llu draws only what no file gave, and which rows "
+            "and heads stand for all.\n",
+            (unsigned long long)o->shared.seed);
 }
 
 static void print_head(const tw_case *c, const tw_machine *machine, const run_options *o)

@@ -318,11 +318,14 @@ static tw_status explain(poptContext context, const popt_table *table, const cha
     return tw_fail(TW_EINVAL, "option %s: %s", tw_quote(option).text, poptStrerror(code));
 }
 
-/* Every dtype has a meaning, so that none of them can stand for "not given". */
+/* Every dtype and every seed has a meaning, so that none of them can stand for "not given". */
 static void note_given(const tw_option *row, void *field)
 {
-    if (row->kind == TW_OPTION_DTYPE && row->group == TW_GROUP_SHAPE) /* a row of the shared table */
-        ((tw_options *)(void *)((char *)field - row->offset))->dtype_given = true;
+    tw_options *shared = (void *)((char *)field - row->offset); /* if it is a row of the shared table */
+    if (row->kind == TW_OPTION_DTYPE && row->group == TW_GROUP_SHAPE)
+        shared->dtype_given = true;
+    if (row->kind == TW_OPTION_SEED && row->group == TW_GROUP_SEED)
+        shared->seed_given = true;
 }
 
 static tw_status read_all(bool *help, poptContext context, const popt_table *table, const char *command,
