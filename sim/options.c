@@ -321,11 +321,11 @@ static tw_status explain(poptContext context, const popt_table *table, const cha
 /* Every dtype and every seed has a meaning, so that none of them can stand for "not given". */
 static void note_given(const tw_option *row, void *field)
 {
-    tw_options *shared = (void *)((char *)field - row->offset); /* if it is a row of the shared table */
+    tw_options *options = (void *)((char *)field - row->offset); /* if it is a row of the shared table */
     if (row->kind == TW_OPTION_DTYPE && row->group == TW_GROUP_SHAPE)
-        shared->dtype_given = true;
+        options->dtype_given = true;
     if (row->kind == TW_OPTION_SEED && row->group == TW_GROUP_SEED)
-        shared->seed_given = true;
+        options->seed_given = true;
 }
 
 static tw_status read_all(bool *help, poptContext context, const popt_table *table, const char *command,

@@ -75,6 +75,8 @@ static const struct {
     {"compare --measured /dev/zero", "/dev/zero|not a regular file"},
     {"io --dtype fp8", "--dtype|'fp8'|fp16, bf16, fp32"},
     {"io --dtype fp64", "--dtype|'fp64'|fp16, bf16, fp32"},
+    {"io --set num_sms=0", "'num_sms=0'|whole number above 0"},
+    {"io --set hbm_read_bytes_per_s=0", "'hbm_read_bytes_per_s=0'|above 0"},
     {"io --unit kilo", "--unit|'kilo'|bytes|elements"},
     /* tiles: by how much they are too large, and the largest that fit */
     {"io --algorithm flash2 --seqlen 4k --block-m 4k --block-n 64",
@@ -238,6 +240,9 @@ static const struct {
     {"[machine]\nsmem_bytes = 100\n", "line 2|value | YYYY-MM-DD | source"},
     {"[machine]\nsmem_bytes = many | 2026-01-01 | x\n", "line 2|many"},
     {"[machine]\nsmem_bytes = -1 | 2026-01-01 | x\n", "line 2|-1"},
+    {"[machine]\nkind = gpu\nnum_sms = 0 | 2026-01-01 | x\n", "line 3|num_sms|'0'|above 0"},
+    {"[machine]\nkind = gpu\nsmem_bytes = 1 | 2026-01-01 | x\nregister_bytes_per_sm = 1 | 2026-01-01 | x\n",
+     "num_sms"},
     {"[machine]\nsmem_bytes = 1 | yesterday | x\n", "line 2|date"},
     {"[machine]\nsmem_bytes = 1 | 2026-01-01 |\n", "line 2|source"},
     {"[machine]\nsmem_kilobytes = 1 | 2026-01-01 | x\n", "line 2|smem_kilobytes"},
