@@ -1,6 +1,8 @@
 /* The list of schedules: the one place that names them all. */
 #include "registry.h"
 
+#include "../fitting.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -130,6 +132,7 @@ static void take_blocks_of_mask(tw_tiling *tiling, const tw_problem *problem)
 void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, const tw_problem *problem,
                                 const tw_machine *machine)
 {
+    const tw_tiling wanted = *tiling;
     if (problem->mask.blocks)
         take_blocks_of_mask(tiling, problem);
     if (schedule->default_tiling)
@@ -138,4 +141,5 @@ void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, 
         tiling->block_m = common_block(problem);
     if (tiling->block_n == 0)
         tiling->block_n = common_block(problem);
+    tw_shrink_tiling(tiling, schedule, problem, &wanted, machine);
 }
