@@ -107,13 +107,13 @@ lint-format: ## the first part of lint: is everything formatted?
 	@$(deps) lint-format
 	clang-format --dry-run -Werror $(c_sources) $(c_headers) $(cuda_sources) $(lab_submissions)
 
-lint-cppcheck: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the second part: cppcheck
+lint-cppcheck: $(lab_headers_3) $(build)/gen/machine_files.inc $(step_incs) $(build)/gen/commit.h ## the second part: cppcheck
 	@$(deps) lint-cppcheck
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
 	    --suppress=missingIncludeSystem -D__GNUC__=12 -D__STDC_VERSION__=201112L -I. -I$(build)/gen -I$(build)/labs/lab3 \
 	    -DLAB_SOLUTIONS='""' $(filter-out gpu/% tests/cuda_stub/%,$(c_sources))
 
-lint-tidy: $(lab_headers_3) $(build)/gen/machine_files.inc $(build)/gen/step_files.inc $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
+lint-tidy: $(lab_headers_3) $(build)/gen/machine_files.inc $(step_incs) $(build)/gen/commit.h ## the third part: clang-tidy, the slow one
 	@$(deps) lint-tidy
 	clang-tidy --quiet --warnings-as-errors='*' $(filter-out gpu/% tests/fuzz/% tests/cuda_stub/%,$(c_sources)) -- \
 	    -std=c11 -D_POSIX_C_SOURCE=200809L -I. -I$(build)/gen -I$(build)/labs/lab3 -DLAB_SOLUTIONS='""' -Wno-unknown-pragmas
@@ -159,7 +159,7 @@ sanitize: ## the suites under address, undefined-behaviour and leak sanitizers, 
 # Looking for leaks takes long after every test, so two processes share the suites. Suites about pages and labs are left
 # out: they start programs whose own suites are among the rest.
 sanitized = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | \
-    grep -vE '^(readme|manual|pages|theory|house|labs|debugger|cli_recorded)$$' | awk 'NR % 2 == $(1)')
+    grep -vE '^(readme|manual|pages|theory|house|labs|lab_refusals|debugger|cli_recorded)$$' | awk 'NR % 2 == $(1)')
 sanitize-compiler: export ASAN_OPTIONS := detect_leaks=1:strict_string_checks=1:quarantine_size_mb=16
 sanitize-compiler: export UBSAN_OPTIONS := print_stacktrace=1
 sanitize-compiler: ## the first half of sanitize
@@ -171,7 +171,7 @@ sanitize-compiler: ## the first half of sanitize
 # The suites that start programs are left out: valgrind would not follow; the program is run by itself instead.
 valgrind := valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
     --errors-for-leak-kinds=definite,indirect --error-exitcode=9
-valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|gpu_cli|gpu_counters|manual|pages|house|step|debugger)$$')
+valgrind_suites = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | grep -vE '^(cli_.*|gpu_cli|gpu_counters|manual|pages|house|labs|lab_refusals|step|debugger)$$')
 sanitize-valgrind: ## the second half of sanitize, the slow one
 	@$(deps) sanitize-valgrind
 	@+$(submake) build=$(build)/valgrind CFLAGS='-O1 -g' $(build)/valgrind/tests/check_tilewise $(build)/valgrind/tilewise

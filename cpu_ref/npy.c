@@ -1,6 +1,5 @@
-/* Tensors in and out as .npy files. A file is believed only as far as its true size bears it out: nothing is
+/* Tensors out of .npy files. A file is believed only as far as its true size bears it out: nothing is
  * allocated for a shape before the bytes that it promises are known to be there. */
-#define _XOPEN_SOURCE 700 /* realpath() */
 #include "npy.h"
 #include "memory.h"
 #include "npy_header.h"
@@ -140,26 +139,6 @@ static double decode(const unsigned char *bytes, tw_dtype dtype)
     return (double)(dtype == TW_FP16 ? tw_fp16_to_float((uint16_t)bits) : tw_bf16_to_float((uint16_t)bits));
 }
 
-static void encode(unsigned char *bytes, tw_dtype dtype, double x)
-{
-    uint64_t bits = 0;
-    if (dtype == TW_FP64) {
-        memcpy(&bits, &x, sizeof x);
-    } else if (dtype == TW_FP32) {
-        float rounded = (float)x;
-        uint32_t low;
-        memcpy(&low, &rounded, sizeof low);
-        bits = low;
-    } else if (tw_dtype_is_code(dtype)) {
-        tw_dtype_store(bytes, dtype, 0, x);
-        return;
-    } else {
-        bits = dtype == TW_FP16 ? tw_fp16_from_double(x) : tw_bf16_from_double(x);
-    }
-    for (int i = 0; i < tw_dtype_bytes(dtype); i++)
-        bytes[i] = (unsigned char)(bits >> (8 * i));
-}
-
 static tw_status read_values(double *values, int fd, const char *path, const tw_npy_header *header)
 {
     unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)] = {0};
@@ -262,96 +241,6 @@ tw_status tw_npy_read(tw_tensor_data *tensor, const char *path)
     TW_TRY(open_to_read(&fd, &size, path));
     tw_status status = read_tensor(tensor, fd, path, size);
     close(fd);
-    return status;
-}
-
-static tw_status write_all(int fd, const char *path, const void *bytes, size_t n)
-{
-    for (size_t done = 0; done < n;) {
-        ssize_t put = write(fd, (const char *)bytes + done, n - done);
-        if (put < 0 && errno != EINTR)
-            return tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
-        if (put > 0)
-            done += (size_t)put;
-    }
-    return TW_OK;
-}
-
-static tw_status write_values(int fd, const char *path, const double *values, tw_dtype dtype,
-                              size_t num_elements)
-{
-    unsigned char chunk[CHUNK_ELEMENTS * sizeof(double)] = {0};
-    size_t element = (size_t)tw_dtype_bytes(dtype);
-    for (size_t done = 0; done < num_elements;) {
-        size_t n = chunk_of(num_elements - done);
-        for (size_t i = 0; i < n; i++)
-            encode(chunk + i * element, dtype, values[done + i]);
-        TW_TRY(write_all(fd, path, chunk, n * element));
-        done += n;
-    }
-    return TW_OK;
-}
-
-/* Creates a file of a name that nobody has, beside path, where a rename cannot cross a file system. */
-static tw_status open_temporary(int *fd, char *name, size_t size, const char *path)
-{
-    for (int attempt = 0; attempt < 100; attempt++) {
-        snprintf(name, size, "%s.%ld-%d.tmp", path, (long)getpid(), attempt);
-        *fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (*fd >= 0)
-            return TW_OK;
-        if (errno != EEXIST)
-            break;
-    }
-    return tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
-}
-
-/* A device or a pipe must not be renamed over; a folder cannot be. A path that is not there yet is fine. */
-static tw_status check_target(const char *path)
-{
-    struct stat info;
-    if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
-        return TW_OK;
-    return tw_fail(TW_EIO, "%s: is %s, it must be a file or not exist yet", path,
-                   S_ISDIR(info.st_mode) ? "a folder" : "not a regular file");
-}
-
-/* Writes all of it under the temporary name, then gives it the real one. */
-static tw_status write_and_rename(const char *path, const double *values, tw_dtype dtype, int num_dims,
-                                  const int64_t *shape, size_t num_elements, char *temporary, size_t size)
-{
-    int fd = -1;
-    char header[TW_NPY_MAX_WRITTEN_BYTES];
-    TW_TRY(open_temporary(&fd, temporary, size, path));
-    tw_status status = write_all(fd, path, header, tw_npy_header_format(header, dtype, num_dims, shape));
-    if (status == TW_OK)
-        status = write_values(fd, path, values, dtype, num_elements);
-    if (close(fd) != 0 && status == TW_OK)
-        status = tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
-    if (status == TW_OK && rename(temporary, path) != 0)
-        status = tw_fail(TW_EIO, "%s: cannot be written (%s)", path, strerror(errno));
-    if (status != TW_OK)
-        unlink(temporary);
-    return status;
-}
-
-tw_status tw_npy_write(const char *path, const double *values, tw_dtype dtype, int num_dims,
-                       const int64_t *shape)
-{
-    size_t num_elements;
-    if (tw_dtype_bytes(dtype) == 0)
-        return tw_fail(TW_EINVAL, "%s: dtype is %d, it must be one of enum tw_dtype", path, (int)dtype);
-    TW_TRY(tw_npy_shape_check(&num_elements, path, num_dims, shape));
-    TW_TRY(check_target(path));
-    char *real = realpath(path, NULL); /* of a symbolic link: what it points to is replaced, not the link */
-    const char *target = real != NULL ? real : path;
-    size_t size = strlen(target) + 64;
-    char *temporary = malloc(size);
-    tw_status status = temporary == NULL ? tw_fail(TW_ENOMEM, "%s: no memory for a file name", path)
-                                         : write_and_rename(target, values, dtype, num_dims, shape,
-                                                            num_elements, temporary, size);
-    free(temporary);
-    free(real);
     return status;
 }
 

@@ -68,6 +68,39 @@ TW_MUST_CHECK tw_status tw_npy_read(tw_tensor_data *tensor, const char *path);
 TW_MUST_CHECK tw_status tw_npy_write(const char *path, const double *values, tw_dtype dtype, int num_dims,
                                      const int64_t *shape);
 
+/** Most files that are written together. */
+#define TW_NPY_MAX_FILES 8
+
+/** Files that appear together or not at all: written under temporary names, renamed when all are complete. */
+typedef struct tw_npy_set {
+    int count;                         /**< begins as 0 */
+    char *target[TW_NPY_MAX_FILES];    /**< private: the path, links followed */
+    char *temporary[TW_NPY_MAX_FILES]; /**< private: what is there meanwhile; "" once it is renamed */
+} tw_npy_set;
+
+/**
+ * @brief Could a .npy file be written here? To be asked before the work whose result it takes.
+ * @return TW_OK; TW_EIO (a folder, a device or a pipe; it or its folder may not be written to); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_npy_check_target(const char *path);
+
+/**
+ * @brief Writes one file of a set, as tw_npy_write() does, but leaves it under its temporary name.
+ * @param[in,out] set  unchanged on error, and to be discarded then
+ * @return as tw_npy_write(); TW_EINVAL (more than TW_NPY_MAX_FILES)
+ */
+TW_MUST_CHECK tw_status tw_npy_add(tw_npy_set *set, const char *path, const double *values, tw_dtype dtype,
+                                   int num_dims, const int64_t *shape);
+
+/**
+ * @brief Gives all files of a set their names, and empties it.
+ * @return TW_OK; TW_EIO (a folder has changed since tw_npy_add(); files not renamed yet are then removed)
+ */
+TW_MUST_CHECK tw_status tw_npy_commit(tw_npy_set *set);
+
+/** Removes what is written of a set, leaving older files as they were, and empties it. */
+void tw_npy_discard(tw_npy_set *set);
+
 /** Frees values and clears the struct; NULL values are fine. */
 void tw_tensor_data_free(tw_tensor_data *tensor);
 

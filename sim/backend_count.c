@@ -2,6 +2,7 @@
 #include "backend_count.h"
 
 #include "../cpu_ref/exp2_polynomial.h"
+#include "fitting.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -402,49 +403,6 @@ static void free_counter(counter *c)
         free(c->read[t].rows.run);
         free(c->written[t].rows.run);
     }
-}
-
-static bool fits(const tw_schedule *schedule, const tw_problem *problem, tw_tiling tiling,
-                 const tw_machine *machine)
-{
-    counter c = {.overflow = false};
-    tw_status status = tw_emit(schedule, problem, &tiling, machine, &count_backend, &c);
-    free_counter(&c);
-    return status != TW_ESRAM;
-}
-
-/* The largest n up to `most` whose tiling fits, where all smaller ones fit too; 0 if 1 does not. */
-static int largest_n(const tw_schedule *schedule, const tw_problem *problem, tw_tiling tiling, int most,
-                     bool square, const tw_machine *machine)
-{
-    int fitting = 0, refused = most + 1;
-    while (refused - fitting > 1) {
-        int n = fitting + (refused - fitting) / 2;
-        tiling.block_n = n;
-        if (square)
-            tiling.block_m = n;
-        if (fits(schedule, problem, tiling, machine))
-            fitting = n;
-        else
-            refused = n;
-    }
-    return fitting;
-}
-
-void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw_problem *problem,
-                       const tw_tiling *wanted, const tw_machine *machine)
-{
-    tw_problem small = *problem;           /* peaks do not depend on what is alike: one head, no mask */
-    small.num_heads /= small.num_heads_kv; /* packed heads fill a tile */
-    small.batch = small.num_heads_kv = 1;
-    small.causal = false;
-    small.mask = (tw_masks){.window = false};
-    small.cu_seqlens_q = small.cu_seqlens_k = NULL;
-    *fitting = *wanted;
-    fitting->block_n = largest_n(schedule, &small, *wanted, wanted->block_n, false, machine);
-    if (fitting->block_n == 0)
-        fitting->block_m = fitting->block_n = largest_n(schedule, &small, *wanted, wanted->block_n, true,
-                                                        machine);
 }
 
 /* Adds to the emitter's line, which says by how much the tiles are too large, what would fit. */

@@ -79,14 +79,6 @@ TW_MUST_CHECK tw_status tw_count_parts(tw_counts *parts, const tw_schedule *sche
  */
 TW_MUST_CHECK tw_status tw_count_append(tw_count_result *sum, const tw_count_result *second);
 
-/**
- * @brief The largest tiles that fit on chip.
- *
- * With block_m as it is, the largest block_n; if none fits, the largest square. 0 and 0 if not even 1 × 1 does.
- */
-void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw_problem *problem,
-                       const tw_tiling *wanted, const tw_machine *machine);
-
 #ifdef __cplusplus
 }
 #endif

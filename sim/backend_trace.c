@@ -170,6 +170,25 @@ static void keep_rows(recorder *r, tw_trace_stop *stop, partners with, double *c
     }
 }
 
+/* dK and dV of one key, as far as they are on chip: the first that they hold, or the one asked for. */
+static void keep_key(recorder *r, tw_trace_stop *stop, double *const *contents)
+{
+    stop->dk = stop->dv = TW_TRACE_NONE;
+    stop->key = -1;
+    for (int id = 0; id < TW_MAX_SLOTS; id++) {
+        const tw_slot_info *of = held(r, id, NULL);
+        if (!of || (of->tensor != TW_DK && of->tensor != TW_DV))
+            continue;
+        stop->key = r->options->row < 0 ? of->rows.row0 : r->options->row;
+        int64_t at = stop->key - of->rows.row0;
+        size_t width = (size_t)of->cols.rows;
+        stop->no_such_key = at < 0 || at >= of->rows.rows;
+        if (!stop->no_such_key)
+            *(of->tensor == TW_DK ? &stop->dk
+                                  : &stop->dv) = keep_numbers(r, contents[id] + (size_t)at * width, width);
+    }
+}
+
 /* At the end of a block that has neither O nor statistics: something that it holds. */
 static const tw_slot_info *stored_last(const recorder *r, bool *of_keys)
 {
@@ -181,12 +200,23 @@ static const tw_slot_info *stored_last(const recorder *r, bool *of_keys)
     return NULL;
 }
 
+/* Where dQ is prepared or converted, nobody multiplies towards it; −1 if there is none. */
+static int slot_of_dq(const recorder *r)
+{
+    for (int id = 0; id < TW_MAX_SLOTS; id++)
+        if (held(r, id, NULL) && (r->slots[id].tensor == TW_DQ || r->slots[id].tensor == TW_DQ_SUM))
+            return id;
+    return -1;
+}
+
 static void keep_stop(recorder *r, int scores, double *const *contents)
 {
     tw_trace *t = &r->trace;
     partners with = scores >= 0 ? r->of_scores[scores] : r->of_block;
     if (with.o < 0)
         with.o = r->of_block.o; /* dQ works with dS, not with P */
+    if (with.o < 0)
+        with.o = slot_of_dq(r);
     const tw_slot_info *of = scores >= 0 ? &r->slots[scores] : held(r, with.o, NULL);
     tw_trace_stop stop = {.tile = scores >= 0 ? ++t->num_tiles : 0,
                           .launch = r->launch,
@@ -207,6 +237,7 @@ static void keep_stop(recorder *r, int scores, double *const *contents)
     if (scores >= 0)
         stop.cols = of->cols;
     keep_rows(r, &stop, with, contents);
+    keep_key(r, &stop, contents);
     void *items = t->stops;
     tw_trace_stop *to = room(r, &items, STOPS, t->num_stops, 1, sizeof *to);
     t->stops = items;

@@ -70,6 +70,10 @@ typedef struct tw_trace_stop {
     bool m_is_lse;      /**< m has become LSE */
     bool o_normalized;  /**< O has been divided by l */
     tw_tensor o_tensor; /**< what `o` is a row of: O, or in a backward pass dQ or its sums */
+    size_t dk;          /**< head_dim numbers: row `key` of dK; none if the stop does not hold it */
+    size_t dv;          /**< likewise of dV, head_dim_v numbers */
+    int64_t key;        /**< of dk and dv; −1 if neither dK nor dV is on chip */
+    bool no_such_key;   /**< one of them is, without the row asked for */
     bool of_keys;       /**< the end of a block whose rows are keys */
     tw_trace_chip chip; /**< at the stop */
     size_t first_frame; /**< in a full trace, as the next two */

@@ -136,16 +136,12 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
     c->tiling = c->wanted;
 }
 
-/* A schedule's own rule counts K, V, Q and O; where scores and statistics stand in the same memory, its block_n is cut
- * to what fits. Tiles that the user gave, and the common default, are left as they are: they may be refused. */
+/* Tiles that the user gave are left as they are: they may be refused. */
 static tw_tiling tiles_for(const tw_schedule *schedule, const tw_case *c, const tw_machine *machine)
 {
-    tw_tiling tiling = c->wanted, fitting;
+    tw_tiling tiling = c->wanted;
     tw_schedule_default_tiling(schedule, &tiling, &c->problem, machine);
-    if (!schedule->default_tiling || c->wanted.block_n != 0)
-        return tiling;
-    tw_largest_tiling(&fitting, schedule, &c->problem, &tiling, machine);
-    return fitting.block_m == tiling.block_m ? fitting : tiling;
+    return tiling;
 }
 
 static void choose_tiles(tw_case *c, const tw_machine *machine)

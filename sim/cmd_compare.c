@@ -16,6 +16,9 @@ static const char summary[] = "sets predictions beside measurements";
 /* Read where --measured names nothing; one of them may be missing. */
 static const char *const recorded[] = {"notebooks_data/h100/bench.csv", "notebooks_data/h100/counters.csv"};
 
+/* A measured row is replayed up to this many loads and stores of tiles: half a minute's work. */
+#define MOST_OPERATIONS 2.5e8
+
 typedef struct compare_options {
     tw_options shared;
     tw_text_list measured, predicted;
@@ -168,7 +171,7 @@ static tw_status replay_rows(predictions *p, tw_l2_job *jobs, const tw_options *
         if (wants_replay(&p->rows[i]) && tw_machine_has_l2(machine))
             jobs[count++] = tw_l2_job_of(p->rows[i].measured, machine, (int)i);
     }
-    TW_TRY(tw_l2_run_jobs(jobs, count, TW_L2_MOST_OPERATIONS));
+    TW_TRY(tw_l2_run_jobs(jobs, count, MOST_OPERATIONS));
     for (size_t i = 0; i < count; i++) {
         const tw_l2_traffic *t = &jobs[i].result.total.traffic;
         tw_compared *row = &p->rows[jobs[i].index];

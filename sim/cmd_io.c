@@ -34,11 +34,24 @@ static void warn_uncalibrated(const tw_csv *csv, const tw_machine *machine)
         fprintf(csv->file, "# l2: not calibrated, %s has no measured numbers for it\n", machine->name);
 }
 
-static void csv_header(const tw_csv *csv, const tw_options *o, const tw_machine *machine, int argc,
-                       char **argv)
+/* Why fields of some rows are empty, once. */
+static void say_left_out(const tw_csv *csv, const tw_counted *counted, size_t count)
 {
-    if (!csv->file)
-        return;
+    const char *why = NULL;
+    size_t left_out = 0;
+    for (size_t i = 0; i < count; i++)
+        if (counted[i].l2 && counted[i].l2->operations > TW_L2_MOST_OPERATIONS &&
+            !counted[i].c.schedule->ignores_sram && !counted[i].c.backward) {
+            why = counted[i].l2->why;
+            left_out++;
+        }
+    if (why)
+        fprintf(csv->file, "# l2: left out of %zu of %zu rows: %s\n", left_out, count, why);
+}
+
+static void csv_comments(const tw_csv *csv, const tw_options *o, const tw_machine *machine, int argc,
+                         char **argv)
+{
     tw_csv_header(csv, "tilewise io", argc, argv);
     if (o->sram_bytes > 0)
         fprintf(csv->file, "# sram: %lld bytes in place of the machine's own\n", (long long)o->sram_bytes);
@@ -52,7 +65,6 @@ static void csv_header(const tw_csv *csv, const tw_options *o, const tw_machine 
     if (o->unit == 1)
         fprintf(csv->file,
                 "# unit: CSV columns are bytes, as their names say; --unit elements is for the table\n");
-    fprintf(csv->file, "%s\n", columns);
 }
 
 /* The rest of a row: empty fields where nothing was replayed. */
@@ -81,8 +93,6 @@ static void csv_row(const tw_csv *csv, const tw_counted *counted, const tw_machi
 {
     const tw_problem *p = &counted->c.problem;
     const tw_counts *n = &counted->result.total;
-    if (!csv->file)
-        return;
     fprintf(csv->file, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d", counted->c.schedule->name, machine->name,
             p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
             tw_dtype_name(p->dtype), p->causal, counted->c.tiling.block_m, counted->c.tiling.block_n);
@@ -143,7 +153,11 @@ static tw_status write_csv(const tw_counted *counted, size_t count, const tw_opt
 {
     tw_csv csv;
     TW_TRY(tw_csv_open(&csv, o->csv));
-    csv_header(&csv, o, machine, argc, argv);
+    if (!csv.file)
+        return TW_OK;
+    csv_comments(&csv, o, machine, argc, argv);
+    say_left_out(&csv, counted, count);
+    fprintf(csv.file, "%s\n", columns);
     for (size_t i = 0; i < count; i++)
         csv_row(&csv, &counted[i], machine);
     return tw_csv_commit(&csv);

@@ -53,16 +53,27 @@ typedef struct given_tensors {
     double *d_o;
 } given_tensors;
 
-static tw_status write_results(const tw_execution *x, const tw_case *c, const run_options *o)
+static tw_status add_results(tw_npy_set *files, const tw_execution *x, const tw_case *c, const run_options *o)
 {
     static const tw_like like[TW_NUM_GRADIENTS] = {TW_LIKE_Q, TW_LIKE_K, TW_LIKE_V};
     tw_layout layout = (tw_layout)o->layout;
     if (o->o)
-        TW_TRY(tw_output_write(o->o, x->o, &c->problem, layout));
+        TW_TRY(tw_output_write(files, o->o, x->o, &c->problem, layout));
     for (int g = 0; g < TW_NUM_GRADIENTS; g++)
         if (o->gradient[g])
-            TW_TRY(tw_gradient_write(o->gradient[g], x->gradient[g], &c->problem, like[g], layout));
-    return o->lse ? tw_lse_write(o->lse, x->lse, &c->problem) : TW_OK;
+            TW_TRY(tw_gradient_write(files, o->gradient[g], x->gradient[g], &c->problem, like[g], layout));
+    return o->lse ? tw_lse_write(files, o->lse, x->lse, &c->problem) : TW_OK;
+}
+
+/* All files or none. */
+static tw_status write_results(const tw_execution *x, const tw_case *c, const run_options *o)
+{
+    tw_npy_set files = {.count = 0};
+    tw_status status = add_results(&files, x, c, o);
+    if (status == TW_OK)
+        return tw_npy_commit(&files);
+    tw_npy_discard(&files);
+    return status;
 }
 
 /* Tensors that no file gave. */
@@ -135,6 +146,11 @@ static void print_notes(const tw_case *c, const compared *all, const run_options
             "query heads that\nread them (the last case). Allowed: twice the error of a plain backward pass "
             "in %s, plus FlashAttention's atol.\n",
             (long long)all->heads, (long long)all->of_heads, format);
+    if (o->q && o->shared.seed_given)
+        printf(
+            "\nQ, K and V are those of the files; --seed %llu draws only what no file gave, and which rows "
+            "and heads stand for all.\n",
+            (unsigned long long)o->shared.seed);
 }
 
 static void print_head(const tw_case *c, const tw_machine *machine, const run_options *o)
@@ -272,7 +288,7 @@ static tw_status check_results(const tw_case *cases, size_t count, const run_opt
                        cases[0].schedule->name);
     for (int i = 0; i < NUM_OUTPUTS; i++)
         if (out[i].path)
-            TW_TRY(tw_check_writable(out[i].path));
+            TW_TRY(tw_npy_check_target(out[i].path));
     return TW_OK;
 }
 

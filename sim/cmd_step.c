@@ -156,15 +156,15 @@ static tw_status record_random(tw_trace *trace, const tw_case *c, const tw_machi
     return status;
 }
 
-/* A walk is through one pass; the page and the example know forward passes. */
+/* A walk is through one pass; the example knows what becomes of Q, K and V, and no gradient of O. */
 static tw_status check_pass(const tw_case *c, const step_options *s)
 {
     bool backward = c->schedule->pass == TW_PASS_BACKWARD;
     if (c->backward)
         return tw_fail(TW_EINVAL, "--pass is both, step walks through one: it must be forward or backward");
-    if (backward && (s->html || s->example))
-        return tw_fail(TW_EUNSUPPORTED, "--%s is of forward passes, %s is a backward pass: leave it out",
-                       s->html ? "html" : "example", c->schedule->name);
+    if (backward && s->example)
+        return tw_fail(TW_EUNSUPPORTED, "--example is of forward passes, %s is a backward pass: leave it out",
+                       c->schedule->name);
     return TW_OK;
 }
 
@@ -201,31 +201,73 @@ static size_t stop_of(const tw_trace *t, int64_t tile)
     return at;
 }
 
+/* What was typed, without blanks around it, cut at `size`; false at the end of the input. */
+static bool read_line(char *line, int size)
+{
+    if (!fgets(line, size, stdin))
+        return false;
+    if (!strchr(line, '\n'))
+        for (int c = getchar(); c != EOF && c != '\n';)
+            c = getchar();
+    size_t first = strspn(line, " \t\n"), length = strlen(line);
+    while (length > first && strchr(" \t\n", line[length - 1]))
+        length--;
+    memmove(line, line + first, length - first);
+    line[length - first] = '\0';
+    return true;
+}
+
+static bool go_to_tile(size_t *at, const tw_trace *t, const char *answer, int64_t last_tile)
+{
+    char *end;
+    long long tile = strtoll(answer, &end, 10);
+    bool is_number = end != answer && *end == '\0', is_there = tile >= 1 && tile <= last_tile;
+    if (!is_number)
+        printf("'%s' is not known here, it must be p, q, the number of a tile or nothing\n",
+               tw_quote(answer).text);
+    else if (!is_there)
+        printf("the tile is %s, it must be from 1 to %lld\n", tw_quote(answer).text, (long long)last_tile);
+    else
+        *at = stop_of(t, tile);
+    return is_number && is_there;
+}
+
+/* Where an answer leads from *at; false, and a line that says why, if nowhere. */
+static bool follow(size_t *at, const tw_trace *t, const char *answer, int64_t last_tile)
+{
+    if (answer[0] == '\0')
+        ++*at;
+    else if (strcmp(answer, "q") == 0)
+        *at = t->num_stops;
+    else if (strcmp(answer, "p") == 0)
+        *at -= *at > 0;
+    else
+        return go_to_tile(at, t, answer, last_tile);
+    return true;
+}
+
 /* Asks where to go from `at`; false at the end of the input or of the walk. */
-static bool ask(const tw_trace *t, size_t *at)
+static bool ask(const tw_trace *t, size_t *at, int64_t last_tile)
 {
     char line[64];
-    for (;;) {
+    do {
         fputs("\nEnter: on; p: back; number: to that tile; q: end > ", stdout);
         fflush(stdout);
-        if (!fgets(line, sizeof line, stdin)) {
+        if (!read_line(line, sizeof line)) {
             putchar('\n');
             ++*at;
             return false;
         }
-        int64_t tile = strtol(line, NULL, 10);
-        if (line[0] == 'q')
-            *at = t->num_stops;
-        else if (line[0] == 'p')
-            *at -= *at > 0;
-        else if (tile > 0 && tile <= t->num_tiles)
-            *at = stop_of(t, tile);
-        else if (line[0] == '\n')
-            ++*at;
-        else
-            continue;
-        return true;
-    }
+    } while (!follow(at, t, line, last_tile));
+    return true;
+}
+
+static int64_t last_tile_before(const tw_trace *t, size_t end)
+{
+    int64_t last = 0;
+    for (size_t i = 0; i < end; i++)
+        last = t->stops[i].tile > last ? t->stops[i].tile : last;
+    return last;
 }
 
 static void walk(const tw_trace *t, size_t end)
@@ -236,7 +278,7 @@ static void walk(const tw_trace *t, size_t end)
     for (size_t at = 0; at < end && !ferror(stdout);) {
         tw_step_print_stop(stdout, t, at, &baselines);
         if (asks && at + 1 < end)
-            asks = ask(t, &at);
+            asks = ask(t, &at, last_tile_before(t, end));
         else
             at++;
     }

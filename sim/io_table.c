@@ -232,17 +232,25 @@ static bool seen_before(const tw_counted *cases, size_t i)
     return false;
 }
 
+/* Is the reason of a case without a replay that of an earlier one? */
+static bool reason_is_known(const tw_counted *cases, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (cases[j].l2 && cases[j].l2->status != TW_OK && strcmp(cases[j].l2->why, cases[i].l2->why) == 0)
+            return true;
+    return false;
+}
+
 /* What the columns without a star are, and why some cells of theirs are empty. */
 static void print_replay_notes(FILE *out, const tw_counted *cases, size_t count, const tw_machine *machine)
 {
     bool calibrated;
-    const char *why = NULL;
     tw_l2_shape_of(&calibrated, machine);
     fprintf(out, "  HBM without *: predicted by a replay through the L2%s.\n",
             calibrated ? "" : ", which is not calibrated: the machine file has no measured numbers for it");
     for (size_t i = 0; i < count; i++)
-        if (cases[i].l2 && cases[i].l2->status != TW_OK && (!why || strcmp(why, cases[i].l2->why) != 0))
-            fprintf(out, "  -  %s\n", why = cases[i].l2->why);
+        if (cases[i].l2 && cases[i].l2->status != TW_OK && !reason_is_known(cases, i))
+            fprintf(out, "  -  %s\n", cases[i].l2->why);
 }
 
 /* The column behind the longest name. */

@@ -35,13 +35,13 @@ static double seconds_since(const struct timespec *begin)
 
 static void show(const job_meter *m)
 {
-    char what[96];
+    char what[128];
     const tw_problem *p = &m->job->c.problem;
     double seconds = seconds_since(&m->all->begin);
     if (tw_thread_index() != 0 || seconds < SECONDS_WITHOUT_BAR || seconds < m->all->shown_at + 0.2)
         return;
     m->all->shown_at = seconds;
-    snprintf(what, sizeof what, "L2: %s %d x %d, %.0f M of %.0f M units", m->job->c.schedule->name,
+    snprintf(what, sizeof what, "L2: %s %d x %d, %.0f M of %.0f M loads and stores", m->job->c.schedule->name,
              p->seqlen_q, p->seqlen_k, m->all->done / 1e6, m->all->total / 1e6);
     tw_progress_show(m->all->done, m->all->total, what);
 }
@@ -56,29 +56,43 @@ static void on_progress(void *context, double share)
     show(m);
 }
 
-double tw_l2_operations(const tw_case *c)
+static tw_status count_access(void *self, const tw_emitter *e, const tw_op *op)
 {
-    const tw_problem *p = &c->problem;
-    double tiles = ceil((double)p->seqlen_q / c->tiling.block_m) *
-                   ceil((double)p->seqlen_k / c->tiling.block_n);
-    /* K and V, or Q, O and their statistics, in halves: four units a tile; standard attention reads S and P too */
-    return 4.0 * tiles * p->num_heads * p->batch * (p->causal ? 0.5 : 1.0) + 1.0;
+    (void)e;
+    if (op->kind == TW_OP_LOAD || op->kind == TW_OP_STORE)
+        *(double *)self += (double)op->times;
+    return TW_OK;
+}
+
+double tw_l2_operations(const tw_case *c, const tw_machine *machine)
+{
+    static const tw_backend counting = {.merges = true, .op = count_access};
+    double operations = 0.0;
+    if (tw_emit(c->schedule, &c->problem, &c->tiling, machine, &counting, &operations) != TW_OK)
+        return 0.0; /* whoever replays it learns why */
+    return operations;
+}
+
+/* What is not replayed makes no work. */
+static double operations_to_do(const tw_l2_job *job, double limit)
+{
+    return job->operations > limit ? 0.0 : job->operations;
 }
 
 static void run_job(tw_l2_job *job, meter *all, double limit)
 {
-    double operations = tw_l2_operations(&job->c);
-    job_meter own = {.all = all, .operations = operations, .job = job};
+    job_meter own = {.all = all, .operations = operations_to_do(job, limit), .job = job};
     job->options.progress = on_progress;
     job->options.progress_context = &own;
     if (job->c.backward != NULL)
         job->status = tw_fail(TW_EUNSUPPORTED, "%s and its backward pass: only forward passes are replayed",
                               job->c.schedule->name);
-    else if (operations > limit)
-        job->status = tw_fail(TW_EUNSUPPORTED,
-                              "%.0f million units are too many to replay unasked; "
-                              "tilewise cache replays them however long it takes",
-                              operations / 1e6);
+    else if (job->operations > limit && !job->c.schedule->ignores_sram)
+        job->status = tw_fail(
+            TW_EUNSUPPORTED,
+            "HBM is not predicted where a replay takes more than %.0f million loads and stores "
+            "of tiles; tilewise cache predicts it, however long it takes",
+            limit / 1e6);
     else
         job->status = tw_cache(&job->result, job->c.schedule, &job->c.problem, &job->c.tiling, job->machine,
                                &job->options);
@@ -117,9 +131,8 @@ static bool same_replay(const tw_l2_job *a, const tw_l2_job *b)
 /* The first job of the sorted queue that job i is a repetition of; i itself if it is none. */
 static size_t original_of(tw_l2_job *const *queue, size_t i)
 {
-    double operations = tw_l2_operations(&queue[i]->c);
     size_t original = i;
-    for (size_t j = i; j-- > 0 && tw_l2_operations(&queue[j]->c) == operations;)
+    for (size_t j = i; j-- > 0 && queue[j]->operations == queue[i]->operations;)
         if (same_replay(queue[j], queue[i]))
             original = j;
     return original;
@@ -134,8 +147,7 @@ static void copy_result(tw_l2_job *to, const tw_l2_job *from)
 
 static int larger_first(const void *a, const void *b)
 {
-    double x = tw_l2_operations(&(*(tw_l2_job *const *)a)->c),
-           y = tw_l2_operations(&(*(tw_l2_job *const *)b)->c);
+    double x = (*(tw_l2_job *const *)a)->operations, y = (*(tw_l2_job *const *)b)->operations;
     return (x < y) - (x > y);
 }
 
@@ -148,10 +160,11 @@ tw_status tw_l2_run_jobs(tw_l2_job *jobs, size_t count, double limit)
     clock_gettime(CLOCK_MONOTONIC, &all.begin);
     for (size_t i = 0; i < count; i++) {
         queue[i] = &jobs[i];
+        jobs[i].operations = tw_l2_operations(&jobs[i].c, jobs[i].machine);
     }
     qsort(queue, count, sizeof(tw_l2_job *), larger_first);
     for (size_t i = 0; i < count; i++)
-        all.total += original_of(queue, i) == i ? tw_l2_operations(&queue[i]->c) : 0.0;
+        all.total += original_of(queue, i) == i ? operations_to_do(queue[i], limit) : 0.0;
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t i = 0; i < count; i++)
         if (original_of(queue, i) == i)

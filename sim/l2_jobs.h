@@ -18,18 +18,24 @@ typedef struct tw_l2_job {
     tw_case c;
     const tw_machine *machine;
     tw_cache_options options;
-    int index; /**< the caller's */
+    int index;         /**< the caller's */
+    double operations; /**< tw_l2_operations(), set by tw_l2_run_jobs() */
     /** TW_OK; TW_EUNSUPPORTED (there is nothing to replay, or too much: `why` tells); what tw_cache() returned. */
     tw_status status;
     tw_cache_result result; /**< if status is TW_OK */
     char why[256];          /**< otherwise the line that says why not */
 } tw_l2_job;
 
-/** More units than this are not replayed unless somebody asked for just that: about a minute's work. */
-#define TW_L2_MOST_OPERATIONS 5e8
+/** A replay of more loads and stores than this is not made unless somebody asked for just that: some five seconds' work. */
+#define TW_L2_MOST_OPERATIONS 5e7
 
-/** Units that a replay would touch, roughly; from the tiles and the shape, without emitting anything. */
-double tw_l2_operations(const tw_case *c);
+/**
+ * @brief The work of a replay: loads and stores of tiles, each as often as it is executed.
+ *
+ * Counted by a walk through the schedule in which alike tiles are one, as tw_count() does it; so it holds for every
+ * schedule, rows that are too long to be kept on chip included. 0 for what cannot be executed.
+ */
+double tw_l2_operations(const tw_case *c, const tw_machine *machine);
 
 /**
  * @brief Runs all jobs, the largest first, one a core.

@@ -117,14 +117,41 @@ static bool looks_like_date(const char *s)
            month >= 1 && month <= 12 && day >= 1 && day <= 31;
 }
 
-static bool in_range(double value)
-{
-    return isfinite(value) && value >= 0 && value <= 1e18;
-}
-
+/* Sizes and counts: whatever their name says to be bytes and not a rate of them. */
 static bool must_be_whole(const char *key)
 {
-    return strstr(key, "bytes") && !strstr(key, "_per_");
+    return (strstr(key, "bytes") && !strstr(key, "_per_")) || strcmp(key, "num_sms") == 0;
+}
+
+static bool ends_in(const char *name, const char *end)
+{
+    size_t length = strlen(name), tail = strlen(end);
+    return length >= tail && strcmp(name + length - tail, end) == 0;
+}
+
+/* Nothing has a size, rate, clock, speed or limit of 0, unless the number's meaning says what that would be. Latencies,
+ * spreads and energies may be 0. */
+static bool must_be_positive(int which)
+{
+    const char *name = numbers[which].name;
+    bool rate = ends_in(name, "_per_s") || ends_in(name, "_per_clock") || ends_in(name, "_hz");
+    bool is_one = rate || must_be_whole(name) || strstr(name, "_speed_") || ends_in(name, "limit_w");
+    return is_one && !strstr(numbers[which].meaning, "; 0");
+}
+
+static bool in_range(int which, double value)
+{
+    return isfinite(value) && value <= 1e18 && (must_be_positive(which) ? value > 0 : value >= 0);
+}
+
+static const char *range_of(int which)
+{
+    return must_be_positive(which) ? "above 0, to 1e18" : "from 0 to 1e18";
+}
+
+static const char *whole_of(int which)
+{
+    return strstr(numbers[which].name, "bytes") ? "a whole number of bytes" : "a whole number";
 }
 
 /* "value | date | source" */
@@ -140,10 +167,16 @@ static int read_number(reading *r, int which, const char *text)
         return complain(r, "%s has no value in '%s', it must be 'value | YYYY-MM-DD | source'", name, text);
     char *end;
     double value = strtod(number, &end);
-    if (*end != '\0' || !in_range(value))
-        return complain(r, "%s is '%s', it must be a number from 0 to 1e18", name, number);
-    if (must_be_whole(name) && value != floor(value))
-        return complain(r, "%s is '%s', it must be a whole number of bytes", name, number);
+    if (*end != '\0' || !in_range(which, value)) {
+        char what[128];
+        snprintf(what, sizeof what, "%s', it must be a number %s", number, range_of(which));
+        return complain(r, "%s is '%s", name, what);
+    }
+    if (must_be_whole(name) && value != floor(value)) {
+        char what[128];
+        snprintf(what, sizeof what, "%s', it must be %s", number, whole_of(which));
+        return complain(r, "%s is '%s", name, what);
+    }
     if (!copy_trimmed(where.date, sizeof where.date, bar + 1, bar2) || !looks_like_date(where.date))
         return complain(r, "%s has no date YYYY-MM-DD in '%s'", name, text);
     if (!copy_trimmed(where.source, sizeof where.source, bar2 + 1, bar2 + 1 + strlen(bar2 + 1)))
@@ -262,6 +295,8 @@ static tw_status finish(tw_machine *machine, const reading *r, int parsed, const
         return tw_fail(TW_EFORMAT, "machine '%s' has no smem_bytes, it must say how much fits on chip", name);
     if (r->machine.kind == TW_MACHINE_GPU && r->machine.register_bytes_per_sm < 1)
         return tw_fail(TW_EFORMAT, "machine '%s' has no register_bytes_per_sm, a gpu must have it", name);
+    if (r->machine.kind == TW_MACHINE_GPU && r->machine.num_sms < 1)
+        return tw_fail(TW_EFORMAT, "machine '%s' has no num_sms, a gpu must have it", name);
     tw_machine complete = r->machine;
     TW_TRY(check_sides(&r->machine));
     if (*r->like)
@@ -336,13 +371,13 @@ tw_status tw_machine_find(tw_machine *machine, const char *name)
 }
 
 /* "30M" of an assignment: a number, then k or M or nothing. False if it is something else. */
-static bool read_with_suffix(double *value, const char *text)
+static bool read_with_suffix(double *value, int which, const char *text)
 {
     char *end;
     double number = strtod(text, &end);
     double factor = strcmp(end, "k") == 0 ? 1024.0 : strcmp(end, "M") == 0 ? 1048576.0 : 1.0;
     *value = number * factor;
-    return end != text && (*end == '\0' || factor != 1.0) && in_range(*value);
+    return end != text && (*end == '\0' || factor != 1.0) && in_range(which, *value);
 }
 
 tw_status tw_machine_set(tw_machine *machine, const char *assignment)
@@ -357,11 +392,10 @@ tw_status tw_machine_set(tw_machine *machine, const char *assignment)
     if (assignment[length] != '=' || which == COUNT(numbers))
         return tw_fail(TW_EINVAL, "--set is '%s', it must be KEY=VALUE with a key of sim/machine.h",
                        tw_quote(assignment).text);
-    if (!read_with_suffix(&value, assignment + length + 1) ||
-        (must_be_whole(numbers[which].name) && value != floor(value)))
-        return tw_fail(TW_EINVAL, "--set is '%s', the value must be %s from 0 to 1e18, as in 50M or 0.01",
-                       tw_quote(assignment).text,
-                       must_be_whole(numbers[which].name) ? "a whole number of bytes" : "a number");
+    bool whole = must_be_whole(numbers[which].name);
+    if (!read_with_suffix(&value, which, assignment + length + 1) || (whole && value != floor(value)))
+        return tw_fail(TW_EINVAL, "--set is '%s', the value must be %s %s, as in 50M or 0.01",
+                       tw_quote(assignment).text, whole ? whole_of(which) : "a number", range_of(which));
     const tw_machine_source user = {"", "given by the user"};
     memcpy((char *)&changed + numbers[which].value, &value, sizeof value);
     memcpy((char *)&changed + numbers[which].source, &user, sizeof user);

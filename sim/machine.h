@@ -124,7 +124,8 @@ typedef enum tw_machine_kind {
     X(power_exponent, "dynamic power grows with clock to this power, where the limit holds it")
 
 /**
- * The numbers of a machine: X(field, what it is). 0 means unknown. A file names fields by these names.
+ * The numbers of a machine: X(field, what it is). 0 means unknown. A file names fields by these names, and may give 0 for
+ * times, spreads and energies, and where "what it is" says behind a semicolon what 0 means.
  */
 #define TW_MACHINE_NUMBERS(X)                                                                                \
     X(num_sms, "streaming multiprocessors, or cores")                                                        \
@@ -161,7 +162,7 @@ typedef enum tw_machine_kind {
     X(link_bytes_per_s, "to another device, one direction")                                                  \
     X(host_bytes_per_s, "from the host's memory")                                                            \
     X(profiler_dirty_bytes, "what a profiler that empties the L2 leaves dirty in it: HBM writes of "         \
-                            "nobody's")
+                            "nobody's; 0: none")
 
 /** Where a number comes from. */
 typedef struct tw_machine_source {
@@ -193,8 +194,8 @@ typedef struct tw_machine {
  * @param[out] machine       untouched on error
  * @param[in]  name_or_path  "h100", or the path of a file
  * @return TW_OK; TW_EINVAL (no such name; the line lists those there are; a file name that would break a CSV file); TW_EIO; TW_EFORMAT (an unknown
- *         key, a value that is not a number, negative or without source and date; smem_bytes missing; the
- *         line gives the file's line number)
+ *         key, a value that is not a number, negative, 0 where that means nothing, or without source and date;
+ *         smem_bytes missing, or of a GPU register_bytes_per_sm or num_sms; the line gives the file's line number)
  */
 TW_MUST_CHECK tw_status tw_machine_find(tw_machine *machine, const char *name_or_path);
 

@@ -33,14 +33,21 @@ $(build)/obj/sim/machine.o: $(build)/gen/machine_files.inc
 $(build)/obj/sim/machine.o: object_cflags = -I$(build)/gen
 
 # So are the page of `tilewise step --html` and the schedules that it shows.
-step_files := $(sort $(wildcard sim/page/page.* sim/schedules/*.c))
-$(build)/gen/step_files.inc: $(step_files) sim/module.mk
+page_files := $(sort $(wildcard sim/page/page.*))
+schedule_files := $(sort $(wildcard sim/schedules/*.c))
+step_incs := $(build)/gen/page_files.inc $(build)/gen/schedule_files.inc
+$(build)/gen/%_files.inc: $(page_files) $(schedule_files) sim/module.mk
 	@mkdir -p $(@D)
-	@for f in $(step_files); do \
+	@for f in $($*_files); do \
 	    echo "{\"$$(basename $$f)\","; sed 's/\\/\\\\/g; s/"/\\"/g; s/?/\\?/g; s/^/"/; s/$$/\\n"/' $$f; echo '},'; \
 	done > $@
-$(build)/obj/sim/step_page.o: $(build)/gen/step_files.inc
+$(build)/obj/sim/step_page.o: $(step_incs)
 $(build)/obj/sim/step_page.o: object_cflags = -I$(build)/gen
+
+# The same without the schedules, for those who are to write one: a page then shows the walk alone.
+$(build)/obj/sim/step_page-sourceless.o: sim/step_page.c $(build)/gen/page_files.inc $(build)/flags
+	@mkdir -p $(@D)
+	$(CC) $(tw_cflags) -I$(build)/gen -DTW_SOURCELESS $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The commit is compiled in too; the file changes only when the commit does.
 $(build)/gen/commit.h: FORCE

@@ -86,9 +86,9 @@ static const tw_option shared[] = {
     {"rank", "NUMBER", TW_OPTION_INT, AT(ways.rank), TW_GROUP_EXTRAS,
      "linformer: to how many keys K and V are projected"},
     {"block-m", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING,
-     "query rows of a tile (default: 128)"},
+     "query rows of a tile (default: 128, or less where that does not fit)"},
     {"block-n", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING,
-     "key rows of a tile (default: 128; flash1: what fits, SRAM / 4 head_dim)"},
+     "key rows of a tile (default: 128, or less where that does not fit; flash1: SRAM / 4 head_dim)"},
     {"br", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING, "--block-m by the papers' name"},
     {"bc", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING, "--block-n by the papers' name"},
     {"splits", "LIST", TW_OPTION_INT_LIST, AT(splits), TW_GROUP_SPLITS,
@@ -356,11 +356,14 @@ static tw_status explain(poptContext context, const popt_table *table, const cha
     return tw_fail(TW_EINVAL, "option %s: %s", tw_quote(option).text, poptStrerror(code));
 }
 
-/* Every dtype has a meaning, so that none of them can stand for "not given". */
+/* Every dtype and every seed has a meaning, so that none of them can stand for "not given". */
 static void note_given(const tw_option *row, void *field)
 {
-    if (row->kind == TW_OPTION_DTYPE && row->group == TW_GROUP_SHAPE) /* a row of the shared table */
-        ((tw_options *)(void *)((char *)field - row->offset))->dtype_given = true;
+    tw_options *options = (void *)((char *)field - row->offset); /* if it is a row of the shared table */
+    if (row->kind == TW_OPTION_DTYPE && row->group == TW_GROUP_SHAPE)
+        options->dtype_given = true;
+    if (row->kind == TW_OPTION_SEED && row->group == TW_GROUP_SEED)
+        options->seed_given = true;
 }
 
 static tw_status read_all(bool *help, poptContext context, const popt_table *table, const char *command,

@@ -118,6 +118,7 @@ typedef struct tw_options {
     int unit; /**< 0 bytes, 1 elements */
     char *csv;
     uint64_t seed;
+    bool seed_given; /**< set by tw_options_read() */
     int passes; /**< TW_PASSES_* */
     tw_extras extras;
     tw_ways ways;

@@ -17,16 +17,16 @@ tw_quoted tw_quote(const char *text)
     return quoted;
 }
 
-/* Digits and an optional k or M from `text` on; *end is behind them. */
+/* Digits and an optional k or M from `text` on; *end is behind them. `least` is only for the line that complains. */
 static tw_status read_number(int64_t *value, const char *what, const char *text, const char **end,
-                             int64_t most)
+                             int64_t least, int64_t most)
 {
     int64_t x = 0;
     bool overflow = false;
     const char *c = text;
     if (!isdigit((unsigned char)*c))
-        return tw_fail(TW_EINVAL, "%s is '%s', it must be a positive number such as 512 or 4k", what,
-                       tw_quote(text).text);
+        return tw_fail(TW_EINVAL, "%s is '%s', it must be %sa positive number such as 512 or 4k", what,
+                       tw_quote(text).text, least == 0 ? "0 or " : "");
     for (; isdigit((unsigned char)*c); c++)
         overflow = overflow || __builtin_mul_overflow(x, 10, &x) || __builtin_add_overflow(x, *c - '0', &x);
     int64_t factor = *c == 'k' || *c == 'K' ? 1024 : *c == 'M' ? 1024 * 1024 : 1;
@@ -46,7 +46,7 @@ static tw_status read_whole(int64_t *value, const char *what, const char *text, 
 {
     const char *end = text;
     int64_t x = 0;
-    TW_TRY(read_number(&x, what, text, &end, most));
+    TW_TRY(read_number(&x, what, text, &end, least, most));
     if (*end != '\0')
         return tw_fail(TW_EINVAL,
                        "%s is '%s', it must be a number with at most k (1024) or M (1024^2) behind it", what,

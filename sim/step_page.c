@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The page, its style and script, and the schedules, each as one string. */
+/* The page, its style and script, and the schedules, each as one string. TW_SOURCELESS leaves the schedules out. */
 static const struct {
     const char *name, *text;
 } files[] = {
-#include "step_files.inc"
+#include "page_files.inc"
+#ifndef TW_SOURCELESS
+#include "schedule_files.inc"
+#endif
 };
 
 static const char *file_text(const char *name)
@@ -118,12 +121,13 @@ static json_t *stops_json(const tw_trace *t)
     json_t *list = json_array();
     for (size_t i = 0; i < t->num_stops; i++) {
         const tw_trace_stop *s = &t->stops[i];
-        json_array_append_new(list, json_pack("{s:I, s:i, s:i, s:i, s:I, s:i, s:i, s:I, s:i, s:i, s:I}",
+        json_array_append_new(list, json_pack("{s:I, s:i, s:i, s:i, s:I, s:i, s:i, s:I, s:i, s:i, s:I, s:b}",
                                               "tile", (json_int_t)s->tile, "launch", s->launch, "batch",
                                               s->batch, "head", s->head, "row0", (json_int_t)s->rows.row0,
                                               "rows", s->rows.rows, "rowBox", s->rows.box_rows, "col0",
                                               (json_int_t)s->cols.row0, "cols", s->cols.rows, "colBox",
-                                              s->cols.box_rows, "at", (json_int_t)s->at_frame));
+                                              s->cols.box_rows, "at", (json_int_t)s->at_frame, "ofKeys",
+                                              (int)s->of_keys));
     }
     return list;
 }
@@ -159,10 +163,12 @@ static json_t *launches_json(const tw_schedule *schedule)
 
 static json_t *setting_json(const tw_trace *t)
 {
-    char setting[TW_STEP_SETTING_BYTES];
+    char setting[TW_STEP_SETTING_BYTES], tiles[TW_STEP_TILES_BYTES], rows[TW_STEP_ROWS_BYTES];
     tw_step_setting(setting, &t->problem);
-    return json_sprintf("%s, tiles of %d x %d, on %s%s", setting, t->tiling.block_m, t->tiling.block_n,
-                        t->machine.name, tw_machine_caveat(&t->machine));
+    tw_step_tiles(tiles, t);
+    tw_step_packed_rows(rows, t);
+    return json_sprintf("%s, on %s%s; tiles of %s%s%s", setting, t->machine.name,
+                        tw_machine_caveat(&t->machine), tiles, rows[0] ? "; " : "", rows);
 }
 
 static json_t *walk_json(const tw_trace *t, size_t start)
@@ -177,7 +183,9 @@ static json_t *walk_json(const tw_trace *t, size_t start)
                              "tiles", (json_int_t)t->num_tiles, "start", at, "row", (json_int_t)t->row);
     json_object_set_new(json, "levels",
                         json_pack("[s, s, s, s]", "SRAM fill", "SRAM drain", "HBM read", "HBM write"));
+    json_object_set_new(json, "backward", json_boolean(t->schedule->pass == TW_PASS_BACKWARD));
     json_object_set_new(json, "charge", json_string(tw_step_charge(&t->machine)));
+    json_object_set_new(json, "headName", json_string(p->heads_in_rows > 1 ? "K/V head" : "head"));
     json_object_set_new(json, "launches", launches_json(t->schedule));
     json_object_set_new(json, "places", places_json(&t->machine));
     json_object_set_new(json, "baselines", baselines_json(t));

@@ -46,6 +46,47 @@ void tw_step_setting(char text[TW_STEP_SETTING_BYTES], const tw_problem *p)
              tw_step_format(tw_problem_scale(p)).text);
 }
 
+/* The largest tile of the walk, and whether all are as large. */
+static bool largest_tile(int *rows, int *cols, const tw_trace *t)
+{
+    bool alike = true, begun = false;
+    *rows = *cols = 0;
+    for (size_t i = 0; i < t->num_stops; i++) {
+        const tw_trace_stop *stop = &t->stops[i];
+        if (stop->tile == 0)
+            continue;
+        alike = alike && (!begun || (stop->rows.rows == *rows && stop->cols.rows == *cols));
+        *rows = stop->rows.rows > *rows ? stop->rows.rows : *rows;
+        *cols = stop->cols.rows > *cols ? stop->cols.rows : *cols;
+        begun = true;
+    }
+    return alike;
+}
+
+void tw_step_tiles(char text[TW_STEP_TILES_BYTES], const tw_trace *t)
+{
+    tw_problem seen = tw_problem_seen_by(t->schedule, &t->problem);
+    int rows, cols, block_m = t->tiling.block_m < seen.seqlen_q ? t->tiling.block_m : seen.seqlen_q;
+    char note[64] = "";
+    bool alike = largest_tile(&rows, &cols, t);
+    if (t->schedule->ignores_sram)
+        snprintf(note, sizeof note, ", whole matrices");
+    else if (rows > 0 && rows < block_m)
+        snprintf(note, sizeof note, ", shares of query tiles of %d rows", block_m);
+    snprintf(text, TW_STEP_TILES_BYTES, "%s%d x %d%s", alike ? "" : "up to ", rows, cols, note);
+}
+
+void tw_step_packed_rows(char text[TW_STEP_ROWS_BYTES], const tw_trace *t)
+{
+    int together = tw_problem_seen_by(t->schedule, &t->problem).heads_in_rows;
+    text[0] = '\0';
+    if (together > 1)
+        snprintf(text, TW_STEP_ROWS_BYTES,
+                 "query heads are packed into rows: row r is query r / %d, rounded down, of head r %% %d of "
+                 "the %d that share K and V",
+                 together, together, together);
+}
+
 const char *tw_step_charge(const tw_machine *machine)
 {
     return machine->kind == TW_MACHINE_PAPER
@@ -59,8 +100,13 @@ void tw_step_print_head(FILE *out, const tw_trace *t)
     tw_step_setting(setting, &t->problem);
     fprintf(out, "%s on %s%s: %s\n", t->schedule->name, t->machine.name, tw_machine_caveat(&t->machine),
             setting);
-    fprintf(out, "%lld tile%s of %d x %d; scores: @ now, # done, . to come, - masked\n",
-            (long long)t->num_tiles, t->num_tiles == 1 ? "" : "s", t->tiling.block_m, t->tiling.block_n);
+    char tiles[TW_STEP_TILES_BYTES], rows[TW_STEP_ROWS_BYTES];
+    tw_step_tiles(tiles, t);
+    tw_step_packed_rows(rows, t);
+    fprintf(out, "%lld tile%s of %s; scores: @ now, # done, . to come, - masked\n", (long long)t->num_tiles,
+            t->num_tiles == 1 ? "" : "s", tiles);
+    if (rows[0] != '\0')
+        fprintf(out, "%s\n", rows);
 }
 
 /* ---- the grid of tiles ---------------------------------------------------------------------------------- */
@@ -221,6 +267,13 @@ static void print_rows(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
         fprintf(out, "  %-9sand %d rows more\n", "", stop->rows.rows - ROWS_SHOWN);
 }
 
+static void print_numbers(FILE *out, const tw_trace *t, const char *name, size_t first, int count)
+{
+    fprintf(out, " %s", name);
+    for (int c = 0; c < count; c++)
+        fprintf(out, " %s", tw_step_format(t->numbers[first + (size_t)c]).text);
+}
+
 /* "row 3: m 2, l 1.36788, O 1 0.367879, still to be divided by l": what tw-row prints in the debugger. */
 static void print_row(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
 {
@@ -241,14 +294,28 @@ static void print_row(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
     if (stop->l != TW_TRACE_NONE)
         fprintf(out, "%s l %s", comma, tw_step_format(t->numbers[stop->l + r]).text), comma = ",";
     if (stop->o != TW_TRACE_NONE) {
-        fprintf(out, "%s %s", comma, tw_tensor_name(stop->o_tensor));
-        for (int c = 0; c < width; c++)
-            fprintf(out, " %s", tw_step_format(t->numbers[stop->o + (size_t)c]).text);
+        fputs(comma, out);
+        print_numbers(out, t, tw_tensor_name(stop->o_tensor), stop->o, width);
         if (!of_dq)
             fprintf(out, ", %s", stop->o_normalized ? "divided by l" : "still to be divided by l");
     }
     if (stop->m == TW_TRACE_NONE && stop->l == TW_TRACE_NONE && stop->o == TW_TRACE_NONE)
         fputs(backward ? " no dQ is on chip" : " neither m, l nor O is on chip", out);
+    fputc('\n', out);
+}
+
+/* "key 3: dK 1 0.25, dV 0.5 2": what tw-row adds to it in a backward pass. */
+static void print_key(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
+{
+    if (stop->key < 0)
+        return;
+    fprintf(out, "  key %lld:%s", (long long)stop->key, stop->no_such_key ? " not in this tile" : "");
+    if (stop->dk != TW_TRACE_NONE)
+        print_numbers(out, t, "dK", stop->dk, t->problem.head_dim);
+    if (stop->dk != TW_TRACE_NONE && stop->dv != TW_TRACE_NONE)
+        fputc(',', out);
+    if (stop->dv != TW_TRACE_NONE)
+        print_numbers(out, t, "dV", stop->dv, tw_problem_head_dim_v(&t->problem));
     fputc('\n', out);
 }
 
@@ -295,10 +362,11 @@ static void print_title(FILE *out, const tw_trace *t, const tw_trace_stop *stop)
     else
         fprintf(out, "\nend of the block of %s %lld-%lld", stop->of_keys ? "keys" : "rows",
                 (long long)rows->row0, (long long)rows->row0 + rows->rows - 1);
+    tw_problem seen = seen_at(t, stop);
     if (t->problem.batch > 1)
         fprintf(out, ", batch %d", stop->batch);
-    if (t->problem.num_heads > 1)
-        fprintf(out, ", head %d", stop->head);
+    if (seen.num_heads > 1)
+        fprintf(out, ", %shead %d", seen.heads_in_rows > 1 ? "K/V " : "", stop->head);
     if (t->schedule->num_launches > 1)
         fprintf(out, ", launch %s", t->schedule->launches[stop->launch].name);
     fprintf(out, " (%s, lines %d-%d)\n", t->schedule->file, stop->first_line, stop->last_line);
@@ -312,5 +380,6 @@ void tw_step_print_stop(FILE *out, const tw_trace *t, size_t at, const tw_step_b
     print_chip(out, t, &stop->chip);
     print_rows(out, t, stop);
     print_row(out, t, stop);
+    print_key(out, t, stop);
     print_bytes(out, &stop->chip.moved, baselines);
 }

@@ -36,6 +36,14 @@ tw_step_baselines tw_step_baselines_of(const tw_trace *trace);
 #define TW_STEP_SETTING_BYTES 512
 void tw_step_setting(char text[TW_STEP_SETTING_BYTES], const tw_problem *problem);
 
+/** How large the tiles of a walk are, as they were visited: "4 x 4", "up to 4 x 4", "8 x 8, whole matrices". */
+#define TW_STEP_TILES_BYTES 128
+void tw_step_tiles(char text[TW_STEP_TILES_BYTES], const tw_trace *trace);
+
+/** What a row is where query heads are packed into rows, in one line; "" where a row is a query. */
+#define TW_STEP_ROWS_BYTES 192
+void tw_step_packed_rows(char text[TW_STEP_ROWS_BYTES], const tw_trace *trace);
+
 /** What a machine leaves out when it says how much is on chip; "" where it leaves out nothing. */
 const char *tw_step_charge(const tw_machine *machine);
 

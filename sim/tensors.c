@@ -351,31 +351,32 @@ tw_status tw_lse_read(double **lse, tw_dtype *dtype, const char *path, const tw_
     return TW_OK;
 }
 
-tw_status tw_gradient_write(const char *path, const double *x, const tw_problem *problem, tw_like like,
-                            tw_layout layout)
+tw_status tw_gradient_write(tw_npy_set *files, const char *path, const double *x, const tw_problem *problem,
+                            tw_like like, tw_layout layout)
 {
     int64_t shape[4], rows_first[4];
     int axes = shape_like(shape, problem, like, layout);
     shape_like(rows_first, problem, like, TW_LAYOUT_BSHD);
     if (layout == TW_LAYOUT_BSHD || axes == 3)
-        return tw_npy_write(path, x, problem->dtype, axes, shape);
+        return tw_npy_add(files, path, x, problem->dtype, axes, shape);
     double *swapped = tw_swap_axes(x, (int)rows_first[0], (int)rows_first[1], (int)rows_first[2],
                                    (int)rows_first[3]);
     if (!swapped)
         return tw_fail(TW_ENOMEM, "%s: no memory to change its layout", path);
-    tw_status status = tw_npy_write(path, swapped, problem->dtype, 4, shape);
+    tw_status status = tw_npy_add(files, path, swapped, problem->dtype, 4, shape);
     free(swapped);
     return status;
 }
 
-tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem, tw_layout layout)
+tw_status tw_output_write(tw_npy_set *files, const char *path, const double *o, const tw_problem *problem,
+                          tw_layout layout)
 {
-    return tw_gradient_write(path, o, problem, TW_LIKE_O, layout);
+    return tw_gradient_write(files, path, o, problem, TW_LIKE_O, layout);
 }
 
-tw_status tw_lse_write(const char *path, const double *lse, const tw_problem *problem)
+tw_status tw_lse_write(tw_npy_set *files, const char *path, const double *lse, const tw_problem *problem)
 {
     int64_t shape[3];
     int axes = lse_shape(shape, problem);
-    return tw_npy_write(path, lse, TW_FP32, axes, shape);
+    return tw_npy_add(files, path, lse, TW_FP32, axes, shape);
 }

@@ -96,15 +96,16 @@ TW_MUST_CHECK tw_status tw_gradient_read(double **x, tw_dtype *dtype, const char
                                          const tw_problem *problem, tw_like like, tw_layout layout);
 
 /** Writes a gradient; as tw_output_write(). */
-TW_MUST_CHECK tw_status tw_gradient_write(const char *path, const double *x, const tw_problem *problem,
-                                          tw_like like, tw_layout layout);
+TW_MUST_CHECK tw_status tw_gradient_write(tw_npy_set *files, const char *path, const double *x,
+                                          const tw_problem *problem, tw_like like, tw_layout layout);
 
-/** Writes O in a layout, rounded to problem->dtype; as tw_npy_write(), or TW_ENOMEM. */
-TW_MUST_CHECK tw_status tw_output_write(const char *path, const double *o, const tw_problem *problem,
-                                        tw_layout layout);
+/** Writes O in a layout, rounded to problem->dtype, as one of several files; as tw_npy_add(), or TW_ENOMEM. */
+TW_MUST_CHECK tw_status tw_output_write(tw_npy_set *files, const char *path, const double *o,
+                                        const tw_problem *problem, tw_layout layout);
 
-/** Writes LSE as float32; as tw_npy_write(). */
-TW_MUST_CHECK tw_status tw_lse_write(const char *path, const double *lse, const tw_problem *problem);
+/** Writes LSE as float32; as tw_npy_add(). */
+TW_MUST_CHECK tw_status tw_lse_write(tw_npy_set *files, const char *path, const double *lse,
+                                     const tw_problem *problem);
 
 /** x [batch, n1, n2, head_dim] as a new [batch, n2, n1, head_dim]; NULL without memory. */
 double *tw_swap_axes(const double *x, int batch, int n1, int n2, int head_dim);

@@ -1,6 +1,8 @@
 /* Spans, as the clock tells of them, become a timeline. */
 #include "timeline.h"
 
+#include "extras.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +118,19 @@ void tw_timeline_cut(tw_timeline *timelines, int count)
     }
 }
 
+/* What the picture says that it is of. */
+static void describe(tw_timeline *t, const tw_contender *c, const tw_machine *machine)
+{
+    const tw_problem *p = &c->problem;
+    char setting[TW_EXTRAS_NAME];
+    tw_extras_name(setting, p);
+    snprintf(t->shape, sizeof t->shape, "%s, batch %d, %d heads on %d, head_dim %d, %d queries x %d keys, %s",
+             tw_dtype_name(p->dtype), p->batch, p->num_heads, p->num_heads_kv, p->head_dim, p->seqlen_q,
+             p->seqlen_k, setting);
+    snprintf(t->machine, sizeof t->machine, "%s%s (%s)", machine->name, tw_machine_caveat(machine),
+             machine->description);
+}
+
 tw_status tw_timeline_record(tw_timeline *timeline, const tw_contender *contender, const tw_machine *machine,
                              const tw_timeline_view *view)
 {
@@ -136,6 +151,7 @@ tw_status tw_timeline_record(tw_timeline *timeline, const tw_contender *contende
     if (status == TW_OK) {
         if (view->one_block)
             keep_one_block(&t);
+        describe(&t, contender, machine);
         *timeline = t;
     } else {
         free(t.spans);

@@ -24,7 +24,9 @@ typedef struct tw_timeline_view {
 /** Spans, and a window of time. */
 typedef struct tw_timeline {
     const char *name;
-    double clock_hz;
+    char shape[400];   /**< lengths, heads, number format, mask, tiles: what it is a timeline of */
+    char machine[256]; /**< its name and description */
+    double clock_hz;   /**< of the SM, as predicted */
     double begin, end; /**< the window, cycles */
     int num_places;    /**< blocks on the SM that are seen */
     tw_span *spans;    /**< by place, agent, lane, begin; pieces of one product are one span; owned */
@@ -54,7 +56,8 @@ const char *tw_timeline_step_name(const tw_span *span);
 /**
  * @brief Writes a script for gnuplot that draws timelines, one below the other, on one scale: agents in lanes, pipes below.
  *
- * The script holds its data; it draws to stdout, as SVG or as PNG.
+ * A title, the shape (over each panel, where they differ) and whose prediction it is stand with it, so that the picture can
+ * be read by itself. The script holds its data; it draws to stdout, as SVG or as PNG.
  */
 void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count, bool png);
 

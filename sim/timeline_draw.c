@@ -7,6 +7,7 @@
 #include "timeline.h"
 
 #include "csv.h"
+#include "version.h"
 
 #include <errno.h>
 #include <math.h>
@@ -145,13 +146,55 @@ static void lane_names(FILE *out, const tw_timeline *t)
     fprintf(out, ") scale 0\n");
 }
 
+/* A text between the quotes of gnuplot, in which a quote is two. */
+static void quote(FILE *out, const char *text)
+{
+    fputc('\'', out);
+    for (; *text != '\0'; text++)
+        fprintf(out, *text == '\'' ? "''" : "%c", *text);
+    fputc('\'', out);
+}
+
+static bool shapes_differ(const tw_timeline *t, int count)
+{
+    for (int i = 1; i < count; i++)
+        if (strcmp(t[i].shape, t[0].shape) != 0)
+            return true;
+    return false;
+}
+
+/* What every panel's labels are drawn beside: title, shape and source. */
+static void captions(FILE *out, const tw_timeline *t, int count, int height)
+{
+    char source[400];
+    snprintf(source, sizeof source,
+             "Predicted by tilewise timeline, commit %s, for %s. Nothing here was measured.", tw_commit(),
+             t[0].machine);
+    fprintf(out, "set label 101 'One SM at work, cycle by cycle' at screen 0.01,%.5f font ',16'\n",
+            1 - 20.0 / height);
+    fprintf(out, "set label 102 ");
+    quote(out, shapes_differ(t, count) ? "shapes stand over the panels" : t[0].shape);
+    fprintf(out, " at screen 0.01,%.5f textcolor '#444444'\nset label 103 ", 1 - 44.0 / height);
+    quote(out, source);
+    fprintf(out, " at screen 0.01,%.5f font ',9' textcolor '#666666'\n", 12.0 / height);
+}
+
+/* The name over a panel; the shape behind it, if it is not that of all. */
+static void panel_name(FILE *out, const tw_timeline *t, bool with_shape)
+{
+    char name[512];
+    snprintf(name, sizeof name, "%s%s%s", t->name, with_shape ? ":  " : "", with_shape ? t->shape : "");
+    fprintf(out, "set label 100 ");
+    quote(out, name);
+    fprintf(out, " at graph 0,1 offset 0,0.7 font ',13'\n");
+}
+
 static void panel(FILE *out, const tw_timeline *t, int index, int top, int height, double width, bool last)
 {
     int lanes = num_lanes(t);
-    fprintf(out, "unset label; unset arrow\nset tmargin at screen %.5f; set bmargin at screen %.5f\n",
+    fprintf(out, "unset arrow\nset tmargin at screen %.5f; set bmargin at screen %.5f\n",
             1 - (double)(top + TITLE) / height, 1 - (double)(top + TITLE + lanes * LANE) / height);
     fprintf(out, "set yrange [%d:0]; set xrange [0:%.1f]\n", -lanes, width);
-    fprintf(out, "set label 100 '%s' at graph 0,1 offset 0,0.7 font ',13'\n", t->name);
     fprintf(out, "set arrow from graph 0,first %d to graph 1,first %d nohead linecolor '#888888'\n",
             -(lanes - PIPES), -(lanes - PIPES));
     lane_names(out, t);
@@ -173,7 +216,7 @@ static void panel(FILE *out, const tw_timeline *t, int index, int top, int heigh
 
 void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count, bool png)
 {
-    enum { HEAD = 58, FOOT = 48 };
+    enum { HEAD = 108, FOOT = 72 };
     int height = HEAD + FOOT, top = HEAD;
     double width = 0;
     for (int i = 0; i < count; i++) {
@@ -190,8 +233,13 @@ void tw_timeline_script(FILE *out, const tw_timeline *timelines, int count, bool
             (double)LEFT / WIDTH);
     fprintf(out, "set border 3 linecolor '#888888'; set grid xtics linecolor '#dddddd'\n");
     fprintf(out, "set key at screen 0.5,screen %.5f center horizontal maxrows 2 samplen 1.2 width -1\n",
-            1 - 24.0 / height);
+            1 - 76.0 / height);
+    bool differ = shapes_differ(timelines, count);
     for (int i = 0; i < count; i++) {
+        fprintf(out, "unset label\n");
+        if (i == 0)
+            captions(out, timelines, count, height);
+        panel_name(out, &timelines[i], differ);
         panel(out, &timelines[i], i, top, height, width, i == count - 1);
         fprintf(out, "unset key\n");
         top += TITLE + num_lanes(&timelines[i]) * LANE;

@@ -307,7 +307,6 @@ static const struct {
     {"check --q a.npy --k b.npy --v c.npy --do d.npy", "--do is given, but no gradient"},
     {"check --q a.npy --k b.npy --v c.npy --do d.npy --dq e.npy --lse f.npy", "--lse is given without --o"},
     {"step --pass both", "--pass is both"},
-    {"step --pass backward --html x.html", "--html|flash2_backward is a backward pass"},
     {"step --pass backward --example", "--example|flash2_backward is a backward pass"},
 };
 #define NUM_REFUSED ((int)(sizeof refused / sizeof refused[0]))

@@ -532,6 +532,14 @@ START_TEST(test_run_on_files)
         free_tensors(&t);
         ck_assert_int_eq(tw_files_in(folder), 5);
     }
+    for (int given = 0; given < 2;
+         given++) { /* a seed makes no tensors where files give them, and that is said */
+        tw_process p = tw_tilewise_f(
+            "run --algorithm flash2 --layout bhsd %s --q %s/q.npy --k %s/k.npy --v %s/v.npy",
+            given ? "--seed 3" : "", folder, folder, folder);
+        ck_assert_int_eq(strstr(p.out, "--seed 3 draws only what no file gave") != NULL, given);
+        expect(&p, 0, "agrees");
+    }
     tw_remove_folder(folder);
 }
 END_TEST

@@ -136,15 +136,38 @@ START_TEST(test_trace_events)
 }
 END_TEST
 
+static char *read_whole(const char *folder, const char *name)
+{
+    char path[800];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    char *text = calloc((size_t)size + 1, 1);
+    rewind(file);
+    ck_assert_uint_eq(fread(text, 1, (size_t)size, file), (size_t)size);
+    fclose(file);
+    return text;
+}
+
 /* Without gnuplot there is one line that says so, and no file. */
 START_TEST(test_picture)
 {
     const char *folder = tw_new_folder();
     tw_process p = tw_tilewise_f(
         "timeline --kernel 40_wgmma,44_persistent --seqlen 1k --svg %s/t.svg --png %s/t.png", folder, folder);
-    if (p.exit_code == 0)
+    if (p.exit_code == 0) {
+        char *svg;
+        static const char *const said[] = {"One SM at work", "16 heads on 16, head_dim 128, 1024 queries",
+                                           "44_persistent", "Predicted by tilewise timeline, commit",
+                                           "h100 (NVIDIA H100"};
         ck_assert_int_eq(tw_files_in(folder), 2);
-    else
+        svg = read_whole(folder, "t.svg");
+        for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
+            ck_assert_msg(strstr(svg, said[i]) != NULL, "the picture does not say '%s'", said[i]);
+        free(svg);
+    } else
         ck_assert(strstr(p.err, "gnuplot") != NULL && tw_files_in(folder) == 0);
     tw_process_free(&p);
     tw_remove_folder(folder);

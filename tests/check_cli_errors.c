@@ -21,7 +21,7 @@ static const struct {
     {"comapre", "did you mean 'compare'"},
     {"frobnicate",
      "'frobnicate'|io, cache, orders, run, check, compare, predict, explain, tune, advise, timeline, "
-     "step, calibrate-cpu, list"},
+     "step, calibrate-cpu, deviation, bench-cpu, list"},
     {"--frobnicate", "'--frobnicate'"},
     {"io --seqln 5", "--seqln|did you mean --seqlen"},
     {"io --frobnicate 5", "--frobnicate|tilewise io --help"},
@@ -75,11 +75,16 @@ static const struct {
     {"compare --measured /dev/zero", "/dev/zero|not a regular file"},
     {"io --dtype fp8", "--dtype|'fp8'|fp16, bf16, fp32"},
     {"io --dtype fp64", "--dtype|'fp64'|fp16, bf16, fp32"},
+    {"io --set num_sms=0", "'num_sms=0'|whole number above 0"},
+    {"io --set hbm_read_bytes_per_s=0", "'hbm_read_bytes_per_s=0'|above 0"},
     {"io --unit kilo", "--unit|'kilo'|bytes|elements"},
     /* tiles: by how much they are too large, and the largest that fit */
-    {"io --algorithm flash2 --block-m 1k", "too many|the largest that fits is block_m"},
-    {"io --algorithm flash2 --machine paper --sram 100k",
-     "131072|102400|28672 too many|the largest that fits is block_m 128, block_n 72"},
+    {"io --algorithm flash2 --seqlen 4k --block-m 4k --block-n 64",
+     "too many|the largest that fits is block_m 336, block_n 64"},
+    {"io --algorithm flash2 --machine paper --seqlen 2k --block-m 1k",
+     "too many|the largest that fits is block_m 256, block_n 128"},
+    {"io --algorithm flash2 --machine paper --sram 100k --block-m 128 --block-n 128",
+     "131072|102400|28672 too many|the largest that fits is block_m 100, block_n 100"},
     {"io --algorithm flash2 --sram 100", "too many"},
     {"io --algorithm flash1 --machine paper --sram 64 --head-dim 64", "too many|not even"},
     {"run --algorithm flash2 --block-n 4k --seqlen 4k", "too many"},
@@ -91,6 +96,8 @@ static const struct {
     {"run --seqlen 4 --heads 1 --algorithm flash2 --o .", "folder"},
     {"run --seqlen 4 --heads 1 --algorithm flash2 --o no/such/o.npy", "no/such/o.npy"},
     {"run --seqlen 4 --heads 1 --algorithm flash2 --lse no/such/lse.npy", "no/such/lse.npy"},
+    /* … which is found before the work: this would take minutes */
+    {"run --seqlen 32k --algorithm flash2 --o /dev/full", "/dev/full|not a regular file"},
     /* more memory than there is: how much it takes, and how much there is */
     {"run --algorithm standard --seqlen 512k", "GB|available"},
     {"run --algorithm flash2 --seqlen 64k --heads 16k", "GB|available"},
@@ -171,6 +178,10 @@ static const char *const no_file[] = {
     "run --algorithm standard --seqlen 512k --o %s/x.npy",
     "run --algorithm flash2 --seqlen 8,16 --o %s/x.npy --lse %s/y.npy",
     "run --algorithm flash2 --seqlen 8 --heads 1 --o %s/x.npy --lse %s/no/y.npy",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --o %s/x.npy --lse /dev/full",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --o %s/x.npy --lse %s",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --pass both --o %s/x.npy --dq /dev/full",
+    "run --algorithm flash2 --seqlen 8 --heads 1 --pass both --dk %s/x.npy --dv %s/no/y.npy",
     "compare --measured no.csv --csv %s/x.csv",
 };
 
@@ -229,6 +240,9 @@ static const struct {
     {"[machine]\nsmem_bytes = 100\n", "line 2|value | YYYY-MM-DD | source"},
     {"[machine]\nsmem_bytes = many | 2026-01-01 | x\n", "line 2|many"},
     {"[machine]\nsmem_bytes = -1 | 2026-01-01 | x\n", "line 2|-1"},
+    {"[machine]\nkind = gpu\nnum_sms = 0 | 2026-01-01 | x\n", "line 3|num_sms|'0'|above 0"},
+    {"[machine]\nkind = gpu\nsmem_bytes = 1 | 2026-01-01 | x\nregister_bytes_per_sm = 1 | 2026-01-01 | x\n",
+     "num_sms"},
     {"[machine]\nsmem_bytes = 1 | yesterday | x\n", "line 2|date"},
     {"[machine]\nsmem_bytes = 1 | 2026-01-01 |\n", "line 2|source"},
     {"[machine]\nsmem_kilobytes = 1 | 2026-01-01 | x\n", "line 2|smem_kilobytes"},

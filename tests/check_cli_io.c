@@ -317,6 +317,27 @@ START_TEST(test_a_million_tokens)
 }
 END_TEST
 
+/* Rows that do not stay on chip make a replay a hundred times longer. It is left out, and that is said. */
+START_TEST(test_long_replays_are_left_out)
+{
+    const char *how = "tilewise cache predicts it, however long it takes";
+    tw_process p = tw_expect_exit(0, "io --algorithm standard,standard_tiled,flash2 --seqlen 64k --heads 4");
+    const char *said = strstr(p.out, how);
+    ck_assert_msg(said && !strstr(said + 1, how), "%s", p.out);
+    ck_assert_double_lt(p.seconds, tw_sanitized() ? 60.0 : 20.0);
+    ck_assert_int_lt(p.max_rss_kib, tw_sanitized() ? 1000000 : 50000);
+    tw_process_free(&p);
+    p = tw_expect_exit(0, "io --algorithm standard_tiled --seqlen 1k,64k --csv -");
+    ck_assert_msg(strstr(p.out, "# l2: left out of 1 of 2 rows: ") && strstr(p.out, how), "%s", p.out);
+    ck_assert(strstr(p.out, how) < strstr(p.out, "algorithm,machine")); /* comments come first */
+    ck_assert_msg(strstr(p.out, ",,,,,,0,128,") != NULL, "%s", p.out);
+    tw_process_free(&p);
+    p = tw_expect_exit(0, "io --algorithm standard_tiled --seqlen 1k --csv -");
+    ck_assert_msg(!strstr(p.out, "left out"), "%s", p.out);
+    tw_process_free(&p);
+}
+END_TEST
+
 /* What was looked up says so in everything that is printed about it; what was measured does not. */
 START_TEST(test_output_says_uncalibrated)
 {
@@ -350,6 +371,7 @@ Suite *tw_suite_cli_io(void)
     tcase_add_test(core, test_version_and_help);
     tcase_add_test(core, test_list);
     tcase_add_loop_test(core, test_a_million_tokens, 0, 2);
+    tcase_add_test(core, test_long_replays_are_left_out);
     suite_add_tcase(s, core);
     return s;
 }

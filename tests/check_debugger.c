@@ -123,11 +123,31 @@ static const struct {
     {"--algorithm standard_tiled --seqlen 5 --dtype fp32", 4, 13},
     {"--seqlen-q 9 --seqlen-k 13 --causal --seed 3 --heads 2", 6, 18},
     {"--algorithm flash1 --seqlen-q 13 --seqlen-k 7 --causal --machine paper", 9, 5},
+    {"--algorithm gqa_packed --heads 4 --heads-kv 2", 9, 16},
+    {"--algorithm flash3", 3, 8},
+    {"--dropout 0.2", 3, 4},
+    {"--pass backward", 1, 4},
+    {"--pass backward --seqlen-q 9 --seqlen-k 13 --causal --dropout 0.2", 6, 9},
+    {"--pass backward --algorithm flash1 --heads 2", 3, 8},
+    {"--pass backward --algorithm standard --batch 2", 2, 10},
+    {"--pass backward --algorithm standard_tiled --seqlen 5", 4, 21},
 };
 enum { NUM_WALKS = sizeof walks / sizeof walks[0] };
 
-/* The lines "row N: …" of a text, those at the end of a block left out. */
-static void row_lines(char *lines, const char *text)
+/* A title without the number of tiles, which gdb cannot know, and without the lines of the source. */
+static void add_title(char *lines, const char *title)
+{
+    size_t number = strcspn(title + 5, " :") + 5;
+    const char *rest = strchr(title, ':');
+    strncat(lines, title, number);
+    strncat(lines, rest, strcspn(rest, "("));
+    size_t used = strlen(lines);
+    lines[used] = '\n';
+    lines[used + 1] = '\0';
+}
+
+/* Titles of tiles, and the lines "row N: …" and "key N: …" of a text, those at the end of a block left out. */
+static void lines_of_tiles(char *lines, const char *text)
 {
     bool tile = false;
     lines[0] = '\0';
@@ -135,10 +155,20 @@ static void row_lines(char *lines, const char *text)
         size_t length = strcspn(text, "\n") + 1, indent = strspn(text, " ");
         if (strncmp(text, "tile ", 5) == 0 || strncmp(text, "end of", 6) == 0)
             tile = text[0] == 't';
-        if (tile && strncmp(text + indent, "row ", 4) == 0)
+        if (strncmp(text, "tile ", 5) == 0)
+            add_title(lines, text);
+        if (tile && (strncmp(text + indent, "row ", 4) == 0 || strncmp(text + indent, "key ", 4) == 0))
             strncat(lines, text + indent, length - indent);
         text += length;
     }
+}
+
+static int count_of(const char *word, const char *text)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+        count++;
+    return count;
 }
 
 START_TEST(test_same_as_plain)
@@ -151,16 +181,14 @@ START_TEST(test_same_as_plain)
         snprintf(line, sizeof line, "tw-step\ntw-row %d\n", walks[_i].row);
         add_line(script, sizeof script, line);
     }
-    row_lines(from_gdb, session(walks[_i].arguments, script));
+    lines_of_tiles(from_gdb, session(walks[_i].arguments, script));
     snprintf(command, sizeof command, "step --plain %s --row %d", walks[_i].arguments, walks[_i].row);
     tw_process plain = tw_tilewise(command);
-    row_lines(from_plain, plain.out);
+    lines_of_tiles(from_plain, plain.out);
     tw_process_free(&plain);
     ck_assert_str_eq(from_gdb, from_plain);
-    int count = 0;
-    for (const char *at = from_gdb; (at = strchr(at, '\n')) != NULL; at++)
-        count++;
-    ck_assert_int_eq(count, walks[_i].tiles);
+    ck_assert_int_eq(count_of("tile ", from_gdb), walks[_i].tiles);
+    ck_assert_int_eq(count_of("\nrow ", from_gdb), walks[_i].tiles);
 }
 END_TEST
 
@@ -199,6 +227,37 @@ START_TEST(test_watch_max)
     ck_assert_ptr_nonnull(strstr(out, "row 1: m 2, l 1.87109, O 0.871094 2.36788"));
     ck_assert_ptr_nonnull(strstr(out, "row 3: the maximum goes from -inf to 2\ntile 3: rows 2-3, keys 0-1"));
     ck_assert_ptr_nonnull(strstr(out, "\ntile 4: ")); /* in its last tile row 3 sees nothing larger */
+}
+END_TEST
+
+/* Every word of the backward pass' recurrence: S becomes P, dP becomes dS. */
+START_TEST(test_tile_of_a_backward_pass)
+{
+    if (!has_gdb())
+        return;
+    const char *out = session("--pass backward --seqlen 4 --block-m 2 --block-n 2", "tw-step\ntw-tile\n");
+    static const char *const titles[] = {"\nS  ", "\nP  ", "\ndP  ", "\ndS  "};
+    for (int i = 0; i < 4; i++)
+        ck_assert_msg((out = strstr(out, titles[i])) != NULL, "no %s in %s", titles[i] + 1, result.out);
+}
+END_TEST
+
+/* However a run is ended and begun, tiles are counted from 1. */
+START_TEST(test_begins_again)
+{
+    if (!has_gdb())
+        return;
+    static const char *const ends[] = {"kill\n", "run\nkill\n"};
+    char script[128];
+    for (int i = 0; i < 2; i++) {
+        snprintf(script, sizeof script, "tw-step 3\n%stw-step\ntw-row 0\n", ends[i]);
+        const char *out = session("--example", script), *third = strstr(out, "tile 3: ");
+        ck_assert_ptr_nonnull(third);
+        ck_assert_ptr_nonnull(strstr(third, "\ntile 1: rows 0-1, keys 0-1"));
+        ck_assert_ptr_nonnull(strstr(third, "\nrow 0: m 1, l 1.36788"));
+        ck_assert_ptr_null(strstr(third, "tile 4: "));
+    }
+    ck_assert_ptr_nonnull(strstr(session("--example", "tw-step 3\nrun\ntw-step\n"), "\ntile 2: "));
 }
 END_TEST
 
@@ -299,24 +358,26 @@ static char *next_block(char **at, const char *fence)
     return begin;
 }
 
-/* Each block is a session of its own; its "(gdb) " lines are typed, the others are what must be printed. */
+/* All blocks are one session, typed from top to bottom: "(gdb) " lines are typed, the others must be printed. */
 START_TEST(test_how_to_in_gdb)
 {
+    static char printed[1 << 15], typed[1 << 15];
     int count = 0;
     if (!has_gdb())
         return;
     char *at = how_to();
-    for (char *block; (block = next_block(&at, "\n```gdb\n")) != NULL; count++) {
-        char script[2048] = "", copy[8192];
-        snprintf(copy, sizeof copy, "%s", block);
-        for (char *line = strtok(copy, "\n"); line; line = strtok(NULL, "\n"))
-            if (strncmp(line, "(gdb) ", 6) == 0) {
-                size_t used = strlen(script);
-                snprintf(script + used, sizeof script - used, "echo %s\\n\n%s\n", line, line + 6);
-            }
-        ck_assert_str_eq(session("--example", script), block);
-    }
-    ck_assert_int_ge(count, 2);
+    for (char *block; (block = next_block(&at, "\n```gdb\n")) != NULL; count++)
+        add_line(printed, sizeof printed, block);
+    char script[4096] = "";
+    memcpy(typed, printed, sizeof typed);
+    for (char *line = strtok(typed, "\n"); line; line = strtok(NULL, "\n"))
+        if (strncmp(line, "(gdb) ", 6) == 0) {
+            size_t used = strlen(script);
+            snprintf(script + used, sizeof script - used, "echo %s\\n\n%s\n", line, line + 6);
+        }
+    ck_assert_uint_lt(strlen(script), sizeof script - 1);
+    ck_assert_str_eq(session("--example", script), printed);
+    ck_assert_int_ge(count, 3);
 }
 END_TEST
 
@@ -331,6 +392,8 @@ Suite *tw_suite_debugger(void)
     tcase_add_test(core, test_tile_and_printers);
     tcase_add_test(core, test_watch_max);
     tcase_add_test(core, test_tile_inside_its_softmax);
+    tcase_add_test(core, test_tile_of_a_backward_pass);
+    tcase_add_test(core, test_begins_again);
     tcase_add_test(core, test_says_which_head);
     tcase_add_test(core, test_ends);
     tcase_add_test(core, test_says_what_is_missing);

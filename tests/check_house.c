@@ -177,6 +177,47 @@ START_TEST(test_every_plot_is_in_the_report)
 }
 END_TEST
 
+/* A picture on white would be a slab of light in a page that is dark. */
+START_TEST(test_pictures_follow_the_theme)
+{
+    int pictures = 0;
+    DIR *folder = opendir("docs");
+    ck_assert_ptr_nonnull(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char path[300];
+        const char *ending = strrchr(entry->d_name, '.');
+        if (!ending || strcmp(ending, ".svg") != 0)
+            continue;
+        snprintf(path, sizeof path, "docs/%.250s", entry->d_name);
+        char *picture = content_of(path);
+        ck_assert_msg(strstr(picture, "(prefers-color-scheme: dark)") != NULL, "%s knows no dark theme",
+                      path);
+        free(picture);
+        pictures++;
+    }
+    closedir(folder);
+    ck_assert_int_ge(pictures, 4);
+    char *drawn = output_of(
+             "sed -n \"s/^dark='\\(.*\\)'$/\\1/p\" notebooks_data/plots/draw.sh | tr -d '\\n'"),
+         *in_docs = content_of("docs/traffic.svg"); /* which is a copy of what is drawn */
+    ck_assert_msg(strstr(in_docs, drawn) != NULL, "docs/traffic.svg has not what draw.sh adds: %s", drawn);
+    free(drawn);
+    free(in_docs);
+}
+END_TEST
+
+/* What the manual's sidebar has room for, below a group; measured on a large screen. */
+START_TEST(test_titles_of_the_manual_fit)
+{
+    char *titles = output_of("sed -n 's/^      .*title=\"\\(.*\\)\".*/\\1/p' docs/manual/layout.xml");
+    int count = 0;
+    for (char *title = strtok(titles, "\n"); title; title = strtok(NULL, "\n"), count++)
+        ck_assert_msg(strlen(title) <= 28, "'%s' is clipped in the sidebar, 28 characters fit", title);
+    ck_assert_int_ge(count, 20);
+    free(titles);
+}
+END_TEST
+
 Suite *tw_suite_house(void)
 {
     Suite *suite = suite_create("house");
@@ -187,6 +228,8 @@ Suite *tw_suite_house(void)
     tcase_add_loop_test(core, test_recorded_csv, 0, NUM_RECORDED);
     tcase_add_loop_test(core, test_dictionary_names_every_column, 0, NUM_RECORDED);
     tcase_add_test(core, test_every_plot_is_in_the_report);
+    tcase_add_test(core, test_pictures_follow_the_theme);
+    tcase_add_test(core, test_titles_of_the_manual_fit);
     suite_add_tcase(suite, core);
     return suite;
 }

@@ -218,7 +218,10 @@ START_TEST(test_refused_where_nothing_confines)
         "2>%s/refused.txt",
         lab_kit(), lab_kit());
     ck_assert_int_eq(status, 2);
-    ck_assert_int_eq(lab_run("grep -q 'refused, nothing was compiled or run' %s/refused.txt", lab_kit()), 0);
+    ck_assert_int_eq(
+        lab_run("grep -q 'refused, nothing was compiled or run: TW_CONFINE=user rules' %s/refused.txt",
+                lab_kit()),
+        0);
 }
 END_TEST
 
@@ -238,7 +241,11 @@ START_TEST(test_grade_all_goes_on_where_it_stopped)
             lab_run("%s %s/lab1/grade --all %s/all --csv %s/grades.csv --jobs 2 --seed 1 2>%s/log", quick,
                     lab_kit(), scratch, scratch, scratch),
             0);
-        ck_assert_int_eq(lab_run("grep -q '%s graded, 0 could' %s/log", round ? ": 0" : ": 4", scratch), 0);
+        ck_assert_int_eq(
+            lab_run("grep -q '%s; the grades are in %s/grades.csv' %s/log",
+                    round ? ": 0 graded, 0 could not be, 4 had been before" : ": 4 graded, 0 could not be",
+                    scratch, scratch),
+            0);
         ck_assert_int_eq(lab_run("test $(wc -l < %s/grades.csv) = 5", scratch), 0);
     }
     static const char *const rows[] = {"^\"a\",100,100,\"\"$", "^\"b, \"\"b\"\"\",0,100,\"the submission",
@@ -306,6 +313,14 @@ START_TEST(test_handout_holds_no_answer)
                           "'flash|tw_online_(max|exp|sum|merge|rescale)|tw_schedule_'",
                           scratch) == 0,
                   "the library of lab %d holds a solved schedule", s->lab);
+    /* Programs, too: lab 2's shows walks, but no line of a schedule, as lab 3 asks for one. */
+    ck_assert_int_eq(
+        lab_run("grep -hE '\\(e, ' sim/schedules/*.c | sed 's/^ *//' | awk 'length > 24' >%s/lines; "
+                "grep -q 'matmul_add(e' %s/lines",
+                scratch, scratch),
+        0);
+    ck_assert_msg(lab_run("! grep -rlaFf %s/lines --exclude='*.md' %s/handout", scratch, scratch) == 0,
+                  "the handout of lab %d holds a line of a schedule", s->lab);
     lab_remove_scratch(scratch);
 }
 END_TEST
@@ -320,6 +335,10 @@ START_TEST(test_commands_of_the_handout)
     ck_assert_msg(
         lab_run("cd %s/handout && make -s >/dev/null 2>&1 && make -s check >/dev/null 2>&1", scratch) == 2,
         "the starter of lab %d must compile and fail", s->lab);
+    static const char plain_make[] = "env -u CC -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -B";
+    ck_assert_int_eq(lab_run("cd %s/handout && %s | grep -q '^gcc ' && %s CC=clang | grep -q '^clang '",
+                             scratch, plain_make, plain_make),
+                     0);
     ck_assert_int_eq(lab_run("cp %s/* %s/handout/", s->folder, scratch), 0);
     ck_assert_int_eq(lab_run("sed -n 's/^\\$ //p' %s/handout/handout.md > %s/commands; test -s %s/commands",
                              scratch, scratch, scratch),
@@ -329,6 +348,32 @@ START_TEST(test_commands_of_the_handout)
             "cd %s/handout && PATH=$PWD:$PATH bash -e ../commands > ../log 2>&1 || { cat ../log; false; }",
             scratch) == 0,
         "a command of the handout of lab %d fails", s->lab);
+    lab_remove_scratch(scratch);
+}
+END_TEST
+
+/* The page of lab 2's program shows the walk without the schedule's source. */
+START_TEST(test_walk_of_the_handout)
+{
+    char scratch[100];
+    lab_make_scratch(scratch, sizeof scratch);
+    make_handout(scratch, 2, "1");
+    ck_assert_int_eq(lab_run("cd %s/handout && ./tilewise step --example --html ../walk.html", scratch), 0);
+    ck_assert_int_eq(lab_run("grep -q '\"source\":\"\"' %s/walk.html && grep -q '\"frames\":' %s/walk.html",
+                             scratch, scratch),
+                     0);
+    lab_remove_scratch(scratch);
+}
+END_TEST
+
+START_TEST(test_make_check_of_large_answers)
+{
+    char scratch[100];
+    lab_make_scratch(scratch, sizeof scratch);
+    make_handout(scratch, 1, "1");
+    lab_run("cd %s/handout && head -c 300000 /dev/zero >>answers.txt && make -s check >../log 2>&1", scratch);
+    ck_assert_int_eq(lab_run("grep -q 'answers.txt is not a file of at most 262144 bytes' %s/log", scratch),
+                     0);
     lab_remove_scratch(scratch);
 }
 END_TEST
@@ -424,6 +469,8 @@ Suite *tw_suite_labs(void)
     TCase *handouts = graded(suite, "handouts");
     tcase_add_loop_test(handouts, test_handout_holds_no_answer, 0, NUM_SOLUTIONS);
     tcase_add_loop_test(handouts, test_commands_of_the_handout, 0, NUM_SOLUTIONS);
+    tcase_add_test(handouts, test_walk_of_the_handout);
+    tcase_add_test(handouts, test_make_check_of_large_answers);
     tcase_add_loop_test(handouts, test_untouched_handout_is_told_nothing, 1, 4);
     tcase_add_loop_test(handouts, test_make_check_says, 0, num_rehearsals);
     tcase_add_loop_test(handouts, test_points, 1, 4);

@@ -410,6 +410,27 @@ START_TEST(places_that_cannot_be_written)
 }
 END_TEST
 
+/* The same places, asked before the work. */
+START_TEST(targets_are_checked_without_writing)
+{
+    static const char *const bad[] = {"/dev/null", "/dev/full", "/", "no/such.npy"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_int_eq(tw_npy_check_target(bad[i]), TW_EIO);
+        ck_assert_ptr_eq(strstr(tw_error_message(), bad[i]), tw_error_message());
+    }
+    ck_assert_int_eq(tw_npy_check_target(folder), TW_EIO);
+    ck_assert_int_eq(tw_npy_check_target(file), TW_OK);
+    ck_assert_int_eq(access(file, F_OK), -1);
+    put_bytes(file, "old", 3);
+    ck_assert_int_eq(tw_npy_check_target(file), TW_OK);
+    if (geteuid() != 0) { /* root may write anywhere */
+        ck_assert_int_eq(chmod(folder, 0500), 0);
+        ck_assert_int_eq(tw_npy_check_target(file), TW_EIO); /* there is no room for the temporary file */
+        ck_assert_int_eq(chmod(folder, 0700), 0);
+    }
+}
+END_TEST
+
 static const int64_t large_shape[] = {100, 100};
 
 /* The disk is full: what was there stays, and nothing is left beside it. */
@@ -432,6 +453,50 @@ START_TEST(failed_write_leaves_the_old_file)
     ck_assert_int_eq(tw_npy_read(&tensor, file), TW_OK);
     ck_assert_double_eq(tensor.values[0], 5.0);
     tw_tensor_data_free(&tensor);
+}
+END_TEST
+
+/* Of several files none appears before all are complete, and none if one fails. */
+START_TEST(files_appear_together_or_not_at_all)
+{
+    char second[PATH_MAX + 16], third[PATH_MAX + 16];
+    const double value = 1.0;
+    const int64_t one = 1;
+    tw_npy_set set = {.count = 0};
+    snprintf(second, sizeof second, "%s/second.npy", folder);
+    snprintf(third, sizeof third, "%s/no/third.npy", folder);
+    put_bytes(file, "old", 3);
+    ck_assert_int_eq(tw_npy_add(&set, file, &value, TW_FP64, 1, &one), TW_OK);
+    ck_assert_int_eq(tw_npy_add(&set, second, &value, TW_FP64, 1, &one), TW_OK);
+    ck_assert_int_eq(tw_npy_add(&set, third, &value, TW_FP64, 1, &one), TW_EIO);
+    unsigned char found[8];
+    ck_assert_uint_eq(get_bytes(file, found, sizeof found), 3);
+    ck_assert_int_eq(access(second, F_OK), -1);
+    tw_npy_discard(&set); /* remove_folder() fails if anything else is left */
+    ck_assert_uint_eq(get_bytes(file, found, sizeof found), 3);
+    ck_assert_int_eq(access(second, F_OK), -1);
+
+    ck_assert_int_eq(tw_npy_add(&set, file, &value, TW_FP64, 1, &one), TW_OK);
+    ck_assert_int_eq(tw_npy_add(&set, second, &value, TW_FP64, 1, &one), TW_OK);
+    ck_assert_int_eq(tw_npy_commit(&set), TW_OK);
+    ck_assert_int_eq(set.count, 0);
+    tw_tensor_data tensor;
+    ck_assert_int_eq(tw_npy_read(&tensor, file), TW_OK);
+    tw_tensor_data_free(&tensor);
+    ck_assert_int_eq(unlink(second), 0);
+}
+END_TEST
+
+START_TEST(too_many_files_at_once)
+{
+    const double value = 1.0;
+    const int64_t one = 1;
+    tw_npy_set set = {.count = 0};
+    for (int i = 0; i < TW_NPY_MAX_FILES; i++)
+        ck_assert_int_eq(tw_npy_add(&set, file, &value, TW_FP64, 1, &one), TW_OK);
+    ck_assert_int_eq(tw_npy_add(&set, file, &value, TW_FP64, 1, &one), TW_EINVAL);
+    tw_npy_discard(&set);
+    ck_assert_int_eq(access(file, F_OK), -1);
 }
 END_TEST
 
@@ -513,6 +578,9 @@ Suite *tw_suite_ref_npy(void)
     TCase *writing = case_with_folder(suite, "errors of writing");
     tcase_add_loop_test(writing, bad_shapes_are_not_written, 0, 6);
     tcase_add_test(writing, places_that_cannot_be_written);
+    tcase_add_test(writing, targets_are_checked_without_writing);
+    tcase_add_test(writing, files_appear_together_or_not_at_all);
+    tcase_add_test(writing, too_many_files_at_once);
     tcase_add_test(writing, failed_write_leaves_the_old_file);
     tcase_add_test(writing, temporary_name_that_is_taken);
     return suite;

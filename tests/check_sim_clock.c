@@ -225,6 +225,23 @@ START_TEST(test_spans)
 }
 END_TEST
 
+/* Panels of different shapes say which is whose, and a machine's description may have quotes. */
+START_TEST(test_captions)
+{
+    char *text = NULL;
+    size_t size = 0;
+    tw_timeline t[2] = {{.name = "first", .shape = "fp16, 1k", .machine = "it's", .end = 10},
+                        {.name = "second", .shape = "fp16, 2k", .machine = "it's", .end = 10}};
+    FILE *out = open_memstream(&text, &size);
+    ck_assert_ptr_nonnull(out);
+    tw_timeline_script(out, t, 2, false);
+    fclose(out);
+    ck_assert_msg(strstr(text, "'first:  fp16, 1k'") && strstr(text, "'second:  fp16, 2k'"), "%s", text);
+    ck_assert_msg(strstr(text, "for it''s.") != NULL, "%s", text);
+    free(text);
+}
+END_TEST
+
 /* ---- tilings -------------------------------------------------------------------------------------------- */
 
 START_TEST(test_tune)
@@ -309,6 +326,7 @@ Suite *tw_suite_sim_clock(void)
     tcase_add_test(core, test_power);
     tcase_add_test(core, test_refused);
     tcase_add_test(core, test_spans);
+    tcase_add_test(core, test_captions);
     tcase_add_test(core, test_tune);
     tcase_add_loop_test(recorded, test_accuracy, 0, (int)(sizeof accuracy / sizeof accuracy[0]));
     suite_add_tcase(s, core);

@@ -1,6 +1,7 @@
 /* Counts: golden numbers, and three truths that must agree: closed form = counted = executed. */
 #include "../cpu_ref/attention.h"
 #include "../sim/backend_count.h"
+#include "../sim/fitting.h"
 #include "../sim/backend_numeric.h"
 #include "../sim/bounds.h"
 #include "../sim/schedules/registry.h"
@@ -335,6 +336,113 @@ START_TEST(too_large_says_by_how_much)
 }
 END_TEST
 
+static bool tiles_fit(const tw_schedule *schedule, const tw_problem *p, int block_m, int block_n,
+                      const tw_machine *m)
+{
+    tw_count_result result;
+    tw_status status = tw_count(&result, schedule, p, &(tw_tiling){.block_m = block_m, .block_n = block_n},
+                                m);
+    ck_assert_msg(status == TW_OK || status == TW_ESRAM, "%s: %s", schedule->name, tw_error_message());
+    return status == TW_OK;
+}
+
+/* What is called the largest fits, and neither side of it can have a row more. */
+static void check_largest(const tw_schedule *schedule, const tw_problem *p, tw_tiling wanted,
+                          const tw_machine *m)
+{
+    tw_tiling t;
+    tw_largest_tiling(&t, schedule, p, &wanted, m);
+    const char *name = schedule->name;
+    ck_assert_int_le(t.block_m, wanted.block_m);
+    ck_assert_int_le(t.block_n, wanted.block_n);
+    if (t.block_m == 0) {
+        ck_assert_int_eq(t.block_n, 0);
+        ck_assert_msg(!tiles_fit(schedule, p, 1, 1, m), "%s: 1 x 1 fits", name);
+        return;
+    }
+    ck_assert_msg(tiles_fit(schedule, p, t.block_m, t.block_n, m), "%s on %s: %d x %d does not fit", name,
+                  m->name, t.block_m, t.block_n);
+    ck_assert_msg(t.block_m == wanted.block_m || !tiles_fit(schedule, p, t.block_m + 1, t.block_n, m),
+                  "%s on %s: %d x %d is not the largest, block_m can be more", name, m->name, t.block_m,
+                  t.block_n);
+    ck_assert_msg(t.block_n == wanted.block_n || !tiles_fit(schedule, p, t.block_m, t.block_n + 1, m),
+                  "%s on %s: %d x %d is not the largest, block_n can be more", name, m->name, t.block_m,
+                  t.block_n);
+    if (t.block_m < wanted.block_m && t.block_n < wanted.block_n) /* both were cut: to a square, nearly */
+        ck_assert_msg(!tiles_fit(schedule, p, t.block_m + 1, t.block_n + 1, m), "%s on %s: %d x %d", name,
+                      m->name, t.block_m, t.block_n);
+}
+
+static const tw_tiling wanted_tiles[] = {{.block_m = 1024, .block_n = 128},  {.block_m = 4096, .block_n = 64},
+                                         {.block_m = 128, .block_n = 512},   {.block_m = 128, .block_n = 128},
+                                         {.block_m = 4096, .block_n = 3000}, {.block_m = 7, .block_n = 4096},
+                                         {.block_m = 4096, .block_n = 7},    {.block_m = 1, .block_n = 1}};
+
+START_TEST(the_largest_is_the_largest)
+{
+    static const char *const machines[] = {"h100", "paper", "t4"};
+    for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++)
+        for (int s = 0; s < tw_schedule_count(); s++)
+            for (int head_dim = 64; head_dim <= 512; head_dim *= 2) {
+                tw_machine machine = tw_machine_named(machines[m]);
+                tw_problem p = square(4096, head_dim);
+                p.v_in_k = tw_schedule_at(s)->needs_v_in_k;
+                check_largest(tw_schedule_at(s), &p, wanted_tiles[_i], &machine);
+            }
+}
+END_TEST
+
+/* A large block_m alone is cut, as a large block_n alone is. */
+START_TEST(the_larger_side_is_cut)
+{
+    tw_machine h100 = tw_machine_named("h100"), paper = tw_machine_named("paper");
+    tw_problem p = square(4096, 128);
+    tw_tiling t;
+    tw_largest_tiling(&t, &tw_schedule_flash2, &p, &wanted_tiles[1], &h100);
+    ck_assert_int_eq(t.block_n, 64);
+    ck_assert_int_eq(t.block_m, 336); /* registers: m (64 + 128 + 3) · 4 <= 262,144 */
+    tw_largest_tiling(&t, &tw_schedule_flash2, &p, &wanted_tiles[0], &paper);
+    ck_assert_int_eq(t.block_n, 128);
+    ck_assert_int_eq(t.block_m, 256); /* (2 m + 2 · 128) · 128 · 2 = 196,608 exactly */
+    tw_largest_tiling(&t, &tw_schedule_flash2, &p, &(tw_tiling){.block_m = 4096, .block_n = 4096}, &paper);
+    ck_assert_int_eq(t.block_m, 192);
+    ck_assert_int_eq(t.block_n, 192);
+}
+END_TEST
+
+/* Where nobody says, tiles fit if any do; where somebody does, they are taken as they are. */
+START_TEST(default_tiles_fit)
+{
+    static const char *const machines[] = {"h100", "paper", "t4", "a100", "laptop"};
+    for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++)
+        for (int s = 0; s < tw_schedule_count(); s++) {
+            tw_machine machine = tw_machine_named(machines[m]);
+            const tw_schedule *forward = tw_schedule_at(s), *backward = tw_schedule_backward_of(forward);
+            tw_problem p = square(1000, 64 << _i);
+            tw_tiling t = {.block_m = 0}, given = {.block_m = 1024, .block_n = 1024};
+            p.v_in_k = forward->needs_v_in_k;
+            tw_schedule_default_tiling(forward, &t, &p, &machine);
+            ck_assert_msg(tiles_fit(forward, &p, t.block_m, t.block_n, &machine), "%s on %s: %s",
+                          forward->name, machine.name, tw_error_message());
+            tw_schedule_default_tiling(forward, &given, &p, &machine);
+            ck_assert_int_eq(given.block_m, 1024);
+            ck_assert_int_eq(given.block_n, 1024);
+            t = (tw_tiling){.block_m = 0};
+            if (backward)
+                tw_schedule_default_tiling(backward, &t, &p, &machine);
+            if (backward)
+                ck_assert_msg(tiles_fit(backward, &p, t.block_m, t.block_n, &machine), "%s on %s: %s",
+                              backward->name, machine.name, tw_error_message());
+        }
+    tw_machine t4 = tw_machine_named("t4");
+    tw_problem p = square(1000, 128);
+    tw_tiling t = {.block_m = 0};
+    tw_schedule_default_tiling(&tw_schedule_flash2, &t, &p, &t4);
+    ck_assert_int_eq(t.block_m, 128); /* (128 + 2 · 64) · 128 · 2 = 65,536 exactly */
+    ck_assert_int_eq(t.block_n, 64);
+}
+END_TEST
+
 START_TEST(nothing_fits)
 {
     tw_machine h100 = tw_machine_named("h100");
@@ -413,6 +521,9 @@ Suite *tw_suite_sim_count(void)
     tcase_set_timeout(limits, 60);
     tcase_add_test(limits, a_million_tokens);
     tcase_add_test(limits, too_large_says_by_how_much);
+    tcase_add_loop_test(limits, the_largest_is_the_largest, 0, sizeof wanted_tiles / sizeof wanted_tiles[0]);
+    tcase_add_test(limits, the_larger_side_is_cut);
+    tcase_add_loop_test(limits, default_tiles_fit, 0, 3);
     tcase_add_test(limits, nothing_fits);
     tcase_add_test(limits, overflow_is_noticed);
     tcase_add_test(limits, bounds_meet_where_they_should);

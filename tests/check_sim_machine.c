@@ -135,7 +135,8 @@ START_TEST(test_every_number_is_written)
     memset(source, 'x', sizeof source);
     source[sizeof source - 1] = '\0';
     for (int i = 0; i < NUM_NUMBERS; i++) {
-        bool whole = strstr(numbers[i].name, "bytes") && !strstr(numbers[i].name, "_per_");
+        bool whole = (strstr(numbers[i].name, "bytes") && !strstr(numbers[i].name, "_per_")) ||
+                     strcmp(numbers[i].name, "num_sms") == 0;
         double value = strcmp(numbers[i].name, "l2_sides") == 0 ? 2
                        : whole                                  ? 1000003.0 * (i + 1)
                                                                 : (i + 1) / 3.0;
@@ -164,9 +165,19 @@ START_TEST(test_set_refuses)
         const char *date, *source, *says;
     } table[] = {
         {"l2_halves", 2, "2026-11-23", "x", "'l2_halves' is no number"},
-        {"clock_hz", -1, "2026-11-23", "x", "from 0 to 1e18"},
-        {"clock_hz", (double)NAN, "2026-11-23", "x", "from 0 to 1e18"},
-        {"clock_hz", (double)INFINITY, "2026-11-23", "x", "from 0 to 1e18"},
+        {"clock_hz", -1, "2026-11-23", "x", "above 0, to 1e18"},
+        {"clock_hz", 0, "2026-11-23", "x", "clock_hz is '0', it must be a number above 0, to 1e18"},
+        {"clock_hz", (double)NAN, "2026-11-23", "x", "above 0, to 1e18"},
+        {"clock_hz", (double)INFINITY, "2026-11-23", "x", "above 0, to 1e18"},
+        {"num_sms", 0, "2026-11-23", "x", "above 0"},
+        {"num_sms", 1.5, "2026-11-23", "x", "num_sms is '1.5', it must be a whole number"},
+        {"smem_bytes", 0, "2026-11-23", "x", "above 0"},
+        {"l2_side_bytes", 0, "2026-11-23", "x", "above 0"},
+        {"hbm_write_bytes_per_s", 0, "2026-11-23", "x", "above 0"},
+        {"smem_bytes_per_clock", 0, "2026-11-23", "x", "above 0"},
+        {"mma_speed_of_two", 0, "2026-11-23", "x", "above 0"},
+        {"limit_w", 0, "2026-11-23", "x", "above 0"},
+        {"drift_one_block", -1, "2026-11-23", "x", "from 0 to 1e18"},
         {"clock_hz", 1, "yesterday", "x", "no date"},
         {"clock_hz", 1, "2026-11-23", "", "no source"},
         {"l2_bytes", 1.5, "2026-11-23", "x", "whole number of bytes"},
@@ -180,6 +191,13 @@ START_TEST(test_set_refuses)
         ck_assert_mem_eq(&m, &before, sizeof m);
     }
     ck_assert_int_eq(tw_machine_set_number(&m, "smem_bytes_per_clock", 127.5, "2026-11-23", "x"), TW_OK);
+    static const char *const may_be_0[] = {"l2_bytes",      "register_bytes_per_sm", "l2_dirty_bytes",
+                                           "l2_victims",    "drift_one_block",       "start_stagger_cycles",
+                                           "tile_pace",     "launch_overhead_s",     "l2_sides",
+                                           "l2_j_per_byte", "profiler_dirty_bytes"};
+    for (size_t i = 0; i < sizeof may_be_0 / sizeof may_be_0[0]; i++)
+        ck_assert_msg(tw_machine_set_number(&m, may_be_0[i], 0, "2026-11-23", "x") == TW_OK, "%s",
+                      tw_error_message());
 }
 END_TEST
 

@@ -89,6 +89,62 @@ START_TEST(test_says_what_is_walked)
 }
 END_TEST
 
+/* Tiles as they are visited, whatever --block-m and --block-n say. */
+START_TEST(test_head_names_the_tiles_that_follow)
+{
+    static const char *const heads[][2] = {
+        {"--algorithm standard", "\n3 tiles of 8 x 8, whole matrices; scores:"},
+        {"--algorithm standard --pass backward", "\n5 tiles of 8 x 8, whole matrices; scores:"},
+        {"--algorithm flash3", "\n8 tiles of 2 x 4, shares of query tiles of 4 rows; scores:"},
+        {"--seqlen 13", "\n16 tiles of up to 4 x 4; scores:"},
+        {"--seqlen 3", "\n1 tile of 3 x 3; scores:"},
+        {"--seqlen 12 --block-m 6", "\n6 tiles of 6 x 4; scores:"},
+    };
+    char command[128];
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        snprintf(command, sizeof command, "step %s", heads[i][0]);
+        ck_assert_msg(strstr(run(command), heads[i][1]) != NULL, "%s says %s", command, result.out);
+    }
+    ck_assert_ptr_nonnull(strstr(run("step --algorithm flash3 --html -"),
+                                 "on h100; tiles of 2 x 4, shares of query tiles of 4 rows\""));
+}
+END_TEST
+
+/* Heads that are packed into rows are told apart by the row; what is left is a K/V head. */
+START_TEST(test_packed_heads)
+{
+    const char *out = run("step --algorithm gqa_packed --heads 4 --heads-kv 1"), *page;
+    ck_assert_ptr_nonnull(strstr(out,
+                                 "\nquery heads are packed into rows: row r is query r / 4, rounded down, of "
+                                 "head r % 4 of the 4 that share K and V\n"));
+    ck_assert_ptr_nonnull(strstr(out, "tile 16 of 16: rows 28-31, keys 4-7 (gqa_packed.c"));
+    out = run("step --algorithm gqa_packed --heads 4 --heads-kv 2");
+    ck_assert_ptr_nonnull(strstr(out, "tile 9 of 16: rows 0-3, keys 0-3, K/V head 1 (gqa_packed.c"));
+    page = run("step --algorithm gqa_packed --heads 4 --heads-kv 2 --html -");
+    ck_assert_ptr_nonnull(strstr(page, "; query heads are packed into rows: row r is query r "));
+    ck_assert_ptr_null(strstr(run("step --heads 4 --heads-kv 2"), "packed"));
+}
+END_TEST
+
+/* What is summed up on chip in a backward pass, by query and by key. */
+START_TEST(test_backward)
+{
+    const char *out = run("step --pass backward --row 5");
+    ck_assert_ptr_nonnull(strstr(out, "tile 1 of 4: rows 0-3, keys 0-3, launch gradients"));
+    ck_assert_ptr_nonnull(strstr(out, "\n  row 5: dQ sum "));
+    ck_assert_ptr_nonnull(strstr(out, "\n  key 5: not in this tile\n"));
+    const char *dk = strstr(out, "\n  key 5: dK ");
+    ck_assert_ptr_nonnull(dk);
+    ck_assert_uint_lt(strcspn(dk + 1, ","), strcspn(dk + 1, "\n")); /* and dV */
+    ck_assert_ptr_nonnull(strstr(out, "\n  row 5: dQ "));
+    ck_assert_ptr_null(strstr(run("step --row 5"), "key 5"));
+    const char *page = run("step --pass backward --html -");
+    ck_assert_int_eq(result.exit_code, 0);
+    ck_assert_ptr_nonnull(strstr(page, "\"backward\":true"));
+    ck_assert_ptr_nonnull(strstr(page, "matmul_tn_add(e, dk, ds, q)"));
+}
+END_TEST
+
 START_TEST(test_other_rows)
 {
     const char *out = run("step --seqlen-q 6 --seqlen-k 2 --causal --row 5");
@@ -150,6 +206,30 @@ START_TEST(test_on_a_terminal)
     const char *second = strstr(out, "tile 2 of 4");
     ck_assert_ptr_nonnull(second);
     ck_assert_ptr_nonnull(strstr(second, "tile 1 of 4"));
+}
+END_TEST
+
+/* What leads nowhere is answered, and asked again. */
+START_TEST(test_typed_in_vain)
+{
+    static const char *const vain[][2] = {
+        {"99\n", "the tile is 99, it must be from 1 to 4"},
+        {"0\n", "the tile is 0, it must be from 1 to 4"},
+        {"-1\n", "the tile is -1, it must be from 1 to 4"},
+        {"foo\n", "'foo' is not known here, it must be p, q, the number of a tile or nothing"},
+        {"2x\n", "'2x' is not known here"},
+        {"quit\n", "'quit' is not known here"},
+        {"11111111111111111111111111111111111111111111111111111111111111111111111111111111\n",
+         "the tile is 1111111111111111111111111111111111111111..., it must be"},
+    };
+    char keys[128];
+    for (size_t i = 0; i < sizeof vain / sizeof vain[0]; i++) {
+        snprintf(keys, sizeof keys, "%s 3 \nq\n", vain[i][0]);
+        const char *answer = strstr(type(keys), vain[i][1]);
+        ck_assert_msg(answer != NULL, "%s is not answered", vain[i][0]);
+        ck_assert_ptr_null(strstr(strchr(answer, '\n'), "it must be"));
+        ck_assert_ptr_nonnull(strstr(answer, "tile 3 of 4"));
+    }
 }
 END_TEST
 
@@ -241,8 +321,11 @@ static const struct {
     {"--heads 3 --heads-kv 2", "num_heads"},
     {"--row 8", "--row is 8, it must be from 0 to 7"},
     {"--row x", "--row"},
+    {"--row -1", "--row is '-1', it must be 0 or a positive number"},
     {"--to 0", "--to is 0, it must be from 1 to 4"},
     {"--to 5", "--to is 5, it must be from 1 to 4"},
+    {"--example --pass backward", "--example is of forward passes, flash2_backward is a backward pass"},
+    {"--pass both", "step walks through one: it must be forward or backward"},
     {"--example --seqlen 5", "--seqlen is given beside --example"},
     {"--example --dtype fp32", "--dtype is given beside --example"},
     {"--seqlen 1M", "more than 50000 tiles"},
@@ -277,8 +360,12 @@ Suite *tw_suite_step(void)
     tcase_add_test(core, test_plain_bytes_of_the_example);
     tcase_add_test(core, test_plain_grid_and_end);
     tcase_add_test(core, test_says_what_is_walked);
+    tcase_add_test(core, test_head_names_the_tiles_that_follow);
+    tcase_add_test(core, test_packed_heads);
+    tcase_add_test(core, test_backward);
     tcase_add_test(core, test_other_rows);
     tcase_add_test(core, test_on_a_terminal);
+    tcase_add_test(core, test_typed_in_vain);
     tcase_add_test(core, test_page_needs_nothing_else);
     tcase_add_test(core, test_page_is_there_or_not);
     tcase_add_test(core, test_page_of_a_long_walk);

@@ -27,8 +27,10 @@ export CK_TIMEOUT_MULTIPLIER ?= 5
 .PHONY: test-suites test-shared-library
 # The debugger's commands are tested where there is a debugger.
 gdb_if_any := $(if $(SANITIZE),,$(if $(shell command -v gdb),$(build)/gdb/tilewise))
+# Suites that run make themselves must not be told of a jobserver that they cannot reach.
+no_jobserver := 's/ ?-j[0-9]*( |$$)/\1/g; s/ ?--jobserver-[a-z]+=[^ ]*//g'
 test-suites: $(build)/tests/check_tilewise $(build)/tilewise $(gdb_if_any) $(stub_if_any) ## every Check suite; SUITES="ref_npy …" for some
-	$< $(SUITES)
+	MAKEFLAGS="$$(printf '%s' "$$MAKEFLAGS" | sed -E $(no_jobserver))" $< $(SUITES)
 
 # The shared library as a stranger uses it: it exports nothing but tw_*, and Python can call it. Neither can be said
 # of a library that was built with a sanitizer.

@@ -4,6 +4,11 @@
 set -euo pipefail
 lab=$1 seed=$2
 build=${TW_BUILD:-build}
+
+if [[ -n $seed && ! $seed =~ ^[0-9]{1,18}$ ]]; then
+    echo "gradescope: SEED is '$seed', it must be a whole number of at most 18 digits" >&2
+    exit 2
+fi
 kit=$build/labs zip=$PWD/$build/gradescope/lab$lab.zip
 
 work=$(mktemp -d)

@@ -1,6 +1,8 @@
 # `make` compiles, `make check` tests, `make clean` removes what was built. `make check SANITIZE=address,undefined`
 # compiles a second program that stops at the line of a stray read or write.
-CC     ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 CFLAGS ?= -O1 -g
 
 comma    := ,

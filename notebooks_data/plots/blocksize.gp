@@ -24,7 +24,7 @@ set offsets graph 0.06, graph 0.06, 0, 0
 
 set tmargin at screen quad_top(0); set bmargin at screen quad_bottom(0)
 set lmargin at screen quad_left(0); set rmargin at screen quad_right(0)
-set title "bytes"
+set title "bytes; dashed: the compulsory minimum of HBM"
 set ylabel "GB" offset 0.8,0
 plot data."/sweep.csv" using (column("block_n")):(gigabytes("predicted")) with lines lw 2 lc rgb color("flash1"), \
      data."/sweep.csv" using (column("block_n")):(hbm_gigabytes("predicted")) with lines lw 2 dt 2 lc rgb color("flash1"), \
@@ -33,7 +33,7 @@ plot data."/sweep.csv" using (column("block_n")):(gigabytes("predicted")) with l
 @end_titles
 
 set lmargin at screen quad_left(1); set rmargin at screen quad_right(1)
-set title "time"
+set title "time; the line is a roofline"
 set ylabel "ms"
 set yrange [*<TIME_min/3e3:TIME_max*3e-3<*]
 plot data."/sweep.csv" using (column("block_n")):(column("predicted_time_us")/1e3) with lines lw 2 lc rgb color("flash1"), \

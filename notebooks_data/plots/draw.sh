@@ -38,3 +38,9 @@ fi
 if [ -s "$data/calibration/readings.csv" ]; then
     "$here/calibration.sh" "$data/calibration" "$out"
 fi
+
+# gnuplot draws on white. Where the reader's theme is dark, lightness is turned round and hues are kept.
+dark='<style>@media (prefers-color-scheme: dark) { svg { filter: invert(0.89) hue-rotate(180deg) } }</style>'
+for picture in "$out"/*.svg; do
+    grep -q 'prefers-color-scheme' "$picture" || sed -i "0,/<g id=\"gnuplot_canvas\">/s||$dark\n&|" "$picture"
+done

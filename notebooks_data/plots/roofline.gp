@@ -46,7 +46,7 @@ do for [level = 0:1] {
     set label 11 sprintf("tensor cores, %.0f TFLOP/s", TENSOR_max / 1e12) at high,TENSOR_max/1e12 right offset 0,0.6 font small
     set label 12 sprintf("FMA, %.1f TFLOP/s", FMA_max / 1e12) at high,FMA_max/1e12 right offset 0,0.6 font small
     set label 13 sprintf("%s, %.2f TB/s", level ? "L2" : "HBM", bandwidth / 1e12) \
-        at low*1.3,ceiling(low*1.3, bandwidth, TENSOR_max)*1.25 rotate by 38.6 font small
+        at low*1.3,ceiling(low*1.3, bandwidth, TENSOR_max)*1.7 rotate by 46 font small
     plot [x = low:high] ceiling(x, bandwidth, TENSOR_max) with lines lw 2 lc rgb "#222222", \
          [x = FMA_max/bandwidth:high] FMA_max / 1e12 with lines lw 1.5 lc rgb "#222222", \
          for [i = words(kernels):1:-1] data."/grid.csv" \

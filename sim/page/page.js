@@ -52,13 +52,16 @@ function chosenRow(state) {
     return row >= 0 ? row : state.stop.row0;
 }
 
-const rowParts = [['m', ['m', 'LSE']], ['l', ['l']], ['alpha', ['alpha']], ['o', ['O']]];
+// What there is of a row, and in a backward pass of a key.
+const rowParts = walk.backward ? [['m', ['m']], ['l', ['l']], ['o', ['dQ', 'dQ sum']]] :
+    [['m', ['m', 'LSE']], ['l', ['l']], ['alpha', ['alpha']], ['o', ['O']]];
+const keyParts = walk.backward ? [['dk', ['dK']], ['dv', ['dV']]] : [];
 
-// m, l, alpha and O of one row: the slot, its numbers, and those that this operation overwrote; nothing of what is not
-// on chip.
-function rowState(state, wanted) {
+// m, l, alpha and O of one row, or what else there is of it: the slot, its numbers, and those that this operation
+// overwrote; nothing of what is not on chip.
+function rowState(state, wanted, parts = rowParts) {
     const found = {};
-    rowParts.forEach(([key, names]) => {
+    parts.forEach(([key, names]) => {
         const slot = state.live.find(one => names.includes(one.name) && state.texts.has(one.id) && holds(one, wanted));
         if (slot)
             found[key] = {slot, numbers: numbersOf(state.texts.get(slot.id), slot, wanted),
@@ -78,13 +81,13 @@ function rowAsItLeft(state, wanted) {
     return found;
 }
 
-// The largest that m, l, alpha and O become in the whole walk: bars on one scale can be compared.
+// The largest that m, l, alpha, O and gradients become in the whole walk: bars on one scale can be compared.
 function scalesOfWalk() {
-    const scales = {m: 0, l: 0, alpha: 0, o: 0}, names = new Map();
+    const scales = {m: 0, l: 0, alpha: 0, o: 0, dk: 0, dv: 0}, names = new Map(), parts = rowParts.concat(keyParts);
     frames.forEach(frame => {
         frame.slots.forEach(slot => names.set(slot.id, slot.name));
         frame.writes.forEach(([id, text]) => {
-            const part = rowParts.find(([, known]) => known.includes(names.get(id)));
+            const part = parts.find(([, known]) => known.includes(names.get(id)));
             if (part)
                 scales[part[0]] = text.split(' ').map(Number).filter(isFinite)
                     .reduce((most, x) => Math.max(most, Math.abs(x)), scales[part[0]]);
@@ -207,33 +210,40 @@ function showGrid(state) {
         if (kind === 'now')
             ['x', 'y', 'width', 'height'].forEach(side => shownGrid.frame.setAttribute(side, box.getAttribute(side)));
     });
-    shownGrid.mark.setAttribute('d', `M0 ${wanted + 0.5}H${walk.seqlen_k}`);
-    setText('mark-name', `row ${wanted}`);
+    shownGrid.mark.setAttribute('d', state.stop.ofKeys ? '' : `M0 ${wanted + 0.5}H${walk.seqlen_k}`);
+    setText('mark-name', state.stop.ofKeys ? 'no row' : `row ${wanted}`);
     shownGrid.picture.setAttribute('aria-label', `${shownGrid.size}: ${counts.done} done, ${counts.now} now, ` +
         `${counts.ahead} to come, ${counts.masked} masked`);
 }
 
-// What the numbers are, in words.
-function meaningOf(slot) {
-    return slot.name === 'S' ? 'S, the scores: softmax_scale \u00b7 Q K\u1d40.' :
-        slot.normalized ? 'P, the probabilities: e^(S \u2212 m) / l.' : 'P: e^(S \u2212 m), not divided by l.';
-}
+// What the numbers of a tile of scores are, in words.
+const meanings = {
+    S: () => 'S, the scores: softmax_scale \u00b7 Q K\u1d40.',
+    P: slot => slot.normalized ? 'P, the probabilities: e^(S \u2212 m) / l.' : 'P: e^(S \u2212 m), not divided by l.',
+    PZ: () => 'PZ: P \u2218 Z / (1 \u2212 p), what dropout leaves of P.',
+    dPZ: () => 'dPZ, the gradient of PZ: dO V\u1d40.',
+    dP: () => 'dP, the gradient of P: dO V\u1d40, as far as dropout leaves it.',
+    dS: () => 'dS, the gradient of S: P \u2218 (dP \u2212 D).',
+};
 
 function showTile(state) {
-    const slot = state.live.find(candidate => 'SP'.includes(candidate.name) && state.texts.has(candidate.id) &&
+    const slots = state.live.filter(candidate => candidate.name in meanings && state.texts.has(candidate.id) &&
         (state.stop.tile === 0 || (candidate.row0 === state.stop.row0 && candidate.col0 === state.stop.col0)));
-    if (!slot) {
-        at('tile').replaceChildren(element('p', {className: 'key', textContent: 'No scores on chip now.'}));
-        return;
-    }
+    const shown = walk.backward ? slots : slots.slice(0, 1); // P and dS stand side by side for long
+    at('tile').replaceChildren(...(shown.length ? shown.flatMap(slot => tileTable(state, slot)) :
+        [element('p', {className: 'key', textContent: 'No scores on chip now.'})]));
+}
+
+// A tile of scores, and what it is.
+function tileTable(state, slot) {
     const rows = [], columns = Math.min(slot.cols, TABLE_MAX), numbers = state.texts.get(slot.id).split(' ');
     for (let i = 0; i < Math.min(slot.rows, TABLE_MAX); i++)
         rows.push(tableRow('row ' + (slot.row0 + i), numbers.slice(i * slot.cols, i * slot.cols + columns),
             {className: slot.row0 + i === chosenRow(state) ? 'chosen' : ''}));
     const titles = [slot.name].concat(Array.from({length: columns}, (_, j) => 'key ' + (slot.col0 + j)));
     const cut = slot.rows > TABLE_MAX || slot.cols > TABLE_MAX;
-    at('tile').replaceChildren(table(titles, rows), element('p', {className: 'key', textContent: meaningOf(slot) +
-        (cut ? ` The first ${TABLE_MAX} rows and columns of ${slot.rows} x ${slot.cols}.` : '')}));
+    return [table(titles, rows), element('p', {className: 'key', textContent: meanings[slot.name](slot) +
+        (cut ? ` The first ${TABLE_MAX} rows and columns of ${slot.rows} x ${slot.cols}.` : '')})];
 }
 
 // ---- the row state -------------------------------------------------------------------------------------------
@@ -246,25 +256,27 @@ function rowLine(name, part, index, most, signed) {
 
 const dividedOrNot = slot => slot.normalized ? 'divided by l' : 'still to be divided by l';
 
-function showRowThatLeft(state, wanted) {
+const nothingOf = what => element('p', {textContent: `Nothing of ${what} is on chip now.`});
+
+function rowThatLeft(state, wanted) {
     const left = rowAsItLeft(state, wanted), parts = [];
     if (left.m)
         parts.push(`${left.m.slot.name} ${left.m.numbers[0]}`);
     if (left.l)
         parts.push(`l ${left.l.numbers[0]}`);
     if (left.o)
-        parts.push(`O ${left.o.numbers.join(' ')}, ${dividedOrNot(left.o.slot)}`);
-    at('row-state').replaceChildren(element('p', {textContent: `Nothing of row ${wanted} is on chip now.`}));
-    if (parts.length)
-        at('row-state').append(element('p', {className: 'left', textContent: `It left as ${parts.join(', ')}.`}));
+        parts.push(`${left.o.slot.name} ${left.o.numbers.join(' ')}` + (walk.backward ? '' : `, ${dividedOrNot(left.o.slot)}`));
+    const itLeft = element('p', {className: 'left', textContent: `It left as ${parts.join(', ')}.`});
+    return parts.length ? [nothingOf(`row ${wanted}`), itLeft] : [nothingOf(`row ${wanted}`)];
 }
 
-function showRow(state) {
-    const wanted = chosenRow(state), found = rowState(state, wanted), rows = [];
-    if (!found.m && !found.l && !found.o) {
-        showRowThatLeft(state, wanted);
-        return;
-    }
+// A line for each column.
+const columnLines = (part, scale) => part.numbers.map((_, c) => rowLine(`${part.slot.name}[${c}]`, part, c, scale, true));
+
+function ofRow(state, wanted) {
+    const found = rowState(state, wanted), rows = [];
+    if (!found.m && !found.l && !found.o)
+        return rowThatLeft(state, wanted);
     if (found.m)
         rows.push(rowLine(found.m.slot.name, found.m, 0, scales.m, true));
     if (found.l)
@@ -272,9 +284,24 @@ function showRow(state) {
     if (found.alpha)
         rows.push(rowLine('alpha', found.alpha, 0, scales.alpha, false));
     if (found.o)
-        found.o.numbers.forEach((_, c) => rows.push(rowLine(`O[${c}]`, found.o, c, scales.o, true)));
-    const note = found.o ? `O is ${dividedOrNot(found.o.slot)}.` : '';
-    at('row-state').replaceChildren(table([`row ${wanted}`, 'before', 'now', ''], rows), element('p', {className: 'key', textContent: note}));
+        rows.push(...columnLines(found.o, scales.o));
+    const note = found.o && !walk.backward ? `O is ${dividedOrNot(found.o.slot)}.` : '';
+    return [table([`row ${wanted}`, 'before', 'now', ''], rows), element('p', {className: 'key', textContent: note})];
+}
+
+// dK and dV of a key: of the one that has the number of the chosen row, or of the first on chip.
+function ofKey(state) {
+    const held = state.live.find(slot => ['dK', 'dV'].includes(slot.name) && state.texts.has(slot.id));
+    if (!held)
+        return [];
+    const wanted = row >= 0 ? row : held.row0, found = rowState(state, wanted, keyParts);
+    const rows = Object.keys(found).flatMap(key => columnLines(found[key], scales[key]));
+    return [rows.length ? table([`key ${wanted}`, 'before', 'now', ''], rows) : nothingOf(`key ${wanted}`)];
+}
+
+function showRow(state) {
+    const rows = state.stop.ofKeys ? [] : ofRow(state, chosenRow(state));
+    at('row-state').replaceChildren(...rows, ...ofKey(state));
 }
 
 function showRows(state) {
@@ -352,8 +379,8 @@ function showSource(state) {
 function titleOf(stop) {
     const rows = `rows ${stop.row0}-${stop.row0 + stop.rows - 1}`;
     const where = stop.tile > 0 ? `tile ${stop.tile} of ${walk.tiles}: ${rows}, keys ${stop.col0}-${stop.col0 + stop.cols - 1}` :
-        `end of the block of ${rows}`;
-    const more = (walk.batch > 1 ? `, batch ${stop.batch}` : '') + (walk.heads > 1 ? `, head ${stop.head}` : '') +
+        `end of the block of ${stop.ofKeys ? rows.replace('rows', 'keys') : rows}`;
+    const more = (walk.batch > 1 ? `, batch ${stop.batch}` : '') + (walk.heads > 1 ? `, ${walk.headName} ${stop.head}` : '') +
         (walk.launches.length > 1 ? `, launch ${walk.launches[stop.launch]}` : '');
     return where + more;
 }
@@ -475,12 +502,20 @@ const fullest = fullestOperation();
 function reserveRoom() {
     const most = (what, limit) => Math.min(limit, stops.reduce((length, stop) => Math.max(length, what(stop)), 0));
     const room = (id, lines) => at(id).style.setProperty('--lines', lines);
-    const columns = frames.reduce((width, frame) => frame.slots.reduce((cols, slot) => slot.name === 'O' ? Math.max(cols, slot.cols) : cols, width), 0);
-    room('tile', 1 + most(stop => stop.rows, TABLE_MAX));
-    room('row-state', 4 + columns);
+    const wide = walk.backward ? ['dQ', 'dQ sum', 'dK', 'dV'] : ['O'];
+    const columns = frames.reduce((width, frame) => frame.slots.reduce((cols, slot) => wide.includes(slot.name) ? Math.max(cols, slot.cols) : cols, width), 0);
+    room('tile', (1 + most(stop => stop.rows, TABLE_MAX)) * (walk.backward ? 2 : 1) + (walk.backward ? 2 : 0));
+    room('row-state', 4 + columns * (walk.backward ? 3 : 1));
     room('rows', 1 + most(stop => stop.rows, ROWS_MAX));
     roomForChip();
     document.body.classList.toggle('long-titles', stops.some(stop => titleOf(stop).length > 48)); // three lines of a phone
+}
+
+function describeSource() {
+    const inside = {inside: false};
+    at('source').append(walk.source ?
+        element('pre', {}, walk.source.replace(/\n$/, '').split('\n').map((text, i) => sourceLine(text, i, inside))) :
+        element('p', {className: 'key', textContent: 'The program that made this page has no sources of schedules.'}));
 }
 
 function describe() {
@@ -491,8 +526,7 @@ function describe() {
         element('b', {className: 'tiled'}), `as kernels do it. Ledger of ${walk.algorithm}: ${walk.ledger}.`);
     setText('charge', walk.charge ? `On this machine ${walk.charge}.` : '');
     setText('file', walk.file);
-    const inside = {inside: false};
-    at('source').append(element('pre', {}, walk.source.replace(/\n$/, '').split('\n').map((text, i) => sourceLine(text, i, inside))));
+    describeSource();
 }
 
 function listen() {

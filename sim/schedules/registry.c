@@ -1,6 +1,8 @@
 /* The list of schedules: the one place that names them all. */
 #include "registry.h"
 
+#include "../fitting.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -145,6 +147,7 @@ static void take_blocks_of_mask(tw_tiling *tiling, const tw_problem *problem)
 void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, const tw_problem *problem,
                                 const tw_machine *machine)
 {
+    const tw_tiling wanted = *tiling;
     if (problem->mask.blocks)
         take_blocks_of_mask(tiling, problem);
     if (schedule->default_tiling)
@@ -157,4 +160,5 @@ void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, 
         tiling->rescale_log2 = 0.0;
     if (tiling->poly_share < 0.0)
         tiling->poly_share = 0.0;
+    tw_shrink_tiling(tiling, schedule, problem, &wanted, machine);
 }

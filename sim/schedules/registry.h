@@ -84,9 +84,10 @@ TW_MUST_CHECK tw_status tw_schedule_find(const tw_schedule **schedule, const cha
 
 /**
  * @brief Fills in what the user left open (0): the blocks of a block mask, the schedule's own rule, or
- *        TW_DEFAULT_BLOCK, half of it where head_dim is above 256.
+ *        TW_DEFAULT_BLOCK, half of it where head_dim is above 256; less where that does not fit on chip.
  *
- * The result may exceed the sequence: tiles are cut at its end.
+ * What was given stays, even if it cannot fit; tw_shrink_tiling() says how the rest is cut. The result may exceed the
+ * sequence: tiles are cut at its end.
  */
 void tw_schedule_default_tiling(const tw_schedule *schedule, tw_tiling *tiling, const tw_problem *problem,
                                 const tw_machine *machine);

@@ -1,17 +1,20 @@
 """Commands and pretty-printers for gdb, to watch a schedule run tile by tile. `make gdb` loads them.
 
     tw-step [N]          run to the end of the next tile, or of the Nth: one step of online softmax
-    tw-row I             m, l and the row of O of query row I now
-    tw-tile              the tile of scores, before and after its softmax, as tables
+    tw-row I             m, l and the row of O of query row I now; backward: dQ of row I, dK and dV of key I
+    tw-tile              the tile of scores, before and after its softmax, as tables; backward: dP and dS, too
     tw-watch-max I       stop whenever the maximum of row I changes; `tw-watch-max off` no longer does
 
 The program executes each tile operation in on_op() of sim/backend_numeric.c, so that is where the commands look.
-Numbers and words are those of `tilewise step --plain`.
+Numbers and words are those of `tilewise step --plain`, tiles are counted as there (sim/backend_trace.c): what a backward
+pass needs of a forward pass is stepped over.
 """
 
 import gdb
 
 EXECUTES = "-source backend_numeric.c -function on_op"
+SCORES = ("S", "P", "PZ", "DP", "DPZ", "DS")  # as tw_trace_is_scores() of sim/step_measure.c
+GRADIENT_NAMES = {"DQ": "dQ", "DQ_SUM": "dQ sum", "DK": "dK", "DV": "dV", "DS": "dS", "DP": "dP"}
 
 
 def number(x):
@@ -67,57 +70,71 @@ class Machine:
         info = self.info(slot)
         return None if info is None else name_of(info["tensor"], "TW_")
 
+    def slots(self, *tensors):
+        """Those that hold one of these tensors."""
+        every = range(int(self.emitter["slots"].type.range()[1]) + 1)
+        return [slot for slot in every if self.tensor(slot) in tensors]
 
-    def slot_of_o(self, row):
-        """The slot that holds a row of O; −1 if none does."""
-        for slot in range(int(self.emitter["slots"].type.range()[1]) + 1):
-            if self.tensor(slot) == "O" and self.row(slot, row):
-                return slot
-        return -1
+    def slot_of(self, row, *tensors):
+        """The slot that holds a row of one of these tensors; −1 if none does."""
+        return next((slot for slot in self.slots(*tensors) if self.row(slot, row)), -1)
+
+    def is_backward(self):
+        return name_of(self.emitter["schedule"]["pass"], "TW_PASS_") == "BACKWARD"
+
+    def is_stepped_over(self):
+        """Is this the forward pass that goes before a backward one? It runs where there is a gradient of O."""
+        d_o = gdb.parse_and_eval("TW_DO")
+        return not self.is_backward() and int(self.executor["inputs"][d_o]) != 0
 
     def seqlen_q(self):
         return int(self.emitter["problem"]["seqlen_q"])
 
-    def head(self, batch, head):
+    def head(self):
         """", batch 1, head 2, launch softmax", as far as there are several: as print_title() of sim/step_text.c."""
         problem, schedule = self.emitter["problem"], self.emitter["schedule"]
-        text = ", batch %d" % batch if int(problem["batch"]) > 1 else ""
-        text += ", head %d" % head if int(problem["num_heads"]) > 1 else ""
+        text = ", batch %d" % int(self.emitter["batch"]) if int(problem["batch"]) > 1 else ""
+        if int(problem["num_heads"]) > 1:
+            text += ", %shead %d" % ("K/V " if int(problem["heads_in_rows"]) > 1 else "", int(self.emitter["head"]))
         several = int(schedule["num_launches"]) > 1
         return text + (", launch " + self.emitter["launch"]["name"].string() if several else "")
 
 
 class Walk:
-    """What is remembered between two stops: which slots belong to which tile of scores, and whose they are."""
+    """What is remembered between two stops: which slots belong to which tile of scores."""
 
     def __init__(self):
-        self.forget()
+        self.forget(0)
 
-    def forget(self):
-        self.tile, self.before, self.statistics, self.accumulator, self.scores = 0, {}, {}, {}, -1
-        self.batch, self.head = 0, 0
+    def forget(self, pid):
+        self.pid, self.tile, self.working = pid, 0, False
+        self.before, self.statistics, self.accumulator, self.scores = {}, {}, {}, -1
 
     def see(self, machine):
         """Takes one operation in, before it is executed; true if it ends a tile."""
+        if self.pid != gdb.selected_inferior().pid:  # the program was started again, by whatever command
+            self.forget(gdb.selected_inferior().pid)
+        if machine.is_stepped_over():
+            return False
         op, kind = machine.op, name_of(machine.op["kind"], "TW_OP_")
         dst = int(op["dst"])
-        scores = machine.tensor(dst) in ("S", "P")
+        scores = machine.tensor(dst) in SCORES
         if kind == "MATMUL_NT" or (kind == "LOAD" and scores):
             for partners in (self.before, self.statistics, self.accumulator):
                 partners.pop(dst, None)
-        if kind in ("LOAD", "STORE") and name_of(op["tensor"], "TW_") not in ("K", "V"):
-            self.batch, self.head = int(op["batch"]), int(op["head"])
         if scores and int(op["stats"]["m"]["id"]) >= 0:
             self.statistics[dst] = (int(op["stats"]["m"]["id"]), int(op["stats"]["l"]["id"]))
-            self.before.setdefault(dst, table(machine, dst))
             self.scores = dst
+        if scores and (int(op["stats"]["m"]["id"]) >= 0 or kind in ("SOFTMAX_LSE", "DSOFTMAX")):
+            self.before.setdefault(dst, table(machine, dst))
         if kind == "MATMUL_ADD":
             self.accumulator[int(op["a"])] = dst
-        if kind != "RELEASE" or not scores:
-            return False
-        self.tile += 1
-        self.scores = dst
-        return True
+        ends = kind == "RELEASE" and scores and self.working
+        self.working = kind != "RELEASE" or self.working and not ends
+        if ends:
+            self.tile += 1
+            self.scores = dst
+        return ends
 
 
 walk = Walk()
@@ -128,10 +145,15 @@ def table(machine, slot, name=None, end=None):
     info = machine.info(slot)
     rows, cols = info["rows"], info["cols"]
     titles = ["key %d" % (int(cols["row0"]) + j) for j in range(int(cols["rows"]))]
-    lines = ["%-8s" % (name or machine.tensor(slot)) + "".join("%12s" % title for title in titles)]
+    tensor = machine.tensor(slot)
+    lines = ["%-8s" % (name or GRADIENT_NAMES.get(tensor, tensor)) + "".join("%12s" % title for title in titles)]
     for row in range(int(rows["row0"]), last_row(rows) + 1 if end is None else end):
         lines.append("row %-4d" % row + "".join("%12s" % number(x) for x in machine.row(slot, row)))
     return lines
+
+
+def numbers(values):
+    return " ".join(number(x) for x in values)
 
 
 def row_line(machine, row):
@@ -142,17 +164,29 @@ def row_line(machine, row):
     if not int(info["rows"]["row0"]) <= row <= last_row(info["rows"]):
         return "row %d: not in this tile" % row
     m_slot, l_slot = walk.statistics.get(walk.scores, (-1, -1))
-    o_slot = walk.accumulator.get(walk.scores, machine.slot_of_o(row))
+    tensors = ("DQ", "DQ_SUM") if machine.is_backward() else ("O",)
+    o_slot = walk.accumulator.get(walk.scores, machine.slot_of(row, *tensors))
     m, l, o = machine.row(m_slot, row), machine.row(l_slot, row), machine.row(o_slot, row)
     parts = []
     if m:
         parts.append("m " + number(m[0]))
     if l:
         parts.append("l " + number(l[0]))
-    if o:
-        parts.append("O " + " ".join(number(x) for x in o))
+    if o and machine.is_backward():
+        parts.append(GRADIENT_NAMES[machine.tensor(o_slot)] + " " + numbers(o))
+    elif o:
+        parts.append("O " + numbers(o))
         parts.append("divided by l" if machine.info(o_slot)["normalized"] else "still to be divided by l")
-    return "row %d: " % row + (", ".join(parts) if parts else "neither m, l nor O is on chip")
+    nothing = "no dQ is on chip" if machine.is_backward() else "neither m, l nor O is on chip"
+    return "row %d: " % row + (", ".join(parts) if parts else nothing)
+
+
+def key_line(machine, key):
+    """As print_key() of sim/step_text.c: what a key's dK and dV have been summed to; None where neither is on chip."""
+    held = machine.slots("DK", "DV")
+    parts = ["%s %s" % (GRADIENT_NAMES[machine.tensor(slot)], numbers(machine.row(slot, key)))
+             for slot in held if machine.row(slot, key)]
+    return None if not held else "key %d: " % key + (", ".join(parts) or "not in this tile")
 
 
 # ---- stops --------------------------------------------------------------------------------------------------
@@ -184,12 +218,13 @@ class MaxChange(gdb.Breakpoint):
         if not caller or caller.name() != "softmax_row":
             return False
         machine = Machine()
+        if machine.is_stepped_over():
+            return False
         row = int(machine.info(int(machine.op["dst"]))["rows"]["row0"]) + int(caller.read_var("r"))
         m, m_new = float(frame.read_var("m")), float(frame.read_var("m_new"))
         if row != self.row or m == m_new:
             return False
-        print("row %d%s: the maximum goes from %s to %s" % (row, machine.head(walk.batch, walk.head), number(m),
-                                                        number(m_new)))
+        print("row %d%s: the maximum goes from %s to %s" % (row, machine.head(), number(m), number(m_new)))
         return True
 
 
@@ -234,7 +269,7 @@ def say_where(machine):
     line = "" if where is None else " (%s, line %d)" % (where.symtab.filename.split("/")[-1], where.line)
     rows, cols = info["rows"], info["cols"]
     print("tile %d: rows %d-%d, keys %d-%d%s%s" % (walk.tile, int(rows["row0"]), last_row(rows), int(cols["row0"]),
-                                                 last_row(cols), machine.head(walk.batch, walk.head), line))
+                                                 last_row(cols), machine.head(), line))
 
 
 def whole_number(command, argument, example):
@@ -291,7 +326,7 @@ def ended_well():
 
 
 class Row(gdb.Command):
-    """tw-row I: m, l and the row of O of query row I now."""
+    """tw-row I: m, l and the row of O of query row I now; in a backward pass dQ of row I, dK and dV of key I."""
 
     def __init__(self):
         super().__init__("tw-row", gdb.COMMAND_DATA)
@@ -300,11 +335,15 @@ class Row(gdb.Command):
         if not argument:
             raise gdb.GdbError("tw-row needs a query row, as in: tw-row 0")
         machine = running()
-        print(row_line(machine, query_row("tw-row", argument, machine)))
+        row = query_row("tw-row", argument, machine)
+        print(row_line(machine, row))
+        of_key = key_line(machine, row)
+        if of_key:
+            print(of_key)
 
 
 class Tile(gdb.Command):
-    """The tile of scores: S before its softmax, and P, as far as there is any yet."""
+    """The tile of scores: S before its softmax, and P, as far as there is any yet; in a backward pass dP and dS, too."""
 
     def __init__(self):
         super().__init__("tw-tile", gdb.COMMAND_DATA)
@@ -317,7 +356,11 @@ class Tile(gdb.Command):
         if machine.row_in_softmax >= 0:  # stopped inside it: rows before this one are P already
             end = int(machine.info(walk.scores)["rows"]["row0"]) + machine.row_in_softmax
             now = table(machine, walk.scores, "P", end)
-        for line in walk.before.get(walk.scores, []) + now:
+        lines = walk.before.get(walk.scores, []) + now
+        if machine.is_backward():
+            for other in machine.slots(*SCORES):
+                lines += walk.before.get(other, []) + table(machine, other) if other != walk.scores else []
+        for line in lines:
             print(line)
 
 
@@ -457,6 +500,6 @@ def printer_of(value):
 
 
 gdb.pretty_printers.append(printer_of)
-gdb.events.exited.connect(lambda event: walk.forget())
+gdb.events.exited.connect(lambda event: walk.forget(0))
 for command in (Step, Row, Tile, WatchMax):
     command()

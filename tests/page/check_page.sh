@@ -25,12 +25,12 @@ plain() {
     local place='(registers|shared memory|SRAM)'
     "$tilewise" step --plain "$@" | sed -nE \
         -e 's/^(tile|end of) (.*) \([a-z0-9_]+\.c, lines .*\)$/\1 \2/p' \
-        -e "s/^ {11}([A-Za-z]+) +$place +([0-9]+ x [0-9]+) +([a-z0-9]+) +([0-9]+)\$/\\1 \\3 \\4 \\5/p" \
+        -e "s/^ {11}([A-Za-z]+( sum)?) +$place +([0-9]+ x [0-9]+) +([a-z0-9]+) +([0-9]+)\$/\\1 \\4 \\5 \\6/p" \
         -e "s/^ {11}($place: .* bytes)\$/\\1/p" \
         -e '/^  rows +row/{s/^  rows +row +(m|LSE) +l$/\1/;h}' \
         -e '/^ {11}[0-9]+ +[-0-9a-z.+]+ +[-0-9a-z.+]+$/{G;s/^ +([0-9]+) +([^ ]+) +([^ ]+)\n(.*)$/\1 \4 \2 l \3/p}' \
-        -e 's/^  (row [0-9]+:) (neither|not) .*$/\1 nothing/p; t' \
-        -e 's/^  (row [0-9]+: .*)$/\1/p' \
+        -e 's/^  ((row|key) [0-9]+:) (neither|not|no dQ) .*$/\1 nothing/p; t' \
+        -e 's/^  ((row|key) [0-9]+: .*)$/\1/p' \
         -e 's/^ +((SRAM|HBM) (fill|drain|read|write)) +([0-9,]+) +([0-9,-]+) +([0-9,-]+)$/\1 \4 \5 \6/p'
 }
 
@@ -65,5 +65,10 @@ try 500 --example --algorithm flash1
 try 500 --seqlen-q 9 --seqlen-k 13 --causal --heads 2 --heads-kv 1 --seed 5
 try 1400 --algorithm standard_tiled --seqlen 5 --machine paper
 try 900 --algorithm standard --seqlen-q 6 --seqlen-k 2 --causal
+try 500 --algorithm gqa_packed --heads 4 --heads-kv 2
 try 500 --algorithm standard_tiled --seqlen-q 2 --seqlen-k 25 --head-dim 2 --sram 48
+try 1400 --pass backward --row 1
+try 500 --pass backward --algorithm flash1 --heads 2
+try 900 --pass backward --algorithm standard --row 2
+try 500 --pass backward --algorithm standard_tiled --seqlen 5 --dropout 0.3
 exit $failed

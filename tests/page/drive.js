@@ -11,17 +11,27 @@
     const place = () => text('#now').replace(/^operation (\d+) of.*$/, '$1');
     const panels = () => document.querySelector('main').textContent;
 
-    // "row 0: m 1, l 1.36788, O 1 0.367879, still to be divided by l"
-    function rowLine() {
-        const lines = Array.from(document.querySelectorAll('#row-state tbody tr'));
-        const number = line => line.querySelector('td.is').textContent, name = line => line.querySelector('th').textContent;
-        if (!lines.length)
-            return `row ${text('#row-state').match(/\d+/)[0]}: nothing`;
-        const parts = lines.filter(line => /^(m|LSE|l)$/.test(name(line))).map(line => `${name(line)} ${number(line)}`);
-        const o = lines.filter(line => name(line).startsWith('O[')).map(number);
-        if (o.length)
-            parts.push('O ' + o.join(' '), text('#row-state p').replace(/^O is (.*)\.$/, '$1'));
-        return `${text('#row-state thead th')}: ${parts.join(', ')}`;
+    // "row 0: m 1, l 1.36788, O 1 0.367879": a table, line by line; columns of one thing are one part.
+    function tableLine(table) {
+        const parts = [];
+        table.querySelectorAll('tbody tr').forEach(line => {
+            const [, name, column] = line.querySelector('th').textContent.match(/^([^[]*)(\[\d+\])?$/);
+            const number = line.querySelector('td.is').textContent;
+            if (column && column !== '[0]')
+                parts[parts.length - 1] += ` ${number}`;
+            else if (name !== 'alpha')
+                parts.push(`${name} ${number}`);
+        });
+        const note = table.nextElementSibling && table.nextElementSibling.textContent.match(/^O is (.*)\.$/);
+        return `${table.querySelector('thead th').textContent}: ${parts.concat(note ? [note[1]] : []).join(', ')}`;
+    }
+
+    // That of the row, and in a backward pass that of the key.
+    function rowLines() {
+        return Array.from(document.querySelector('#row-state').children).flatMap(child => {
+            const nothing = child.textContent.match(/^Nothing of ((row|key) \d+) is on chip now/);
+            return child.tagName === 'TABLE' ? [tableLine(child)] : nothing ? [`${nothing[1]}: nothing`] : [];
+        });
     }
 
     function bytesLines() {
@@ -45,7 +55,7 @@
 
     function tell() {
         report.push(text('#now').replace(/^operation \d+ of \d+, /, '').replace(/\. Line .*/, ''), ...chipLines(),
-            ...stateLines(), rowLine(), ...bytesLines());
+            ...stateLines(), ...rowLines(), ...bytesLines());
     }
 
     const total = Number(text('#now').match(/of (\d+),/)[1]);
@@ -81,7 +91,7 @@
     document.getElementById('last').focus();
     document.getElementById('last').click();
     expect('what has the focus behind the last button', document.activeElement.id, 'last');
-    if (!/It left as .*\d|O\[0\]/.test(text('#row-state')))
+    if (!/It left as .*\d|(O|dQ|dQ sum|dK|dV)\[0\]/.test(text('#row-state')))
         complaints.push(`at the end the row state is only "${text('#row-state')}"`);
     expect('the line above the panels', text('#line'), text('#source [aria-current]').trim());
     document.getElementById('first').click();

@@ -10,6 +10,8 @@
 #ifndef LAB_CONFINE_H
 #define LAB_CONFINE_H
 
+#include "settings.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -18,9 +20,10 @@ typedef enum lab_confinement { LAB_BWRAP, LAB_SEPARATE_USER, LAB_REFUSED } lab_c
 
 /*
  * Finds out what works here; `why` says what was chosen or why nothing was. `kit` is the folder of tilewise-confine.
- * `secret` is a folder that no student may read; NULL if there is none. TW_CONFINE=bwrap or user insists on one.
+ * `secret` is a folder that no student may read; NULL if there is none. `wish` insists on one, or on none.
  */
-lab_confinement lab_confine_choose(const char *kit, const char *secret, char *why, size_t size);
+lab_confinement lab_confine_choose(const char *kit, const char *secret, lab_wish wish, char *why,
+                                   size_t size);
 
 typedef struct lab_limits {
     int cpu_s, processes;

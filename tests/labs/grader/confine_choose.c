@@ -49,43 +49,40 @@ bool lab_confine_can_read(const char *path)
     return pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) == 0;
 }
 
-static lab_confinement separate_user(const char *kit, const char *secret, const char *bwrap_says, char *why,
-                                     size_t size)
+/* `instead`: why it is not bubblewrap; `way_out`: what would make bubblewrap possible. */
+static lab_confinement separate_user(const char *kit, const char *secret, const char *instead,
+                                     const char *way_out, char *why, size_t size)
 {
     char user_says[200] = "";
     if (geteuid() != 0)
-        snprintf(why, size,
-                 "bubblewrap does not work here (%s), and only root can use a separate user instead; "
-                 "install bubblewrap, or allow user namespaces",
-                 bwrap_says);
+        snprintf(why, size, "%s, and only root can use a separate user: %s", instead, way_out);
     else if (!works(LAB_SEPARATE_USER, kit, user_says, sizeof user_says))
-        snprintf(why, size, "bubblewrap does not work here (%s), nor does a separate user (%s)", bwrap_says,
-                 user_says);
+        snprintf(why, size, "%s, and a separate user does not work here (%s): %s", instead, user_says,
+                 way_out);
     else if (secret && lab_confine_can_read(secret))
-        snprintf(why, size,
-                 "bubblewrap does not work here (%s), and a separate user could read %s: install "
-                 "bubblewrap, or run chmod go-rwx %s",
-                 bwrap_says, secret, secret);
+        snprintf(why, size, "%s, and a separate user could read %s: %s, or run chmod go-rwx %s", instead,
+                 secret, way_out, secret);
     else {
-        snprintf(why, size, "a separate user, with limits (bubblewrap: %s)", bwrap_says);
+        snprintf(why, size, "a separate user, with limits (%s)", instead);
         return LAB_SEPARATE_USER;
     }
     return LAB_REFUSED;
 }
 
-lab_confinement lab_confine_choose(const char *kit, const char *secret, char *why, size_t size)
+lab_confinement lab_confine_choose(const char *kit, const char *secret, lab_wish wish, char *why, size_t size)
 {
-    const char *wanted = getenv("TW_CONFINE");
-    char bwrap_says[200] = "TW_CONFINE asks for a separate user";
-    bool only_user = wanted && strcmp(wanted, "user") == 0;
-    if (!only_user && works(LAB_BWRAP, kit, bwrap_says, sizeof bwrap_says)) {
+    char bwrap_says[200], instead[260];
+    if (wish == LAB_ONLY_USER)
+        return separate_user(kit, secret, "TW_CONFINE=user rules bubblewrap out", "leave TW_CONFINE out", why,
+                             size);
+    if (works(LAB_BWRAP, kit, bwrap_says, sizeof bwrap_says)) {
         snprintf(why, size, "bubblewrap");
         return LAB_BWRAP;
     }
-    if (wanted && strcmp(wanted, "bwrap") == 0) {
-        snprintf(why, size, "bubblewrap does not work here (%s), and TW_CONFINE=bwrap allows nothing else",
-                 bwrap_says);
+    snprintf(instead, sizeof instead, "bubblewrap does not work here (%s)", bwrap_says);
+    if (wish == LAB_ONLY_BWRAP) {
+        snprintf(why, size, "%s, and TW_CONFINE=bwrap allows nothing else", instead);
         return LAB_REFUSED;
     }
-    return separate_user(kit, secret, bwrap_says, why, size);
+    return separate_user(kit, secret, instead, "install bubblewrap, or allow user namespaces", why, size);
 }

@@ -45,10 +45,11 @@ static bool find_seed(lab_report *report, uint64_t *seed, const lab_course *cour
     }
     bool good = lab_seed_parse(seed, text);
     free(text);
-    if (!good)
+    if (good)
+        snprintf(report->notes, sizeof report->notes, "Seed %llu, from the submission's own file.",
+                 (unsigned long long)*seed);
+    else
         snprintf(why, size, "the file 'seed' must hold the one number of the handout");
-    snprintf(report->notes, sizeof report->notes, "Seed %llu, from the submission's own file.",
-             (unsigned long long)*seed);
     return good;
 }
 
@@ -58,18 +59,18 @@ static bool judge_submission(lab_report *report, const lab_course *course, const
 {
     lab_workshop shop;
     char complaint[600] = "", *answers = NULL;
-    if (!lab_workshop_open(&shop, course->how, course->kit, why, size))
+    if (!lab_workshop_open(&shop, course->how, course->kit, course->seconds, why, size))
         return false;
     bool built = lab_workshop_build(&shop, course->lab, submission, course->source, complaint,
                                     sizeof complaint);
-    if (built && course->has_answers &&
-        !(answers = lab_submission_text(submission, "answers.txt", complaint, sizeof complaint)))
-        answers = calloc(1, 1); /* missing: every answer in it is missed, one by one */
+    if (built && course->has_answers)
+        answers = lab_submission_text(submission, "answers.txt", complaint, sizeof complaint);
     if (built) {
         lab_judge judge = {.report = report,
                            .asker = &shop.asker,
                            .seed = seed,
                            .answers = answers,
+                           .no_answers = course->has_answers && !answers ? complaint : NULL,
                            .inputs = course->inputs_given ? course->inputs : fresh_inputs()};
         lab_judge_all(&judge);
         lab_message_free(&judge.question);

@@ -13,6 +13,7 @@ typedef struct lab_course {
     bool has_answers;   /* answers.txt is handed in, too */
     char kit[4096];     /* where this program's folder is */
     lab_confinement how;
+    double seconds; /* how long one answer may take */
     bool seed_given;
     uint64_t seed;
     bool inputs_given;

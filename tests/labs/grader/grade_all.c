@@ -31,7 +31,7 @@ typedef struct batch {
     const char *folder;
     lab_grades grades;
     struct dirent **names;
-    int num_names, next, failed, graded;
+    int num_names, next, failed, graded, before; /* before: has a row already */
     job jobs[MAX_JOBS];
     int num_jobs;
 } batch;
@@ -129,8 +129,29 @@ static int is_submission(const struct dirent *entry)
     struct stat info;
     snprintf(path, sizeof path, "%s/%s", listed->folder, entry->d_name);
     return entry->d_name[0] != '.' && lstat(path, &info) == 0 &&
-           (S_ISDIR(info.st_mode) || S_ISLNK(info.st_mode)) &&
-           !lab_grades_has(&listed->grades, entry->d_name);
+           (S_ISDIR(info.st_mode) || S_ISLNK(info.st_mode));
+}
+
+/* What has a row already is not graded again. */
+static void leave_out_graded(batch *b)
+{
+    int left = 0;
+    for (int i = 0; i < b->num_names; i++) {
+        if (lab_grades_has(&b->grades, b->names[i]->d_name))
+            free(b->names[i]);
+        else
+            b->names[left++] = b->names[i];
+    }
+    b->before = b->num_names - left;
+    b->num_names = left;
+}
+
+static void say_total(const batch *b, const char *csv)
+{
+    fprintf(stderr, "grade-all: %d graded, %d could not be", b->graded, b->failed);
+    if (b->before > 0)
+        fprintf(stderr, ", %d had been before", b->before);
+    fprintf(stderr, "; the grades are in %s\n", csv);
 }
 
 int lab_grade_all(const lab_course *course, const char *folder, const char *csv, int jobs)
@@ -151,6 +172,7 @@ int lab_grade_all(const lab_course *course, const char *folder, const char *csv,
         free(b.grades.rows);
         return -1;
     }
+    leave_out_graded(&b);
     bool writable = lab_grades_save(&b.grades);
     if (!writable)
         fprintf(stderr, "grade-all: %s cannot be written: %s\n", csv, strerror(errno));
@@ -160,7 +182,8 @@ int lab_grade_all(const lab_course *course, const char *folder, const char *csv,
         else
             attend(&b);
     }
-    fprintf(stderr, "grade-all: %d graded, %d could not be; the grades are in %s\n", b.graded, b.failed, csv);
+    if (writable)
+        say_total(&b, csv);
     for (int i = 0; i < b.num_names; i++)
         free(b.names[i]);
     free(b.names);

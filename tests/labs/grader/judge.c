@@ -140,8 +140,10 @@ void lab_judge_answer(lab_judge *judge, lab_item *item, const char *key, double 
 {
     double value;
     char why[200] = "";
-    bool given = lab_answer(&value, judge->answers, key, why, sizeof why);
-    if (judge->form)
+    bool given = !judge->no_answers && lab_answer(&value, judge->answers, key, why, sizeof why);
+    if (judge->no_answers)
+        lab_lose(item, "%s", judge->no_answers);
+    else if (judge->form)
         note_form(judge->form, key, given, why);
     else if (!given)
         lab_lose(item, "%s", why);
@@ -152,7 +154,7 @@ void lab_judge_answer(lab_judge *judge, lab_item *item, const char *key, double 
 void lab_judge_all(lab_judge *judge)
 {
     lab_title(judge->report->title, sizeof judge->report->title, judge->seed);
-    if (judge->answers)
+    if (judge->answers || judge->no_answers)
         lab_judge_answers(judge);
     lab_report_settle(judge->report);
     lab_judge_code(judge);

@@ -30,12 +30,13 @@ typedef struct lab_form {
 typedef struct lab_judge {
     lab_report *report;
     lab_asker *asker;
-    uint64_t inputs;     /* seed of the inputs: the grader's own, drawn anew for every grading */
-    uint64_t stream;     /* counts the tensors drawn so far */
-    uint64_t seed;       /* of the task: the handout's */
-    const char *answers; /* text of answers.txt; NULL where answers are not judged */
-    lab_form *form;      /* answers are looked at for this alone; NULL where they are judged */
-    uint64_t written;    /* a bit for each function of the lab's that was seen to do something */
+    uint64_t inputs;        /* seed of the inputs: the grader's own, drawn anew for every grading */
+    uint64_t stream;        /* counts the tensors drawn so far */
+    uint64_t seed;          /* of the task: the handout's */
+    const char *answers;    /* text of answers.txt; NULL where answers are not judged, or are not to be had */
+    const char *no_answers; /* why they are not to be had: each is lost for this reason; else NULL */
+    lab_form *form;         /* answers are looked at for this alone; NULL where they are judged */
+    uint64_t written;       /* a bit for each function of the lab's that was seen to do something */
     lab_message question, answer;
 } lab_judge;
 

@@ -92,8 +92,12 @@ static int run(lab_course *course)
         return complain("--jobs must be from 1 to 64", "", "");
     if (!find_kit(course->kit, sizeof course->kit))
         return complain("cannot find out where this program lies", "", "");
+    lab_wish wish;
+    if (!lab_setting_seconds(&course->seconds, why, sizeof why) ||
+        !lab_setting_confinement(&wish, why, sizeof why))
+        return complain(why, "", "");
     const char *secret = access(LAB_SOLUTIONS, F_OK) == 0 ? LAB_SOLUTIONS : NULL;
-    course->how = lab_confine_choose(course->kit, secret, why, sizeof why);
+    course->how = lab_confine_choose(course->kit, secret, wish, why, sizeof why);
     if (course->how == LAB_SEPARATE_USER && folder && lab_confine_can_read(folder))
         return complain("refused: a separate user could read other submissions; run chmod go-rwx ", folder,
                         "");

@@ -8,10 +8,14 @@
 #include "ending.h"
 #include "judge.h"
 #include "seed.h"
+#include "settings.h"
+#include "submission.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +156,11 @@ static void check_form(uint64_t seed)
     lab_report unused = {.lab = 0};
     lab_form form = {.asked = 0};
     lab_judge judge = {.report = &unused, .seed = seed, .form = &form};
+    struct stat info;
+    if (stat("answers.txt", &info) == 0 && info.st_size > LAB_MAX_FILE) {
+        printf("answers.txt is not a file of at most %d bytes: none of it would be graded\n", LAB_MAX_FILE);
+        return;
+    }
     char *answers = text_of("answers.txt");
     if (!answers) {
         printf("answers.txt cannot be read; it is handed in, too\n");
@@ -166,13 +175,11 @@ static void check_form(uint64_t seed)
     fputs(form.problems, stdout);
 }
 
-static int check(uint64_t seed)
+static int check(uint64_t seed, double seconds)
 {
     static lab_report report;
-    const char *forks = getenv("CK_FORK"), *seconds = getenv("TW_LAB_SECONDS");
-    checker c = {{ask}, !forks || strcmp(forks, "no") != 0, 5, 0};
-    if (seconds && atoi(seconds) > 0)
-        c.seconds = (unsigned)atoi(seconds);
+    const char *forks = getenv("CK_FORK");
+    checker c = {{ask}, !forks || strcmp(forks, "no") != 0, (unsigned)ceil(seconds), 0};
     lab_judge judge = {.report = &report, .asker = &c.asker, .seed = seed, .inputs = 12345};
     report.live = stdout;
     report.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
@@ -191,7 +198,8 @@ static int check(uint64_t seed)
 int main(void)
 {
     uint64_t seed;
-    char *text = text_of("seed");
+    double seconds;
+    char why[200], *text = text_of("seed");
     if (!text || !lab_seed_parse(&seed, text)) {
         fprintf(stderr,
                 text ? "the file 'seed' holds '%.*s', it must be the one number of the handout\n"
@@ -201,5 +209,9 @@ int main(void)
         return 2;
     }
     free(text);
-    return check(seed);
+    if (!lab_setting_seconds(&seconds, why, sizeof why)) {
+        fprintf(stderr, "%s\n", why);
+        return 2;
+    }
+    return check(seed, seconds);
 }

@@ -36,14 +36,15 @@ static bool make_folder(char *path, const char *parent, const char *name)
            chmod(path, 0755) == 0;
 }
 
-bool lab_workshop_open(lab_workshop *shop, lab_confinement how, const char *kit, char *why, size_t size)
+bool lab_workshop_open(lab_workshop *shop, lab_confinement how, const char *kit, double seconds, char *why,
+                       size_t size)
 {
     const char *compiler = getenv("TW_LAB_CC"), *temporary = getenv("TMPDIR");
-    *shop = (lab_workshop){
-        .asker = {ask}, .how = how, .kit = kit, .compiler = compiler ? compiler : "gcc", .question_s = 5.0};
-    const char *limit = getenv("TW_LAB_SECONDS");
-    if (limit && atof(limit) > 0.0)
-        shop->question_s = atof(limit);
+    *shop = (lab_workshop){.asker = {ask},
+                           .how = how,
+                           .kit = kit,
+                           .compiler = compiler ? compiler : "gcc",
+                           .question_s = seconds};
     snprintf(shop->scratch, sizeof shop->scratch, "%s/tilewise-lab-XXXXXX", temporary ? temporary : "/tmp");
     if (mkdtemp(shop->scratch) && chmod(shop->scratch, 0711) == 0 &&
         make_folder(shop->in, shop->scratch, "in") && make_folder(shop->out, shop->scratch, "out") &&

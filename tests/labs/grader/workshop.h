@@ -25,8 +25,9 @@ typedef struct lab_workshop {
     char last_words[300];
 } lab_workshop;
 
-/* An empty workshop; false, with the reason, if there is no room for one. */
-bool lab_workshop_open(lab_workshop *shop, lab_confinement how, const char *kit, char *why, size_t size);
+/* An empty workshop, where an answer may take so many seconds; false, with the reason, if there is no room for one. */
+bool lab_workshop_open(lab_workshop *shop, lab_confinement how, const char *kit, double seconds, char *why,
+                       size_t size);
 
 /* Compiles `source` of the submission with the lab's worker. False, with the compiler's complaint. */
 bool lab_workshop_build(lab_workshop *shop, int lab, const char *submission, const char *source, char *why,
