@@ -68,8 +68,9 @@ int64_t tw_quantize_scales(const tw_quantize *quantize, tw_quantized_tensor tens
 /**
  * @brief x becomes H x / sqrt(n), H being the Hadamard matrix of Sylvester: fast Walsh-Hadamard transform, n log2 n additions.
  *
- * Its own inverse. In place.
- * @param[in] n  a power of two
+ * Its own inverse.
+ * @param[in,out] x  n numbers
+ * @param[in] n      a power of two
  */
 void tw_hadamard(double *x, int n);
 

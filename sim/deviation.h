@@ -47,10 +47,10 @@ typedef struct tw_deviation {
 
 /** Queries, keys and columns of one head, drawn anew for each seed. */
 typedef struct tw_deviation_shape {
-    int rows;     /**< queries: a sample, since they are alike */
-    int seqlen_k; /**< keys */
-    int head_dim; /**< columns */
-    tw_input_kind input;
+    int rows;            /**< queries: a sample, since they are alike */
+    int seqlen_k;        /**< keys */
+    int head_dim;        /**< columns */
+    tw_input_kind input; /**< what they are drawn from */
 } tw_deviation_shape;
 
 /** Most methods of a list. */
