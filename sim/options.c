@@ -82,7 +82,7 @@ static const tw_option shared[] = {
     {"buckets", "NUMBER", TW_OPTION_INT, AT(extras.buckets), TW_GROUP_EXTRAS,
      "hash buckets: a query sees keys of its own, drawn by --seed; scfa sorts by them"},
     {"keep", "SHARE", TW_OPTION_FRACTION, AT(extras.keep), TW_GROUP_EXTRAS,
-     "of queries and of keys; the others are dropped, drawn by --seed (default: all)"},
+     "of queries and of keys; the others are dropped, drawn by --seed"},
     {"rank", "NUMBER", TW_OPTION_INT, AT(ways.rank), TW_GROUP_EXTRAS,
      "linformer: to how many keys K and V are projected"},
     {"block-m", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING,

@@ -21,7 +21,11 @@ static const struct {
     {"comapre", "did you mean 'compare'"},
     {"frobnicate",
      "'frobnicate'|io, cache, orders, run, check, compare, predict, explain, tune, advise, timeline, "
+<<<<<<< HEAD
      "step, calibrate-cpu, deviation, bench-cpu, list"},
+=======
+     "step, diagram, calibrate-cpu, bench-cpu, list"},
+>>>>>>> family
     {"--frobnicate", "'--frobnicate'"},
     {"io --seqln 5", "--seqln|did you mean --seqlen"},
     {"io --frobnicate 5", "--frobnicate|tilewise io --help"},
