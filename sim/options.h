@@ -112,7 +112,7 @@ typedef struct tw_options {
     char *csv;
     uint64_t seed;
     bool seed_given; /**< set by tw_options_read() */
-    int passes; /**< TW_PASSES_* */
+    int passes;      /**< TW_PASSES_* */
     tw_extras extras;
     bool
         counts_only; /**< set by a command that computes with no numbers: none are read or made for its cases */
