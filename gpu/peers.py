@@ -14,12 +14,13 @@ timed one by one, each behind a kernel that keeps the GPU busy until the host ha
 repository's kernels.
 """
 import ctypes
+import io
 import statistics
 import sys
 import threading
 import time
 
-from script import fail
+from script import fail, need_csv, write_whole
 
 try:
     import torch
@@ -206,14 +207,15 @@ def main():
             fail(f"unknown peer '{name}', it must be one of {', '.join(NAMES)}")
     if not values["--reps"].isdigit() or int(values["--reps"]) < 1:
         fail(f"--reps is '{values['--reps']}', it must be a number from 1 on")
+    if values["--csv"] != "-":
+        need_csv(values["--csv"], "times")
     if WHY_NOT:
         fail(WHY_NOT)
-    try:
-        with open(values["--csv"], "w", encoding="utf-8") if values["--csv"] != "-" else sys.stdout as out:
-            print(f"# gpu: {torch.cuda.get_device_name(0)}\n# pytorch: {torch.__version__}", file=out)
-            write_grid(out, names, int(values["--reps"]))
-    except OSError as error:
-        fail(f"cannot write {values['--csv']}: {error.strerror}")
+    out = io.StringIO() if values["--csv"] != "-" else sys.stdout
+    print(f"# gpu: {torch.cuda.get_device_name(0)}\n# pytorch: {torch.__version__}", file=out)
+    write_grid(out, names, int(values["--reps"]))
+    if values["--csv"] != "-":
+        write_whole(values["--csv"], out.getvalue())
 
 
 if __name__ == "__main__":

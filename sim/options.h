@@ -119,7 +119,7 @@ typedef struct tw_options {
     char *csv;
     uint64_t seed;
     bool seed_given; /**< set by tw_options_read() */
-    int passes; /**< TW_PASSES_* */
+    int passes;      /**< TW_PASSES_* */
     tw_extras extras;
     tw_ways ways;
     bool

@@ -22,10 +22,14 @@ static const struct {
     {"frobnicate",
      "'frobnicate'|io, cache, orders, run, check, compare, predict, explain, tune, advise, timeline, "
 <<<<<<< HEAD
+<<<<<<< HEAD
      "step, calibrate-cpu, deviation, bench-cpu, list"},
 =======
      "step, diagram, calibrate-cpu, bench-cpu, list"},
 >>>>>>> family
+=======
+     "step, calibrate-cpu, bench-cpu, list"},
+>>>>>>> fix2
     {"--frobnicate", "'--frobnicate'"},
     {"io --seqln 5", "--seqln|did you mean --seqlen"},
     {"io --frobnicate 5", "--frobnicate|tilewise io --help"},

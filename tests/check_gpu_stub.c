@@ -354,6 +354,7 @@ static const struct {
     {"gpu/peers.py --peers", "--peers needs a value"},
     {"gpu/peers.py --peers sdpa-flash2,nonsense", "unknown peer 'nonsense'"},
     {"gpu/peers.py --reps none", "--reps is 'none'"},
+    {"gpu/peers.py --csv no/such/folder/x.csv", "no/such/folder/x.csv"},
 };
 
 START_TEST(test_refused_scripts)

@@ -1,6 +1,7 @@
 /* The README's worked example is written anew by the library and compared. Where it differs, what it should be is left
  * in $TW_BUILD/worked_example.md. Its commands are run by the suite manual. */
 #include "check_tilewise.h"
+#include "support_process.h"
 
 #include "../cpu_ref/attention.h"
 #include "../sim/backend_count.h"
@@ -200,6 +201,25 @@ START_TEST(test_worked_bytes_add_up)
 }
 END_TEST
 
+/* The table of commands names each that the program does. */
+START_TEST(test_every_command_is_named)
+{
+    char *readme = read_readme(), row[64], name[32];
+    tw_process p = tw_tilewise("");
+    const char *line = strstr(p.out, "Commands\n\n");
+    int found = 0;
+    ck_assert_msg(line != NULL, "%s", p.out);
+    for (line = strchr(line, '\n') + 2; sscanf(line, "    %31s", name) == 1 && *line == ' '; found++) {
+        snprintf(row, sizeof row, "\n| `%s` |", name);
+        ck_assert_msg(strstr(readme, row) != NULL, "README.md's table of commands has no %s", name);
+        line = strchr(line, '\n') + 1;
+    }
+    ck_assert_int_gt(found, 10);
+    tw_process_free(&p);
+    free(readme);
+}
+END_TEST
+
 Suite *tw_suite_readme(void)
 {
     Suite *suite = suite_create("readme");
@@ -207,6 +227,7 @@ Suite *tw_suite_readme(void)
     tcase_set_timeout(core, 60);
     tcase_add_test(core, test_worked_example);
     tcase_add_test(core, test_worked_bytes_add_up);
+    tcase_add_test(core, test_every_command_is_named);
     suite_add_tcase(suite, core);
     return suite;
 }

@@ -31,7 +31,7 @@ static tw_status find_sides(tw_calibration *c)
         return tw_fail(TW_ENOMEM, "no memory for a table of latencies");
     tw_status status = tw_cal_zeros(&device, 256 + latency_bytes + smid_bytes);
     tw_cal_table_args a = {(char *)c->memory, COLUMN_STRIDE, 0, (tw_cal_meeting *)device, NULL, NULL};
-    a.latency = (float *)((char *)device + 256);
+    a.latency = (float *)(void *)((char *)device + 256);
     a.smid = (int *)((char *)a.latency + latency_bytes);
     const tw_cal_kernel k = tw_cal_one_per_sm(c, "timing atomics", tw_cal_time_pages_kernel(), &a, 32);
     if (status == TW_OK)
@@ -39,8 +39,8 @@ static tw_status find_sides(tw_calibration *c)
     if (status == TW_OK)
         status = tw_cal_fetch(c, host, a.latency, latency_bytes + smid_bytes);
     if (status == TW_OK)
-        status = tw_cal_find_sides(&c->sides, (const int *)(host + latency_bytes), (const float *)host, rows,
-                                   TW_CAL_COLUMNS);
+        status = tw_cal_find_sides(&c->sides, (const int *)(host + latency_bytes),
+                                   (const float *)(const void *)host, rows, TW_CAL_COLUMNS);
     tw_cal_release(c, device);
     free(host);
     return status;
@@ -61,7 +61,7 @@ static tw_status find_homes(tw_calibration *c, unsigned char *home, int units, s
     tw_status status = tw_cal_zeros(&device, latency_at + latency_bytes);
     tw_cal_home_args a = {(char *)c->memory, unit_bytes, units, 0, (tw_cal_meeting *)device, NULL, NULL};
     a.sides = (const tw_cal_sides *)((char *)device + sides_at);
-    a.latency = (float *)((char *)device + latency_at);
+    a.latency = (float *)(void *)((char *)device + latency_at);
     const tw_cal_kernel k = tw_cal_one_per_sm(c, "timing homes", tw_cal_time_units_kernel(), &a,
                                               32 * TW_CAL_HOME_WARPS);
     if (status == TW_OK &&
@@ -153,7 +153,7 @@ static tw_status time_loads(tw_calibration *c, load_memory *m, int side, double 
     tw_cal_load_args a = {
         (const char *)c->memory, lines_of(m), m->n, c->sides.smid_of[side], (tw_cal_meeting *)m->at, NULL,
         (uint32_t *)c->memory};
-    a.latency = (float *)(lines_of(m) + LATENCY_PAGES);
+    a.latency = (float *)(void *)(lines_of(m) + LATENCY_PAGES);
     const tw_cal_kernel k = tw_cal_one_per_sm(c, "timing loads", tw_cal_time_loads_kernel(), &a, 32);
     TW_CUDA_TRY(cudaMemset(m->at, 0, sizeof(tw_cal_meeting)));
     TW_TRY(tw_cal_run(c, &k));
