@@ -309,7 +309,7 @@ static const struct {
     {"io --heads 64 --heads-kv 8 --seqlen-q 1 --seqlen-k 4k --softcap 50", "gqa_packed|soft cap 50"},
     {"step --block-mask butterfly --block-size 4 --seqlen 16", "list|- .|block mask of 4 x 4"},
     {"step --algorithm gqa_packed --heads 4 --heads-kv 2 --seqlen-q 2 --causal",
-     "rows 0-3, keys 4-7, head 1"},
+     "rows 0-3, keys 4-7, K/V head 1"},
     {"list variants", "--window|--block-mask|2024|mla|Longformer"},
 };
 
