@@ -16,6 +16,9 @@ extern "C" {
 /**
  * @brief A table of the pages 0 … batch · width − 1 in a shuffled order, width = ⌈seqlen_k / page_size⌉.
  * @param[out] table  batch · width numbers
+ * @param[in]  batch  sequences
+ * @param[in]  width  pages of each
+ * @param[in]  seed   of the order
  */
 void tw_page_table_shuffled(int *table, int batch, int width, uint64_t seed);
 
@@ -23,6 +26,7 @@ void tw_page_table_shuffled(int *table, int batch, int width, uint64_t seed);
  * @brief Rows of K or V as they are without pages, one sequence behind the other, go into their pages.
  * @param[out] paged       tw_problem_k_elements() or tw_problem_v_elements(); what no key is in stays as it is
  * @param[in]  contiguous  of the same problem without pages
+ * @param[in]  problem     the pages, their table and the lengths
  * @param[in]  columns     head_dim, or of V head_dim_v
  */
 void tw_pages_scatter(double *paged, const double *contiguous, const tw_problem *problem, int columns);

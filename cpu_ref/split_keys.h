@@ -26,6 +26,9 @@ extern "C" {
  * @brief What one part of the keys leaves, straight from the definition.
  * @param[out] o    [batch, seqlen_q, num_heads, head_dim_v]
  * @param[out] lse  [batch, num_heads, seqlen_q]
+ * @param[in]  problem     shapes, mask, what becomes of scores; a sink logit belongs to the whole and is left out
+ * @param[in]  q           as gold takes them, and so are the next two
+ * @param[in]  k, v        likewise
  * @param[in]  key0, key1  keys [key0, key1) of every sequence; those behind its end are none
  * @return TW_OK; as tw_problem_check(); TW_ENOMEM
  */
@@ -38,6 +41,8 @@ TW_MUST_CHECK tw_status tw_attention_part(double *o, double *lse, const tw_probl
  * @param[out] lse     of the row
  * @param[in]  o_part  [parts]: a row of head_dim_v numbers each
  * @param[in]  lse_part [parts]
+ * @param[in]  parts   how many
+ * @param[in]  head_dim_v  columns
  */
 void tw_combine_parts(double *o, double *lse, const double *const *o_part, const double *lse_part, int parts,
                       int head_dim_v);

@@ -316,12 +316,8 @@ int tw_cmd_step(int argc, char **argv)
     tw_options options = tw_options_default();
     step_options own = {.row = UINT64_MAX, .to = UINT64_MAX};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-<<<<<<< HEAD
                       TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PASS | TW_GROUP_SPLITS |
                       TW_GROUP_PAGES | TW_GROUP_QUANTIZE;
-=======
-                      TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PASS;
->>>>>>> family
     tw_option shared[96];
     tw_option_set sets[2] = {{.rows = rows, .count = (int)(sizeof rows / sizeof rows[0]), .into = &own},
                              shared_here(shared, (int)(sizeof shared / sizeof shared[0]), &options, groups)};

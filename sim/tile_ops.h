@@ -367,9 +367,10 @@ typedef struct tw_backend {
 
 /** A part of the key tiles that a query tile sees: a split, or what of a share belongs to that query tile. */
 typedef struct tw_split {
-    int index;          /**< among the parts of its query tile */
-    int count;          /**< of these */
-    int64_t first, end; /**< key tiles, by index */
+    int index;     /**< among the parts of its query tile */
+    int count;     /**< of these */
+    int64_t first; /**< key tile, by index */
+    int64_t end;   /**< the one behind the last */
 } tw_split;
 
 /** The emitter: slots, rules, and the first error. Back ends may read it. */

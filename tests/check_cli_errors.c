@@ -21,15 +21,7 @@ static const struct {
     {"comapre", "did you mean 'compare'"},
     {"frobnicate",
      "'frobnicate'|io, cache, orders, run, check, compare, predict, explain, tune, advise, timeline, "
-<<<<<<< HEAD
-<<<<<<< HEAD
-     "step, calibrate-cpu, deviation, bench-cpu, list"},
-=======
-     "step, diagram, calibrate-cpu, bench-cpu, list"},
->>>>>>> family
-=======
-     "step, calibrate-cpu, bench-cpu, list"},
->>>>>>> fix2
+     "step, diagram, calibrate-cpu, deviation, bench-cpu, list"},
     {"--frobnicate", "'--frobnicate'"},
     {"io --seqln 5", "--seqln|did you mean --seqlen"},
     {"io --frobnicate 5", "--frobnicate|tilewise io --help"},

@@ -267,7 +267,7 @@ static void check_calibrate_cpu(const char *folder, const char *command)
         out = strcmp(words[i], "--out") == 0 ? words[i + 1] : out;
     ck_assert_msg(out != NULL && count == 4, "%s: no test knows its options", command);
     if (out != NULL)
-        stand_in(folder, "sim/machines/laptop.ini", out);
+        stand_in(folder, "tests/data/cpu.ini", out);
 }
 
 /* The compiler's own check of its options, where it is installed. */
