@@ -68,7 +68,7 @@ typedef struct tw_problem {
     const int *page_table; /**< [batch, table_width]: numbers of pages. Not owned. */
     /** More than 1 only in what a schedule that splits the keys sees: most partial results of a query row. */
     int num_splits;
-    tw_quantize quantize;  /**< Q, K and V as codes of one byte; all 0: in dtype, as O */
+    tw_quantize quantize; /**< Q, K and V as codes of one byte; all 0: in dtype, as O */
     int rank; /**< to how many keys approximating algorithms project; exact ones do not look at it. 0: not given */
     /** On only in what tw_problem_part() gives: which rows of Q, and of K and V, this is about. */
     tw_part query_part;

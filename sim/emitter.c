@@ -134,7 +134,7 @@ static tw_split part_of(const tw_emitter *e, tw_block b)
     bool splits = e->launch->grid_j == TW_AXIS_SPLITS;
     if (!splits)
         return (tw_split){.count = e->problem->num_splits,
-                         .end = ceil_div(e->problem->seqlen_k, e->tiling->block_n)};
+                          .end = ceil_div(e->problem->seqlen_k, e->tiling->block_n)};
     tw_key_range(e, b.i, &first, &end);
     return tw_split_of(first, end, (int)b.j.index, e->problem->num_splits);
 }

@@ -145,9 +145,9 @@ tw_split tw_share_part(const tw_shares *s, const tw_work_item *item, int64_t blo
     int64_t begin = max64(tw_share_begin(s, block), item->before);
     int64_t end = min64(tw_share_begin(s, block + 1), behind);
     return (tw_split){.index = (int)(block - first_block),
-                     .count = (int)(last_block - first_block + 1),
-                     .first = item->first + begin - item->before,
-                     .end = min64(item->end, item->first + end - item->before)};
+                      .count = (int)(last_block - first_block + 1),
+                      .first = item->first + begin - item->before,
+                      .end = min64(item->end, item->first + end - item->before)};
 }
 
 void tw_shares_free(tw_shares *s)
