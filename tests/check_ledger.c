@@ -225,6 +225,7 @@ static const struct {
     {"-l '-$time_us' '$batch' 1", "2"},
     {"-o b/a '$time_us' 1", "3"}, /* 15 / 5 on the only shape of both */
     {"-r most -o a/b '$time_us' 1", "0.333333333"},
+    {"'$time_us' '$what == \"x; y; z\"'", "5"},
     {"'$time_us' '$batch == 3'", NULL},
     {"-o a/c '$time_us' 1", NULL},
     {"-r best '$time_us' 1", NULL},
@@ -236,8 +237,8 @@ START_TEST(test_pick)
 {
     char path[600], line[1000];
     snprintf(path, sizeof path, "%s/times.csv", tw_new_folder());
-    tw_write_text(path, "# comment\n# another, with a comma\nkernel,batch,seqlen_q,time_us\n"
-                        "a,1,8,5\nb,1,8,10\nb,1,8,20\n# more\na,2,8,40\n");
+    tw_write_text(path, "# comment\n# another, with a comma\nwhat,kernel,batch,seqlen_q,time_us\n"
+                        "\"x, y, z\",a,1,8,5\n\"x\",b,1,8,10\nx,b,1,8,20\n# more\n,a,2,8,40\n");
     snprintf(line, sizeof line, "notebooks_data/ledger/pick.sh %s %s", picks[_i].words, path);
     char sh[] = "bash", c[] = "-c", *words[] = {sh, c, line, NULL};
     tw_process p = tw_run(words);

@@ -8,6 +8,7 @@
 # -o A/B compares two kernels (or peers, or algorithms) of the file: on each shape that both have, the median of A's rows
 # over the median of B's; REDUCE then is geomean, if nothing is said, of these ratios.
 # -l takes one row alone: the one in which its EXPRESSION is least.
+# A comma within quotes becomes a semicolon, and the quotes go: "fp16, standard" is $method == "fp16; standard".
 # FILE may be <(a command), as in <(build/tilewise io --csv -).
 #
 # Prints the number. Exit status: 0, or 2 if no row fits.
@@ -42,12 +43,20 @@ IFS=, read -ra names <<< "$header"
 columns=()
 for i in "${!names[@]}"; do columns+=(-v "${names[$i]}=$((i + 1))"); done
 
-awk -F, "${columns[@]}" -v _reduce="$reduce" -v _over="$over" '
+awk -F, "${columns[@]}" -v _reduce="$reduce" -v _over="$over" -v _takes_least="${least:+1}" '
     function _field(_column) { return _column ? $_column : "" }
     function _who() { return _field(kernel) != "" ? $kernel : _field(peer) != "" ? $peer : $algorithm }
     function _shape() {
         return _field(batch) " " _field(num_heads) " " _field(num_heads_kv) " " _field(seqlen_q) " " _field(seqlen_k) " " \
             _field(head_dim) " " _field(causal) " " _field(b) " " _field(h) " " _field(sq) " " _field(sk) " " _field(d)
+    }
+    function _unquote(    _head, _quoted) {
+        while (match($0, /"[^"]*"/)) {
+            _head = substr($0, 1, RSTART - 1)
+            _quoted = substr($0, RSTART + 1, RLENGTH - 2)
+            gsub(/,/, ";", _quoted)
+            $0 = _head _quoted substr($0, RSTART + RLENGTH)
+        }
     }
     function _add(_list, _value) { _values[_list, ++_count[_list]] = _value }
     function _median(_list,    _n, _i, _j, _x) {
@@ -74,8 +83,17 @@ awk -F, "${columns[@]}" -v _reduce="$reduce" -v _over="$over" '
     }
     BEGIN { split(_over, _two, "/") }
     /^#/ { next }
+    { _unquote() }
     !('"$2"') { next }
-    '"${least:+1}"' + 0 { if (_rows++ == 0 || ('"${least:-0}"') < _smallest) { _smallest = '"${least:-0}"'; _values["all", _count["all"] = 1] = '"$1"' }; next }
+    _takes_least {
+        _rank = '"${least:-0}"'
+        if (_rows++ == 0 || _rank < _smallest) {
+            _smallest = _rank
+            _count["all"] = 0
+            _add("all", '"$1"')
+        }
+        next
+    }
     _over == "" { _add("all", '"$1"'); next }
     _who() == _two[1] || _who() == _two[2] { _add(_who() " on " _shape(), '"$1"'); _shapes[_shape()] = 1 }
     END {
