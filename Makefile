@@ -160,7 +160,7 @@ sanitize: ## the suites under address, undefined-behaviour and leak sanitizers, 
 # out: they start programs whose own suites are among the rest.
 sanitized = $(shell sed -n 's/^TW_SUITE(\(.*\))$$/\1/p' tests/suites.def | \
     grep -vE '^(readme|manual|pages|theory|house|labs|debugger|cli_recorded)$$' | awk 'NR % 2 == $(1)')
-sanitize-compiler: export ASAN_OPTIONS := detect_leaks=1:strict_string_checks=1
+sanitize-compiler: export ASAN_OPTIONS := detect_leaks=1:strict_string_checks=1:quarantine_size_mb=16
 sanitize-compiler: export UBSAN_OPTIONS := print_stacktrace=1
 sanitize-compiler: ## the first half of sanitize
 	@$(deps) sanitize-compiler

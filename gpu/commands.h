@@ -75,6 +75,7 @@ TW_MUST_CHECK tw_status tw_gpu_validate_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_soak_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_bench_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_ladder_command(tw_gpu_program *program);
+TW_MUST_CHECK tw_status tw_gpu_tune_command(tw_gpu_program *program);
 TW_MUST_CHECK tw_status tw_gpu_launch_command(tw_gpu_program *program);
 
 /** Reads its own command line, calibrate/options.h, and opens the GPU itself. */

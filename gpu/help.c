@@ -28,6 +28,10 @@ static const tw_gpu_command commands[] = {
     COMMAND("bench", true, GROUPS_TIMES, "validates, then measures time and energy of every case"),
     COMMAND("ladder", true, GROUPS_TIMES | TW_GPU_GROUP_ROUNDS,
             "the same in rounds, a matrix product of cuBLAS among the kernels; see `make ladder`"),
+    COMMAND("tune", true,
+            TW_GPU_GROUP_EVERY | TW_GPU_GROUP_SHAPES | TW_GPU_GROUP_CASES | TW_GPU_GROUP_TUNE |
+                TW_GPU_GROUP_CSV,
+            "measures the kernels and tiles that are predicted to be fastest, and tells the regret"),
     COMMAND("launch", true, GROUPS_CASES | TW_GPU_GROUP_LAUNCH,
             "runs every case once, for a profiler; see `make counters`"),
     COMMAND("calibrate", true, 0, "measures this GPU in under two minutes, and writes its machine file"),

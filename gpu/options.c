@@ -24,11 +24,14 @@ static const tw_option own[] = {
      "a list of cases instead of one: each line holds options such as these"},
     {"warm", NULL, TW_OPTION_FLAG, AT(warm), TW_GPU_GROUP_LAUNCH,
      "run each case once before the profiler looks, so that caches hold what a run leaves there"},
-    {"reps", "NUMBER", TW_OPTION_INT, AT(reps), TW_GPU_GROUP_TIMES, "timed launches of a case (default: 20)"},
+    {"reps", "NUMBER", TW_OPTION_INT, AT(reps), TW_GPU_GROUP_TIMES | TW_GPU_GROUP_TUNE,
+     "timed launches of a case (default: 20)"},
     {"no-energy", NULL, TW_OPTION_FLAG, AT(no_energy), TW_GPU_GROUP_TIMES,
      "measure times alone, which is quicker"},
-    {"rounds", "NUMBER", TW_OPTION_INT, AT(rounds), TW_GPU_GROUP_ROUNDS,
+    {"rounds", "NUMBER", TW_OPTION_INT, AT(rounds), TW_GPU_GROUP_ROUNDS | TW_GPU_GROUP_TUNE,
      "how often everything is measured, in turn (default: 5)"},
+    {"top", "NUMBER", TW_OPTION_INT, AT(top), TW_GPU_GROUP_TUNE,
+     "measure so many, the fastest by prediction (default: 5)"},
     {"paced", NULL, TW_OPTION_FLAG, AT(paced), TW_GPU_GROUP_ROUNDS,
      "wait for a line on stdin before every round, so that others can be measured in between"},
     {"seconds", "SECONDS", TW_OPTION_POSITIVE, AT(seconds), TW_GPU_GROUP_SOAK,
@@ -46,6 +49,7 @@ static void option_sets(tw_option_set sets[2], tw_gpu_options *o, unsigned group
                           ? TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING | TW_GROUP_SEED
                           : 0;
     shared |= (groups & TW_GPU_GROUP_SOAK) ? TW_GROUP_SEED : 0;
+    shared |= (groups & TW_GPU_GROUP_TUNE) ? TW_GROUP_MACHINE : 0;
     shared |= (groups & TW_GPU_GROUP_CSV) ? TW_GROUP_CSV : 0;
     sets[0] = (tw_option_set){.into = o};
     sets[1] = sets[0];
@@ -71,7 +75,8 @@ tw_status tw_gpu_options_read(tw_gpu_options *options, bool *help, unsigned grou
                               const char *summary, int argc, char **argv)
 {
     tw_option_set sets[2];
-    *options = (tw_gpu_options){.shared = tw_options_default(), .reps = 20, .rounds = 5, .seconds = 60.0};
+    *options = (tw_gpu_options){
+        .shared = tw_options_default(), .reps = 20, .rounds = 5, .top = 5, .seconds = 60.0};
     option_sets(sets, options, groups);
     TW_TRY(tw_options_read(help, command, summary, sets, 2, argc, argv));
     return check_together(options);

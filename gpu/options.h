@@ -18,7 +18,8 @@ enum {
     TW_GPU_GROUP_SOAK = 32, /**< and the shared seed */
     TW_GPU_GROUP_CSV = 64,
     TW_GPU_GROUP_LAUNCH = 128,
-    TW_GPU_GROUP_ALL = 255
+    TW_GPU_GROUP_TUNE = 256, /**< and the shared one for the machine file */
+    TW_GPU_GROUP_ALL = 511
 };
 
 /** Everything that the command line says. */
@@ -33,7 +34,8 @@ typedef struct tw_gpu_options {
     bool warm;     /**< launch: each case runs once before a profiler looks */
     int reps;
     bool no_energy;
-    int rounds;     /**< of ladder */
+    int rounds;     /**< of ladder and tune */
+    int top;        /**< tune: so many are measured */
     bool paced;     /**< ladder: each round waits for a line on stdin */
     double seconds; /**< of soak */
     uint64_t only;  /**< soak: this shape alone, counted from 1; 0: all */

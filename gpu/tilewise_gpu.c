@@ -9,10 +9,9 @@
 
 /* What the subcommands of help.c run, in the same order. */
 static tw_status (*const runs[])(tw_gpu_program *program) = {
-    tw_gpu_list_command,     tw_gpu_doctor_command,
-    tw_gpu_validate_command, tw_gpu_soak_command,
-    tw_gpu_bench_command,    tw_gpu_ladder_command,
-    tw_gpu_launch_command,   NULL /* calibrate reads a command line of its own */};
+    tw_gpu_list_command, tw_gpu_doctor_command, tw_gpu_validate_command,
+    tw_gpu_soak_command, tw_gpu_bench_command,  tw_gpu_ladder_command,
+    tw_gpu_tune_command, tw_gpu_launch_command, NULL /* calibrate reads a command line of its own */};
 
 /* The command line in one line, shortened if it is very long. */
 static void remember_command_line(tw_gpu_program *s, int argc, char **argv)

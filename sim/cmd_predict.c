@@ -185,7 +185,19 @@ static tw_status predict_shapes(const predict_options *o, int argc, char **argv)
     return status;
 }
 
-static tw_status compare(const predict_options *o)
+static tw_status write_errors(const predict_options *o, const tw_row_error *errors, size_t count, int argc,
+                              char **argv)
+{
+    tw_csv csv;
+    TW_TRY(tw_csv_open(&csv, o->shared.csv));
+    if (!csv.file)
+        return TW_OK;
+    tw_csv_header(&csv, "tilewise predict", argc, argv);
+    tw_predict_errors_csv(csv.file, errors, count);
+    return tw_csv_commit(&csv);
+}
+
+static tw_status compare(const predict_options *o, int argc, char **argv)
 {
     tw_measured_list list = {.rows = NULL};
     tw_row_error *errors = NULL;
@@ -195,6 +207,8 @@ static tw_status compare(const predict_options *o)
     if (status == TW_OK)
         status = tw_predict_errors(&errors, &list);
     if (status == TW_OK)
+        status = write_errors(o, errors, list.count, argc, argv);
+    if (status == TW_OK && !(o->shared.csv && strcmp(o->shared.csv, "-") == 0))
         status = tw_predict_errors_print(stdout, errors, list.count);
     free(errors);
     tw_measured_free(&list);
@@ -211,7 +225,7 @@ int tw_cmd_predict(int argc, char **argv)
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)
         status = o.cases.count > 0     ? tw_predict_cases(&o.shared, &o.cases, o.seeds, argc, argv)
-                 : o.against.count > 0 ? compare(&o)
+                 : o.against.count > 0 ? compare(&o, argc, argv)
                                        : predict_shapes(&o, argc, argv);
     tw_options_free(sets, 2);
     return tw_exit_code(status);

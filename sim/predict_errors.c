@@ -72,8 +72,11 @@ static tw_status predict_row(tw_row_error *e, const tw_machine *machine)
         return TW_OK;
     if (!any(&predicted))
         TW_TRY(predict_now(&predicted, e->row, machine));
-    for (int i = 0; i < TW_NUM_QUANTITIES; i++)
+    for (int i = 0; i < TW_NUM_QUANTITIES; i++) {
+        e->measured[i] = measured.of[i];
+        e->predicted[i] = predicted.of[i];
         e->error[i] = error_of(predicted.of[i], measured.of[i]);
+    }
     return TW_OK;
 }
 
@@ -85,7 +88,9 @@ tw_status tw_predict_errors(tw_row_error **errors, const tw_measured_list *list)
         return tw_fail(TW_ENOMEM, "no memory for %zu errors", list->count);
     for (size_t i = 0; i < list->count; i++) {
         tw_row_error *e = &all[i];
-        *e = (tw_row_error){.row = &list->rows[i], .error = {NAN, NAN, NAN, NAN}};
+        *e = (tw_row_error){.row = &list->rows[i]};
+        for (int q = 0; q < TW_NUM_QUANTITIES; q++)
+            e->measured[q] = e->predicted[q] = e->error[q] = NAN;
         if (strcmp(machine.name, e->row->machine) != 0 &&
             tw_machine_find(&machine, e->row->machine) != TW_OK) {
             const char *name = e->row->machine;
@@ -125,6 +130,43 @@ tw_error_sum tw_error_sum_of(const tw_row_error *errors, size_t count, const cha
         sum.mean_abs /= sum.cases;
     }
     return sum;
+}
+
+/* ---- CSV ------------------------------------------------------------------------------------------------ */
+
+static bool is_compared(const tw_row_error *e)
+{
+    for (int q = 0; q < TW_NUM_QUANTITIES; q++)
+        if (!isnan(e->error[q]))
+            return true;
+    return false;
+}
+
+static void csv_row(FILE *out, const tw_row_error *e)
+{
+    const tw_case *c = &e->row->c;
+    const tw_problem *p = &c->problem;
+    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s", c->schedule->name, e->row->machine, p->batch,
+            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
+            p->causal, c->tiling.block_m, c->tiling.block_n, e->row->kernel);
+    for (int q = 0; q < TW_NUM_QUANTITIES; q++) {
+        bool known = !isnan(e->error[q]);
+        fprintf(out, known ? ",%.6g,%.6g" : ",,", e->measured[q], e->predicted[q]);
+    }
+    fputc('\n', out);
+}
+
+void tw_predict_errors_csv(FILE *out, const tw_row_error *errors, size_t count)
+{
+#define KEY(number, column) #column ","
+    fputs(TW_MEASURED_KEYS(KEY) "measured_sm_cycles,predicted_cold_cycles,measured_time_us,predicted_time_us,"
+                                "measured_sm_clock_mhz,predicted_lasting_clock_mhz,measured_energy_mj,"
+                                "predicted_energy_mj\n",
+          out);
+#undef KEY
+    for (size_t i = 0; i < count; i++)
+        if (is_compared(&errors[i]))
+            csv_row(out, &errors[i]);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------ */

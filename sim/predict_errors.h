@@ -34,7 +34,8 @@ typedef struct tw_error_sum {
 /** A measured row and the errors of its prediction; NaN where there is nothing to compare. */
 typedef struct tw_row_error {
     const tw_measured *row;
-    double error[TW_NUM_QUANTITIES];
+    double measured[TW_NUM_QUANTITIES], predicted[TW_NUM_QUANTITIES]; /**< cycles, us, MHz, mJ */
+    double error[TW_NUM_QUANTITIES];                                  /**< predicted / measured − 1 */
 } tw_row_error;
 
 /**
@@ -51,6 +52,9 @@ tw_error_sum tw_error_sum_of(const tw_row_error *errors, size_t count, const cha
 
 /** @brief A line for each kernel and quantity. @return TW_OK; TW_ENOMEM; TW_EFORMAT (nothing could be compared) */
 TW_MUST_CHECK tw_status tw_predict_errors_print(FILE *out, const tw_row_error *errors, size_t count);
+
+/** @brief CSV, without comment lines: a row for each measured one of which anything could be compared. */
+void tw_predict_errors_csv(FILE *out, const tw_row_error *errors, size_t count);
 
 #ifdef __cplusplus
 }

@@ -86,6 +86,12 @@ START_TEST(test_recorded_predictions)
     static const char *const words[] = {"30_flash2_mma", "time", "25.0 %", "+25.0 %"};
     must_say(&p, words, 4);
     tw_process_free(&p);
+    p = tw_tilewise_f("predict --against %s --against %s --csv -", measured, before);
+    ck_assert_int_eq(p.exit_code, 0);
+    ck_assert_ptr_nonnull(strstr(p.out, ",kernel,measured_sm_cycles,predicted_cold_cycles,measured_time_us,"
+                                        "predicted_time_us,measured_sm_clock_mhz,"));
+    ck_assert_ptr_nonnull(strstr(p.out, ",30_flash2_mma,,,100,125,,,,\n"));
+    tw_process_free(&p);
     p = tw_tilewise_f("predict --against %s", measured);
     ck_assert_int_eq(p.exit_code, 0);
     ck_assert_ptr_null(strstr(p.out, "+25.0 %"));

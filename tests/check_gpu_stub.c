@@ -6,6 +6,7 @@
 #include "check_tilewise.h"
 #include "support_process.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,6 +234,63 @@ START_TEST(test_ladder_rounds)
 }
 END_TEST
 
+/* ---- tune ------------------------------------------------------------------------------------------------ */
+
+/* Ranked by prediction, measured, and the regret is the first one's time over the best one's, less 1. */
+START_TEST(test_tune)
+{
+    tw_process p = run("tune --seqlen 256 --heads 2 --head-dim 64 --reps 2 --rounds 3 --top 3 --csv -", NULL);
+    ck_assert_msg(p.exit_code == 0, "%s", p.err);
+    double predicted[3], measured[3], regret[3], best;
+    const char *at = strstr(p.out, ",kernel,rank,predicted_time_us,time_us,regret\n");
+    ck_assert_ptr_nonnull(at);
+    for (int i = 0; i < 3; i++) {
+        int rank;
+        at = strchr(at, '\n') + 1;
+        const char *fields = at;
+        for (int n = 0; n < 13; n++)
+            fields = strchr(fields, ',') + 1;
+        ck_assert_int_eq(sscanf(fields, "%d,%lf,%lf,%lf\n", &rank, &predicted[i], &measured[i], &regret[i]),
+                         4);
+        ck_assert_int_eq(rank, i + 1);
+        ck_assert(i == 0 || predicted[i] >= predicted[i - 1]);
+    }
+    best = fmin(measured[0], fmin(measured[1], measured[2]));
+    for (int i = 0; i < 3; i++)
+        ck_assert_double_eq_tol(regret[i], measured[i] / best - 1, 1e-4 + 1e-3 * regret[i]);
+    tw_process_free(&p);
+    p = run("tune --seqlen 256 --heads 2 --head-dim 64 --reps 2 --rounds 1 --kernel 20_flash2,47_work_ahead",
+            NULL);
+    ck_assert_msg(p.exit_code == 0 && strstr(p.out, "\nregret 0.0 %: 20_flash2, ") &&
+                      strstr(p.out, "not predicted: 47_work_ahead\n"),
+                  "%s%s", p.out, p.err);
+    tw_process_free(&p);
+    p = run("tune --seqlen 97 --heads 2 --head-dim 64 --reps 2", "nan");
+    ck_assert_int_eq(p.exit_code, 2);
+    tw_process_free(&p);
+}
+END_TEST
+
+static const struct {
+    const char *line, *says;
+} tune_refused[] = {
+    {"tune --seqlen 128 --head-dim 40", "none of the kernels takes this shape"},
+    {"tune --seqlen 128 --kernel 47_work_ahead --head-dim 128",
+     "none that does can be predicted: 47_work_ahead"},
+    {"tune --seqlen 128 --machine paper", "--machine is 'paper', it must be a GPU"},
+    {"tune --seqlen 128 --order snake", "tune takes no --order"},
+    {"tune --seqlen 128 --top 0", "--top is '0'"},
+};
+
+START_TEST(test_tune_refusals)
+{
+    tw_process p = run(tune_refused[_i].line, NULL);
+    ck_assert_msg(p.exit_code == 2 && p.out[0] == '\0' && strstr(p.err, tune_refused[_i].says), "%d %s%s",
+                  p.exit_code, p.out, p.err);
+    tw_process_free(&p);
+}
+END_TEST
+
 /* ---- gpu/ladder.py ------------------------------------------------------------------------------------------ */
 
 static bool have_python(void)
@@ -338,6 +396,8 @@ Suite *tw_suite_gpu_stub(void)
     tcase_add_test(core, test_the_judge_is_judged);
     tcase_add_test(core, test_nothing_wrong);
     tcase_add_test(core, test_doctor);
+    tcase_add_test(core, test_tune);
+    tcase_add_loop_test(core, test_tune_refusals, 0, (int)(sizeof tune_refused / sizeof tune_refused[0]));
     tcase_add_test(core, test_bench_writes_what_the_doctor_says);
     tcase_add_test(core, test_list_of_cases);
     tcase_add_test(core, test_orders);

@@ -22,6 +22,8 @@ $(build)/tests/tilewise-gpu-stub: $(stub_objects) $(build)/libtilewise_sim.a $(b
 	@mkdir -p $(@D)
 	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lpopt -linih $(tw_ldlibs) -ldl -lpthread
 
+# Check's time limits are there for tests that hang. On a busy machine others wait as long.
+export CK_TIMEOUT_MULTIPLIER ?= 5
 .PHONY: test-suites test-shared-library
 # The debugger's commands are tested where there is a debugger.
 gdb_if_any := $(if $(SANITIZE),,$(if $(shell command -v gdb),$(build)/gdb/tilewise))

@@ -59,6 +59,11 @@ static double now(void)
 }
 
 /* Streams go to unnamed files, so that however much is said, nobody waits for anybody. */
+static double seconds_of(struct timeval t)
+{
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+}
+
 tw_process tw_run(char **words)
 {
     FILE *out = tmpfile(), *err = tmpfile();
@@ -80,6 +85,7 @@ tw_process tw_run(char **words)
                         .out = content_of(out),
                         .err = content_of(err),
                         .seconds = now() - begin,
+                        .cpu_seconds = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime),
                         .max_rss_kib = usage.ru_maxrss};
 }
 

@@ -7,9 +7,10 @@
 
 /* A program that has ended. */
 typedef struct tw_process {
-    int exit_code;   /* -1 if a signal ended it */
-    char *out, *err; /* whole streams; tw_process_free() */
-    double seconds;  /* wall-clock */
+    int exit_code;      /* -1 if a signal ended it */
+    char *out, *err;    /* whole streams; tw_process_free() */
+    double seconds;     /* wall-clock */
+    double cpu_seconds; /* that it worked, all threads: what others take of the processor does not count */
     long max_rss_kib;
 } tw_process;
 

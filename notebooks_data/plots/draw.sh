@@ -23,10 +23,12 @@ draw() { # script, further settings
     done
 }
 
-for script in traffic runtime speedup roofline blocksize memory sparsity backward accuracy l2size sramsize; do
+for script in traffic runtime speedup roofline blocksize memory sparsity backward accuracy time limiter l2size sramsize; do
     draw "$script"
 done
 draw traffic "causal=1"
+"${TW_BUILD:-build}/tilewise" timeline --seqlen 4k --first-tile 5 --tiles 3 --svg "$out/timelines.svg" --png "$out/timelines.png" \
+    --kernel 40_wgmma,41_warp_specialized,42_pingpong,43_overlap,44_persistent >/dev/null
 if [ -s "$data/calibration/readings.csv" ]; then
     "$here/calibration.sh" "$data/calibration" "$out"
 fi

@@ -15,6 +15,9 @@
 #   l2_kernels.csv library kernels, and kernels in orders that show the L2: predicted_* and measured_*
 #   l2size.csv     HBM reads against the size of the L2, in several orders of work
 #   sram.csv       SRAM traffic against the size of SRAM, and lower bounds
+#   time.csv       every kernel that was timed: predicted_* and measured_* by the clock
+#   limiter.csv    what limits algorithms, by sequence length and head_dim
+#   ladder.csv     rows of MEASURED_DIR/ladder.csv that bench.csv lacks, each with the median of its rounds
 #   errors.txt     what tilewise compare says of all measurements
 #   captions.env   what was measured on what, for the pictures and the page
 # All predictions are made here, from shapes and tiles; none is stored.
@@ -72,6 +75,15 @@ predict() { # from cases CSV... into out: what `tilewise compare` makes of them,
     "$tilewise" compare "${files[@]}" "${like[@]}" --csv - | grep -v '^#' >"$out"
 }
 
+medians_of_ladder() { # our kernels' rows of ladder.csv, each with the median of its rounds
+    echo "$case_columns,time_us"
+    grep -v '^#' "$1" | sort -t, -k15,15n | awk -F, -v OFS=, '
+        $2 ~ /^(standard|flash)/ && $3 != "pytorch" {
+            key = $2; for (i = 3; i <= 14; i++) key = key OFS $i
+            time[key, count[key]++] = $15 }
+        END { for (key in count) print key, time[key, int(count[key] / 2)] }' | sort
+}
+
 value_of() { # a key of a CSV's header lines
     sed -n "s/^# $2: *//p" "$1" | head -n 1
 }
@@ -85,6 +97,14 @@ measured_files=()
 for name in bench counters; do
     [ -s "$measured/$name.csv" ] && measured_files+=("$measured/$name.csv")
 done
+rm -f "$data/ladder.csv"
+if [ -s "$measured/ladder.csv" ] && [ -s "$measured/bench.csv" ]; then # what both have is taken from bench.csv
+    medians_of_ladder "$measured/ladder.csv" | awk -F, -v OFS=, '
+        FNR == NR { if ($1 !~ /^#/) seen[$3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13] = 1; next }
+        FNR == 1 || !(($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) in seen)' "$measured/bench.csv" - \
+        >"$data/ladder.csv"
+    measured_files+=("$data/ladder.csv")
+fi
 measured_on=""
 machine=h100 # whose predictions are shown
 like=()      # --machine, where the GPU that was measured has no machine file
@@ -224,6 +244,31 @@ both_passes() { # the lengths of backward.gp
     both_passes forward
     both_passes backward | tail -n +2
 } >"$data/backward.csv"
+
+# --- the clock ---------------------------------------------------------------------------------------------------
+timed_files=()
+for name in bench library; do
+    [ -s "$measured/$name.csv" ] && timed_files+=(--against "$measured/$name.csv")
+done
+[ -s "$data/ladder.csv" ] && timed_files+=(--against "$data/ladder.csv")
+if [ ${#timed_files[@]} -eq 0 ] || ! "$tilewise" predict "${timed_files[@]}" --csv - 2>/dev/null |
+    grep -v '^#' >"$data/time.csv"; then
+    echo "$case_columns,measured_time_us,predicted_time_us" >"$data/time.csv" # nothing is measured
+fi
+
+limiters() { # algorithm head_dim, further options: what limits at every length
+    "$tilewise" predict --machine "$machine" --algorithm "$1" --head-dim "$2" --seqlen 128..16k --tokens 16k \
+        --heads 16 "${@:3}" --csv - | grep -v '^#' | cut -d, -f 7,8,25 | sed "s/^/$1,/"
+}
+{
+    for d in 32 64 96 128 192 256; do
+        limiters standard_tiled "$d"
+        limiters flash1 "$d"
+        limiters flash2 "$d"
+        case $d in 192) tile=96 ;; 256) tile=80 ;; *) tile=128 ;; esac # what fits twice beside Q
+        limiters flash3 "$d" --block-n "$tile"
+    done
+} | awk 'NR == 1 { print "algorithm,seqlen_k,head_dim,limiter" } !/limiter$/' >"$data/limiter.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END

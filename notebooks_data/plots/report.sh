@@ -14,6 +14,7 @@ for name in bench counters; do
     [ -s "$measured/$name.csv" ] && files+=("$measured/$name.csv")
 done
 recorded=${#files[@]}
+[ "$recorded" -gt 0 ] && [ -s "$out/data/ladder.csv" ] && files+=("$out/data/ladder.csv")
 [ "$recorded" -gt 0 ] || files=("$out/data/cases.csv")
 read -r -a arguments <<<"$(sed -n 's/^compare_like=//p' "$out/data/captions.env")"
 for file in "${files[@]}"; do
@@ -46,7 +47,7 @@ END
 
 headers() { # what the CSV files say about themselves
     local name
-    for name in bench counters peers; do
+    for name in bench counters ladder peers; do
         [ -s "$measured/$name.csv" ] || continue
         echo "<h3>$name.csv</h3>"
         echo "<pre>$(grep '^#' "$measured/$name.csv" | sed 's/^# *//' | escape)</pre>"
@@ -133,6 +134,17 @@ traffic falls as 1 / M, as the lower bound does, until every tensor moves once. 
 slope counts and not its height."
     figure accuracy "HBM bytes, predicted and measured" "Above, points on the line are right; below, the same points as \
 errors. What lies off the band is listed below, among the errors."
+
+    figure time "Time, predicted by the clock and measured" "The clock plays the stream of tile operations on one SM. \
+Above, points on the line are right; below, the same points as errors. Where rungs 10 and 20 lie below, instructions that \
+the clock does not know (addresses, loop counters) take time; 00_standard calls expf; cuDNN's and FlexAttention's tiles are \
+guesses, and at 512 keys all SMs begin at once."
+    figure limiter "What limits" "Standard attention waits for HBM wherever N x N numbers must pass it. The tiled algorithms \
+leave HBM behind as N grows, and then the softmax (CUDA cores) or the products (tensor cores) are the limit: the wider a head, \
+the more products for each exponential. Latency: one block an SM, whose steps wait for each other."
+    figure timelines "The picture of overlap appearing" "One SM, three query tiles of rungs 40 to 44 at N = 4k, head_dim 128. \
+Upper half of a lane: CUDA cores; lower half: products. 40_wgmma fills pauses with a second block, 42_pingpong with the \
+other consumer's softmax, 43_overlap also with its own."
 
     figure backward "Backward pass" "Standard attention reads the stored P and writes and reads dP and dS, which grow with N². \
 The tiled algorithms make P again from the row statistics, one tile at a time. In and out of the SMs they move N² d² / M as \

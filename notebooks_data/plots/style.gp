@@ -37,17 +37,20 @@ color(a) = a eq "standard" ? "#555555" : a eq "standard_tiled" ? "#D55E00" : a e
            a eq "sdpa-flash2" ? "#56B4E9" : a eq "sdpa-cudnn" ? "#009E73" : a eq "flex" ? "#7A5195" : "#000000"
 algorithm(i) = word(algorithms, i)
 kernel(i) = word(kernels, i)
+wgmma_before = sum [i=1:words(kernels)] (kernel(i)[1:1] eq "4" ? 0 : 1)
 # Kernels of one algorithm are shades of its colour; flash2 has many, and flash3 is flash2 in another order.
 family(a) = a[1:6] eq "flash2" || a[1:6] eq "flash3" ? "flash2" : a
 nth_of_its_algorithm(i) = sum [j=1:i] (family(algorithm(j)) eq family(algorithm(i)) ? 1 : 0)
+# Those on wgmma are purples.
 kernel_color(i) = family(algorithm(i)) ne "flash2" ? color(algorithm(i)) : \
+                  kernel(i)[1:1] eq "4" ? word("#C9A6E4 #B98AD8 #A56BC9 #9150B8 #7B3AA3 #652A8A #50206F #3A1053", i - wgmma_before + 0) : \
                   word("#0072B2 #7DBFE8 #A08AD0 #6A51A3 #08205C", (nth_of_its_algorithm(i) - 1) % 5 + 1)
 # One mark and one dash per kernel, so that kernels of one algorithm differ without a second colour. The first mark
 # is larger and open: where two kernels fall on one point, both are seen.
-mark_of(i) = int(word("4 7 9 13 11 15 5 7 9 13 11 15", i))
+mark_of(i) = int(word("4 7 9 13 11 15 5 7 6 8 10 12 14 4 11 13", i))
 size_of(i) = (i == 1 ? 1.5 : 0.9) * mark_scale
 peer_size = 0.9 * mark_scale
-dash_of(i) = int(word("2 1 2 1 3 4 5 2 3 4 5 2", i)) # drawn last to first: a dashed line lies on a solid one
+dash_of(i) = int(word("2 1 2 1 3 4 5 2 3 4 5 2 3 4 5 1", i)) # drawn last to first: a dashed line lies on a solid one
 peer_mark(i) = int(word("1 2 3 6 8 10", i))
 peer_name(p) = p eq "unfused" ? "PyTorch, unfused" : p eq "sdpa-efficient" ? "PyTorch, memory-efficient" : \
                p eq "sdpa-flash2" ? "PyTorch, FlashAttention-2" : p eq "sdpa-cudnn" ? "PyTorch, cuDNN" : \
@@ -62,7 +65,7 @@ pick(k, d, c, value) = strcol("kernel") eq k && column("head_dim") == d && colum
 pick_peer(p, d, c, value) = strcol("peer") eq p && column("d") == d && column("causal") == c ? value : NaN
 length_tics = '("512" 512, "1k" 1024, "2k" 2048, "4k" 4096, "8k" 8192, "16k" 16384)'
 
-legend_height = 28 * int((@legend_entries + legend_columns - 1) / legend_columns) + 8
+legend_height = 24 * int((@legend_entries + legend_columns - 1) / legend_columns) + 8
 height = 108 + panel_rows * panel_height + (panel_rows - 1) * 68 + 60 + legend_height + 34
 
 # --- page ----------------------------------------------------------------------------------------------------
