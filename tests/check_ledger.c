@@ -49,6 +49,10 @@ static const struct {
     {"1.5 to 2.0 x", "time", "", "1.7", 0, TW_REPRODUCED},
     {"1.5 to 2.0 x", "time", "", "1.2", -0.2, TW_NOT_REPRODUCED},
     {"1.5 to 2.0 x", "time", "", "3", 0.5, TW_NOT_REPRODUCED},
+    {"1.4 x", "time", "", "1.45", 0.125, TW_REPRODUCED}, /* of the gain */
+    {"1.14 x", "time", "", "1.01", -13.0 / 14, TW_NOT_REPRODUCED},
+    {"1.14 GB", "time", "", "1.01", -13.0 / 114, TW_REPRODUCED},
+    {"1 x", "time", "", "1.1", 0.1, TW_REPRODUCED},
     {"0 %", "exact", "", "0", 0, TW_REPRODUCED},
     {"0 %", "exact", "", "0.001", 0.001, TW_NOT_REPRODUCED},
     {"256 rows", "exact", "", "256", 0, TW_REPRODUCED},

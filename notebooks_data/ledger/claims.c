@@ -207,10 +207,16 @@ const char *tw_verdict_name(tw_verdict verdict)
     return names[verdict];
 }
 
+bool tw_claim_is_gain(const tw_claim *claim)
+{
+    return strcmp(claim->unit, "x") == 0 && claim->printed_low > 1 && claim->printed_high < 1.5;
+}
+
 double tw_claim_difference(const tw_claim *claim, const tw_ours *ours)
 {
     const double nearest = fmin(fmax(ours->value, claim->printed_low), claim->printed_high);
-    return nearest != 0 ? (ours->value - nearest) / fabs(nearest) : ours->value;
+    const double whole = tw_claim_is_gain(claim) ? nearest - 1 : nearest;
+    return whole != 0 ? (ours->value - nearest) / fabs(whole) : ours->value;
 }
 
 static bool agrees(const tw_claim *claim, const tw_ours *ours)

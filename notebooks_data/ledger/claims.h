@@ -73,10 +73,13 @@ typedef enum tw_verdict { TW_REPRODUCED, TW_EXPLAINED, TW_NOT_REPRODUCED, TW_CAN
 /** "reproduced", …; static storage. */
 const char *tw_verdict_name(tw_verdict verdict);
 
+/** Is it a factor between 1 and 1.5? Then what it gains over 1 is compared: 1.01 is nothing of 1.14. */
+bool tw_claim_is_gain(const tw_claim *claim);
+
 /**
- * @brief How far ours is from what is printed, as a share of it: 0 within a printed range, else from its nearer end.
+ * @brief How far ours is from what is printed, as a share of it, or of what it gains over 1.
  *
- * Where 0 is printed, ours itself.
+ * 0 within a printed range, else from its nearer end. Where 0 is printed, ours itself.
  */
 double tw_claim_difference(const tw_claim *claim, const tw_ours *ours);
 

@@ -77,7 +77,8 @@ static void write_difference(FILE *out, const tw_claim *row, const tw_ours *ours
     if (percent == 0)
         fprintf(out, row->printed_high > row->printed_low ? "within" : "0");
     else
-        fprintf(out, "%+.*f %%", fabs(percent) < 10 ? 1 : 0, percent);
+        fprintf(out, "%+.*f %%%s", fabs(percent) < 10 ? 1 : 0, percent,
+                tw_claim_is_gain(row) ? " of the gain" : "");
     if (row->rule->from_interval)
         fprintf(out, "; allowed: the interval");
     else if (row->rule->allowed > 0)
