@@ -65,3 +65,11 @@ void tw_online_merge(double *m, double *l, double *o, double m_b, double l_b, co
     *l = alpha * *l + beta * l_b;
     *m = m_new;
 }
+
+bool tw_fixed_max_holds(const double *s, double phi, const double range[2], int n)
+{
+    for (int j = 0; j < n; j++)
+        if (s[j] != -INFINITY && !(s[j] - phi >= range[0] && s[j] - phi <= range[1]))
+            return false;
+    return true;
+}

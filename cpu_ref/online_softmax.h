@@ -14,6 +14,8 @@
 #ifndef TW_ONLINE_SOFTMAX_H
 #define TW_ONLINE_SOFTMAX_H
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -49,6 +51,9 @@ double tw_online_lse(double m, double l);
  */
 void tw_online_merge(double *m, double *l, double *o, double m_b, double l_b, const double *o_b,
                      int head_dim);
+
+/** Are all scores that are seen (not −INFINITY) within phi + range[0] … phi + range[1]? */
+bool tw_fixed_max_holds(const double *s, double phi, const double range[2], int n);
 
 #ifdef __cplusplus
 }

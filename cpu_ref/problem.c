@@ -29,6 +29,37 @@ static tw_status check_offsets(const char *name, const int *offsets, int batch, 
     return TW_OK;
 }
 
+int tw_problem_page(const tw_problem *p, int batch, int page)
+{
+    return p->page_table[(size_t)batch * (size_t)p->table_width + (size_t)page];
+}
+
+/* Keys of one sequence. */
+static int keys_of(const tw_problem *p, int batch)
+{
+    return p->cu_seqlens_k != NULL ? p->cu_seqlens_k[batch + 1] - p->cu_seqlens_k[batch] : p->seqlen_k;
+}
+
+/* Every page that a sequence has keys in must be there. */
+static tw_status check_pages(const tw_problem *p)
+{
+    if (p->page_size < 0 || p->num_pages < 1 || !p->page_table)
+        return tw_fail(TW_EINVAL, "page_size is %d with %d pages, both must be at least 1 and have a table",
+                       p->page_size, p->num_pages);
+    if ((int64_t)p->table_width * p->page_size < p->seqlen_k)
+        return tw_fail(TW_EINVAL, "the page table has %d pages of %d keys a sequence, %d keys need more",
+                       p->table_width, p->page_size, p->seqlen_k);
+    for (int b = 0; b < p->batch; b++)
+        for (int i = 0; (int64_t)i * p->page_size < keys_of(p, b); i++) {
+            int page = tw_problem_page(p, b, i);
+            if (page < 0 || page >= p->num_pages)
+                return tw_fail(TW_EINVAL,
+                               "the page table has page %d for sequence %d, it must be from 0 to %d", page, b,
+                               p->num_pages - 1);
+        }
+    return TW_OK;
+}
+
 /* What is off in a plain problem. */
 static tw_status check_parts(const tw_problem *p)
 {
@@ -45,6 +76,8 @@ static tw_status check_parts(const tw_problem *p)
         TW_TRY(check_offsets("cu_seqlens_q", p->cu_seqlens_q, p->batch, p->seqlen_q));
         TW_TRY(check_offsets("cu_seqlens_k", p->cu_seqlens_k, p->batch, p->seqlen_k));
     }
+    if (p->page_size != 0)
+        TW_TRY(check_pages(p));
     TW_TRY(tw_mask_check(p));
     return tw_score_mods_check(p);
 }
@@ -82,6 +115,7 @@ tw_status tw_problem_check_backward(const tw_problem *p)
     const char *what = tw_score_mods_are_on(p)  ? "modified scores"
                        : p->scoring.sink_logits ? "sink logits"
                        : p->v_in_k              ? "a V that is a part of K"
+                       : p->page_size > 0       ? "paged K and V"
                                                 : NULL;
     return what ? tw_fail(TW_EUNSUPPORTED, "there is no backward pass with %s, leave that out", what) : TW_OK;
 }
@@ -185,6 +219,8 @@ int64_t tw_problem_total_q(const tw_problem *p)
 
 int64_t tw_problem_total_k(const tw_problem *p)
 {
+    if (p->page_size > 0)
+        return (int64_t)p->num_pages * p->page_size;
     return p->cu_seqlens_k != NULL ? p->cu_seqlens_k[p->batch] : (int64_t)p->batch * p->seqlen_k;
 }
 
@@ -229,7 +265,11 @@ static size_t key_index(const tw_problem *p, int batch, int head_kv, int row)
 {
     size_t first = p->cu_seqlens_k != NULL ? (size_t)p->cu_seqlens_k[batch]
                                            : (size_t)batch * (size_t)p->seqlen_k;
-    return (first + (size_t)row) * (size_t)p->num_heads_kv + (size_t)head_kv;
+    size_t at = first + (size_t)row;
+    if (p->page_size > 0)
+        at = (size_t)tw_problem_page(p, batch, row / p->page_size) * (size_t)p->page_size +
+             (size_t)(row % p->page_size);
+    return at * (size_t)p->num_heads_kv + (size_t)head_kv;
 }
 
 size_t tw_problem_q_row(const tw_problem *p, int batch, int head, int row)

@@ -8,6 +8,10 @@
  *
  * With sequences of different lengths ("varlen", "jagged") rows are packed one sequence behind the other and nothing is
  * padded: Q is [total_q, num_heads, head_dim], K is [total_k, num_heads_kv, head_dim], LSE is [num_heads, total_q].
+ *
+ * With a page table, K and V are pages in any order, as servers keep them while sequences grow: K is
+ * [num_pages, page_size, num_heads_kv, head_dim], and row r of a sequence is row r mod page_size of the page that the
+ * sequence's row of the table names at r / page_size.
  */
 #ifndef TW_PROBLEM_H
 #define TW_PROBLEM_H
@@ -48,6 +52,12 @@ typedef struct tw_problem {
     tw_masks mask;         /**< beside causal */
     tw_score_mods scoring; /**< what becomes of a score before its softmax */
     tw_dropout dropout;    /**< of the probabilities; all 0 is none */
+    int page_size;         /**< keys of a page; 0: K and V are not paged */
+    int num_pages;         /**< of K and of V, those that nobody uses included */
+    int table_width;       /**< numbers that the table has for each sequence: enough for the longest */
+    const int *page_table; /**< [batch, table_width]: numbers of pages. Not owned. */
+    /** More than 1 only in what a schedule that splits the keys sees: most partial results of a query row. */
+    int num_splits;
 } tw_problem;
 
 /**
@@ -105,6 +115,9 @@ int64_t tw_problem_all_pairs(const tw_problem *problem);
 /** FLOPs by convention: 2 (head_dim + head_dim_v) a pair, all heads, whole batch, whatever an algorithm really
  *  executes. */
 int64_t tw_problem_flops(const tw_problem *problem);
+
+/** Number of the page in which the page-th page_size keys of a sequence are. */
+int tw_problem_page(const tw_problem *problem, int batch, int page);
 
 /** Query rows of all sequences. */
 int64_t tw_problem_total_q(const tw_problem *problem);

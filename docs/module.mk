@@ -6,9 +6,9 @@ MATHJAX         ?= /usr/share/javascript/mathjax
 
 # Headers that are inside a library or a program; the manual shows the others.
 docs_inner := $(addprefix cpu_ref/,dot.h gold.h npy_header.h threads.h tiled_kernel.h) \
-    $(addprefix sim/,access_list.h block_masks.h commands.h compare_table.h contenders.h cpu.h cpu_kernel.h csv.h draw.h execution.h \
-        explain.h extras.h io_masks.h io_table.h l2_jobs.h lengths.h numeric_executor.h options.h parse.h parse_mask.h \
-        predict_errors.h progress.h readings.h replay.h reuse.h saving.h slots.h sm_launch.h sm_program.h sm_work.h step_page.h \
+    $(addprefix sim/,access_list.h block_masks.h bounds_decode.h commands.h compare_table.h contenders.h cpu.h cpu_kernel.h csv.h draw.h emitter.h execution.h \
+        explain.h extras.h io_masks.h io_table.h l2_jobs.h lengths.h numeric_executor.h options.h page_tables.h parse.h parse_mask.h \
+        predict_errors.h progress.h readings.h replay.h reuse.h saving.h slots.h splits.h sm_launch.h sm_program.h sm_work.h step_page.h \
         step_tally.h step_text.h table.h tensors.h timeline.h tune.h units.h verdict_text.h version.h) \
     $(addprefix gpu/,checkup.h commands.h compare_element.h cublas_try.h device.h doctor.h exact_row.h fill.h help.h nvml.h \
         options.h product.h reference.h registry.h soak.h soak_case.h soak_kernels.h spin.h tensors.h timing.h)

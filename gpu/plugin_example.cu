@@ -62,7 +62,7 @@ static tw_status launch(const tw_gpu_args *a)
 
 extern "C" const tw_gpu_kernel *tw_plugin_kernel(void)
 {
-    static const tw_tiling tiling = {1, 1, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD};
+    static const tw_tiling tiling = {1, 1, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0};
     static const tw_gpu_kernel kernel = {"my_attention",
                                          "flash2",
                                          "a warp per query row, keys one by one",

@@ -22,7 +22,7 @@ static const tw_gpu_kernel own_kernels[] = {
      schedule,                                                                                               \
      idea,                                                                                                   \
      min_arch,                                                                                               \
-     {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD},                                           \
+     {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},                                     \
      tw_##symbol##_tilings,                                                                                  \
      tw_##symbol##_supports,                                                                                 \
      tw_##symbol##_workspace_bytes,                                                                          \

@@ -146,6 +146,7 @@ static tw_status note_access(recorder *r, const tw_emitter *e, const tw_op *op)
 {
     tw_tensor tensor = tw_tensor_home(op->tensor, e->problem);
     const tw_tensor_units *t = &r->units->of[tensor];
+    int32_t head = r->list->all_heads ? (op->batch * t->heads + op->head) * t->per_head : 0;
     if (tw_units_ignore(tensor))
         return TW_OK;
     tw_unit_run rows = tw_units_chunks(op->rows.row0, op->rows.rows, t->rows);
@@ -154,7 +155,7 @@ static tw_status note_access(recorder *r, const tw_emitter *e, const tw_op *op)
     int32_t runs = wide ? (rows.count > 0) : rows.count, chunks = wide ? rows.count * cols.count : cols.count;
     r->bytes += (double)op->rows.rows * op->cols.rows * tw_tensor_element_bytes(op->tensor, e->problem);
     for (int32_t i = 0; i < runs && chunks > 0; i++) {
-        tw_access access = {.unit = ((rows.first + i) * t->col_chunks + cols.first) * t->halves,
+        tw_access access = {.unit = head + ((rows.first + i) * t->col_chunks + cols.first) * t->halves,
                             .count = chunks * t->halves,
                             .tensor = (uint8_t)tensor,
                             .write = op->kind == TW_OP_STORE};
@@ -187,6 +188,7 @@ static tw_status record_op(void *self, const tw_emitter *e, const tw_op *op)
         r->done = true;
         /* fall through */
     case TW_OP_ONLINE_SOFTMAX:
+    case TW_OP_FIXED_SOFTMAX:
         r->exps += (double)tw_slot_elements(&e->slots[op->dst]);
         return TW_OK;
     default:
@@ -196,9 +198,9 @@ static tw_status record_op(void *self, const tw_emitter *e, const tw_op *op)
 
 static tw_status begin_launch(void *self, const tw_launch *launch)
 {
-    (void)launch;
     recorder *r = self;
     r->list = &r->lists[r->launch++];
+    r->list->all_heads = launch->grid_i == TW_AXIS_SHARES;
     r->first_access = 0;
     return TW_OK;
 }

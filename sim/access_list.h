@@ -4,7 +4,8 @@
  *
  * A block is a list of steps: a few accesses, then so many cycles of work. Steps whose accesses move on evenly are one
  * step that repeats, so that a block that streams over K and V takes a handful of entries however long they are.
- * The blocks of head 0 of batch element 0 are written down; for another head, units shift by that head's place.
+ * The blocks of head 0 of batch element 0 are written down; for another head, units shift by that head's place. Of a
+ * launch whose blocks share all work, all blocks are.
  */
 #ifndef TW_ACCESS_LIST_H
 #define TW_ACCESS_LIST_H
@@ -38,6 +39,8 @@ typedef struct tw_access_list {
     int32_t *
         block_end; /**< [num_tiles]: steps of block n end before this one, and begin where those of n − 1 end */
     int32_t num_accesses, num_steps, num_tiles;
+    bool
+        all_heads; /**< blocks of all heads and sequences are written down, and their units are of the whole tensors */
     int32_t room[3]; /**< private: of the three arrays */
 } tw_access_list;
 

@@ -3,6 +3,7 @@
 
 #include "access_list.h"
 #include "replay.h"
+#include "splits.h"
 
 #include <math.h>
 #include <string.h>
@@ -151,7 +152,7 @@ tw_status tw_cache(tw_cache_result *result, const tw_schedule *schedule, const t
                    const tw_tiling *tiling, const tw_machine *machine, const tw_cache_options *options)
 {
     bool calibrated;
-    tw_problem seen = tw_problem_seen_by(schedule, problem);
+    tw_problem seen = tw_problem_split(schedule, problem, tiling, machine);
     tw_cache_result found = {.num_launches = 0};
     tw_l2_shape shape = tw_l2_shape_of(&calibrated, machine);
     stage s = {.schedule = schedule,

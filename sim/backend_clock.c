@@ -83,6 +83,7 @@ typedef struct sm {
     int queued, turn;             /* turn: which runner may put the next piece in */
     double now, l2_free, l2_rate; /* when the port to the L2 is free; bytes a cycle */
     double store_free, store_rate;
+    double hbm_part; /* of HBM's bytes a cycle, an SM's part: more than its port may take */
     double read_free, hbm_free, hbm_rate; /* HBM: when all reads are over; when reads and writes are */
     tw_clock_result result;
     tw_status status;
@@ -206,7 +207,7 @@ static double l2_end(sm *x, double bytes)
 static void hbm_takes(sm *x, double bytes)
 {
     x->hbm_free = fmax(x->now, x->hbm_free) + bytes / x->hbm_rate;
-    x->result.busy.hbm += bytes / x->hbm_rate;
+    x->result.busy.hbm += bytes / x->hbm_part;
 }
 
 /* Bytes queue at the port to the L2 and at the SM's share of HBM, where reads go before writes, which can wait in the
@@ -660,7 +661,8 @@ static void set_rates(sm *x)
                                                         : m->cp_async_bytes_per_clock;
     double l2 = play->same_order ? m->l2_shared_bytes_per_s : m->copy_l2_bytes_per_s;
     x->l2_rate = fmin(port, l2 / sms / clock);
-    x->hbm_rate = fmin(port, play->hbm_bytes_per_s / sms / clock);
+    x->hbm_part = play->hbm_bytes_per_s / sms / clock;
+    x->hbm_rate = fmin(port, x->hbm_part);
     x->store_rate = fmin(m->copy_bytes_per_clock, m->store_bytes_per_clock * m->num_sms / sms);
 }
 

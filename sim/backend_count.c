@@ -191,6 +191,12 @@ static tw_status count_op(void *self, const tw_emitter *e, const tw_op *op)
     case TW_OP_SCORE_MOD:
         count_score_mod(c, e, op, dst);
         break;
+    case TW_OP_FIXED_SOFTMAX: /* no alpha */
+        add_product(c, &c->now->exps, pairs_of(c, e, op, dst), 1);
+        break;
+    case TW_OP_COMBINE: /* a factor of what is there, and one of the part */
+        add_product(c, &c->now->exps, 2 * (int64_t)dst->rows.rows, op->times);
+        break;
     default:
         break;
     }
@@ -243,6 +249,8 @@ static int64_t copies_of(const tw_problem *p, tw_tensor tensor, int64_t heads, i
         return heads;
     case TW_TILE_LIST:
         return 1;
+    case TW_PAGE_TABLE:
+        return batches;
     default:
         return heads * batches;
     }
@@ -271,9 +279,10 @@ static tw_status end_head(void *self, const tw_emitter *e, int64_t heads, int64_
     tw_counts *now = c->now;
     int group = e->problem->num_heads / e->problem->num_heads_kv;
     bool group_done = heads == e->problem->num_heads || (e->head + 1) % group == 0;
+    bool all_done = heads == e->problem->num_heads || e->head + 1 == e->problem->num_heads;
     for (int t = 0; t < TW_NUM_TENSORS && tw_machine_has_l2(e->machine); t++) {
         bool shared = t == TW_K || t == TW_V || t == TW_DK || t == TW_DV;
-        if (shared && !group_done)
+        if ((shared && !group_done) || (t == TW_PAGE_TABLE && !all_done))
             continue;
         flush(c, &now->hbm_read_bytes, &now->hbm_read_elements, &c->read[t], (tw_tensor)t, e, heads, batches);
         flush(c, &now->hbm_write_bytes, &now->hbm_write_elements, &c->written[t], (tw_tensor)t, e, heads,

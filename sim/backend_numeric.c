@@ -4,6 +4,7 @@
 #include "../cpu_ref/online_softmax.h"
 #include "backend_count.h"
 #include "numeric_executor.h"
+#include "splits.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +19,16 @@ static size_t tensor_elements(tw_tensor tensor, const tw_problem *p)
         return tw_problem_k_elements(p);
     if (tensor == TW_V || tensor == TW_DV)
         return tw_problem_v_elements(p);
-    return tw_problem_lse_elements(p) * (size_t)tw_tensor_shape_of(tensor, p).cols;
+    size_t parts = tensor == TW_O_PART || tensor == TW_LSE_PART ? (size_t)p->num_splits : 1;
+    return parts * tw_problem_lse_elements(p) * (size_t)tw_tensor_shape_of(tensor, p).cols;
+}
+
+/* Of all queries, part 0 comes first, then part 1. */
+static size_t part_row(const tw_emitter *e, int batch, int head, int64_t row)
+{
+    const tw_problem *p = e->problem;
+    size_t part = (size_t)(row / p->seqlen_q);
+    return part * tw_problem_lse_elements(p) + tw_problem_lse_at(p, batch, head, (int)(row % p->seqlen_q));
 }
 
 /* Index of element (row, 0) of a tensor. */
@@ -49,6 +59,10 @@ size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, 
         return tw_problem_lse_at(p, batch, head, (int)row) * (size_t)e->whole->seqlen_k;
     case TW_BIAS:
         return (size_t)tw_bias_row(p, batch, head, (int)row);
+    case TW_O_PART:
+        return part_row(e, batch, head, row) * (size_t)tw_problem_head_dim_v(p);
+    case TW_LSE_PART:
+        return part_row(e, batch, head, row);
     case TW_SINK:
         return (size_t)tw_problem_query_head(p, head, (int)row);
     default:
@@ -98,6 +112,20 @@ static void put_list(tw_executor *x, const tw_op *op)
     x->slots[op->dst][1] = 0.0;
 }
 
+/* Of the page table the entries. */
+static void put_pages(tw_executor *x, const tw_emitter *e, const tw_op *op)
+{
+    for (int r = 0; r < op->rows.rows; r++)
+        x->slots[op->dst][r] = tw_problem_page(e->problem, op->batch, (int)op->rows.row0 + r);
+}
+
+/* Where a load finds a row. */
+static size_t found_at(const tw_executor *x, const tw_emitter *e, const tw_op *op, int64_t row)
+{
+    return op->a >= 0 ? tw_executor_paged_row(x, e, op, row)
+                      : tw_executor_tensor_row(e, op->tensor, op->batch, op->head, row);
+}
+
 static void load(tw_executor *x, const tw_emitter *e, const tw_op *op)
 {
     const double *tensor = x->outputs[op->tensor] ? x->outputs[op->tensor] : x->inputs[op->tensor];
@@ -105,15 +133,17 @@ static void load(tw_executor *x, const tw_emitter *e, const tw_op *op)
     size_t width = (size_t)op->cols.rows;
     if (op->tensor == TW_TILE_LIST)
         put_list(x, op); /* the walk knows the indices: nobody computes with them */
-    for (int r = 0; r < op->rows.rows && op->tensor != TW_TILE_LIST; r++) {
+    if (op->tensor == TW_PAGE_TABLE)
+        put_pages(x, e, op);
+    for (int r = 0; r < op->rows.rows && tensor; r++) {
         double *to = tw_executor_row(x, e, op->dst, r);
-        size_t from = tw_executor_tensor_row(e, op->tensor, op->batch, op->head, op->rows.row0 + r);
-        memcpy(to, tensor + from + op->cols.row0, width * sizeof(double));
+        memcpy(to, tensor + found_at(x, e, op, op->rows.row0 + r) + op->cols.row0, width * sizeof(double));
         if (x->rounding == TW_ROUND_AS_GPU)
             round_all(to, width, dtype);
     }
-    x->stats.sram_fill_bytes += (int64_t)op->rows.rows * op->cols.rows *
-                                tw_tensor_element_bytes(op->tensor, e->problem);
+    int64_t bytes = (int64_t)op->rows.rows * op->cols.rows * tw_tensor_element_bytes(op->tensor, e->problem);
+    x->stats.sram_fill_bytes += bytes;
+    x->stats.recomputed_fill_bytes += e->again ? bytes : 0;
 }
 
 static void store(tw_executor *x, const tw_emitter *e, const tw_op *op)
@@ -303,7 +333,7 @@ static tw_status execute(tw_executor *x, const tw_emitter *e, const tw_op *op)
     };
     if (run[op->kind])
         run[op->kind](x, e, op);
-    else if (!tw_execute_backward(x, e, op))
+    else if (!tw_execute_backward(x, e, op) && !tw_execute_decode(x, e, op))
         return TW_OK; /* release: the emitter's bookkeeping is all there is to it */
     round_slot(x, e, op->dst);
     round_slot(x, e, op->stats.m.id);
@@ -417,10 +447,13 @@ static tw_executor executor_of(const tw_numeric_options *options, const tw_probl
 static tw_status run_pass(tw_executor *x, const tw_schedule *schedule, const tw_problem *problem,
                           const tw_tiling *tiling, const tw_machine *machine)
 {
-    static const tw_backend backend = {.merges = false, .op = on_op, .drop = is_dropped};
+    static const tw_backend backend = {
+        .merges = false, .op = on_op, .left_range = tw_executor_left_range, .drop = is_dropped};
+    tw_problem with_parts = *problem;
     tw_count_result counted; /* before any work: do the tiles fit? */
     TW_TRY(tw_count(&counted, schedule, problem, tiling, machine));
-    TW_TRY(make_tensors(x, schedule, problem));
+    with_parts.num_splits = tw_problem_split(schedule, problem, tiling, machine).num_splits;
+    TW_TRY(make_tensors(x, schedule, &with_parts));
     return tw_emit(schedule, problem, tiling, machine, &backend, x);
 }
 

@@ -25,6 +25,10 @@ typedef struct tw_numeric_stats {
     int64_t sram_fill_bytes;  /**< bytes that loads really copied: real rows, never boxes */
     int64_t sram_drain_bytes; /**< bytes that stores really copied */
     int64_t num_ops;          /**< operations executed */
+    int64_t
+        num_recomputed; /**< blocks that were done again, because scores left the range of a fixed maximum */
+    int64_t
+        recomputed_fill_bytes; /**< of sram_fill_bytes, those that came in for that: no count can know of them */
 } tw_numeric_stats;
 
 /** Sees every operation after it was executed; for step-through. `slots[id]` is the row-major content. */

@@ -1,5 +1,6 @@
 /* Closed forms and lower bounds, written from the papers' formulas: no tile is visited here. */
 #include "bounds.h"
+#include "bounds_decode.h"
 
 #include <math.h>
 #include <string.h>
@@ -303,6 +304,12 @@ static bool backward(traffic *one, const char *schedule, const tw_problem *p, co
     return true;
 }
 
+/* Those of which the page table's bytes are known: every tile of K and of V that is visited asks for its pages. */
+static bool reads_pages(const char *schedule)
+{
+    return strcmp(schedule, "flash2") == 0 || strcmp(schedule, "gqa_packed") == 0;
+}
+
 static bool is_backward(const char *schedule)
 {
     const char *ending = strstr(schedule, "_backward");
@@ -320,6 +327,8 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
     *heads = packs || is_backward(schedule) ? p->num_heads_kv : p->num_heads;
     if (!visits_all && !has_formula(p, t, by_columns))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under this mask", schedule);
+    if (p->page_size > 0 && (!reads_pages(schedule) || p->mask.blocks))
+        return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form with pages", schedule);
     if (packs && p->mask.blocks)
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form under a block mask", schedule);
     if (strcmp(schedule, "standard") == 0)
@@ -340,12 +349,16 @@ static tw_status one_head(traffic *one, int *heads, const char *schedule, const 
         *one = q_outer(&packed, t, p->head_dim, false, 1);
     else if (!backward(one, schedule, p, t, machine))
         return tw_fail(TW_EUNSUPPORTED, "schedule '%s' has no closed form", schedule);
+    if (p->page_size > 0)
+        one->fill_stats += tw_page_entries(packs ? &packed : p, t);
     return TW_OK;
 }
 
 tw_status tw_closed_form_bytes(int64_t *fill_bytes, int64_t *drain_bytes, const char *schedule,
                                const tw_problem *p, const tw_tiling *t, const tw_machine *machine)
 {
+    if (tw_splits_keys(schedule))
+        return tw_closed_form_of_parts(fill_bytes, drain_bytes, schedule, p, t, machine);
     int64_t fill = 0, drain = 0, bytes = tw_dtype_bytes(p->dtype), alike = p->cu_seqlens_q ? 1 : p->batch;
     for (int batch = 0; batch < p->batch; batch += (int)alike) {
         tw_problem sequence = tw_problem_sequence(p, batch);

@@ -4,6 +4,7 @@
 #include "kernels.h"
 #include "parse.h"
 #include "schedules/registry.h"
+#include "splits.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -146,6 +147,7 @@ static tw_build build_of_schedule(const tw_schedule *schedule, const tw_problem 
     bool producer = strncmp(schedule->name, "flash3", 6) == 0;
     bool products = strncmp(schedule->name, "standard", 8) == 0;
     bool groups = !fma && machine->wgmma_fp16_flops_per_clock > 0 && (producer || products);
+    bool splits = tw_has_axis(schedule, TW_AXIS_SPLITS) || tw_has_axis(schedule, TW_AXIS_SHARES);
     int warps = producer && t->block_m > 128 ? 12 : producer || products || t->block_m >= 256 ? 8 : 4;
     return (tw_build){.kernel = schedule->name,
                       .head_dim = p->head_dim,
@@ -162,7 +164,7 @@ static tw_build build_of_schedule(const tw_schedule *schedule, const tw_problem 
                       .copier = groups ? TW_COPY_TMA : TW_COPY_CP_ASYNC,
                       .warps = warps,
                       .stages = products ? 4 : 0,
-                      .deal = TW_DEAL_DESCENDING,
+                      .deal = splits ? TW_DEAL_ASCENDING : TW_DEAL_DESCENDING, /* the longer ones first */
                       .supposed = true};
 }
 

@@ -78,8 +78,9 @@ typedef struct tw_build {
     int warps;                /**< of a block that calculate */
     int blocks_per_sm;        /**< as registers, threads and shared memory allow */
     int blocks_of_last;       /**< the same of the last launch, where it differs; 0: it does not */
-    int stages;   /**< places of shared memory for each streamed tensor; 0: as the stream has them */
-    tw_deal deal; /**< order of query tiles */
+    int stages;     /**< places of shared memory for each streamed tensor; 0: as the stream has them */
+    tw_deal deal;   /**< order of query tiles */
+    int num_splits; /**< parts of the keys; 0: as fill the SMs, where the schedule splits them */
     tw_build_tile tiles
         [TW_MOST_TILES]; /**< that the row stands for, up to head_dim 0; all 0: those of its own columns */
     int multicast;       /**< blocks of a cluster that share each K and V copy; 0 or 1: none */

@@ -20,7 +20,7 @@ tw_status tw_options_machine(tw_machine *machine, const tw_options *options)
 
 /* The lists with their defaults filled in. `paired`: both lengths come from one list and stay alike. */
 typedef struct axes {
-    tw_int_list batch, heads, heads_kv, head_dim, seqlen_q, seqlen_k, block_m, block_n;
+    tw_int_list batch, heads, heads_kv, head_dim, seqlen_q, seqlen_k, block_m, block_n, splits;
     tw_algorithm_list algorithms;
     bool paired;
 } axes;
@@ -84,6 +84,7 @@ static tw_status axes_of(axes *a, const tw_options *o)
     a->head_dim = list_or(&o->head_dim, 128);
     a->block_m = list_or(&o->block_m, 0); /* 0: the schedule's choice */
     a->block_n = list_or(&o->block_n, 0);
+    a->splits = list_or(&o->splits, 0);
     a->algorithms = o->algorithms.count > 0 ? o->algorithms : all_algorithms(o->passes);
     return TW_OK;
 }
@@ -91,9 +92,21 @@ static tw_status axes_of(axes *a, const tw_options *o)
 /* The digits of `index` in the mixed radix of the lists, last list fastest. */
 static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index)
 {
-    enum { BATCH, HEADS, HEADS_KV, HEAD_DIM, SEQLEN_Q, SEQLEN_K, ALGORITHM, BLOCK_M, BLOCK_N, NUM_AXES };
+    enum {
+        BATCH,
+        HEADS,
+        HEADS_KV,
+        HEAD_DIM,
+        SEQLEN_Q,
+        SEQLEN_K,
+        ALGORITHM,
+        BLOCK_M,
+        BLOCK_N,
+        SPLITS,
+        NUM_AXES
+    };
     const tw_int_list *lists[NUM_AXES] = {&a->batch,    &a->heads, &a->heads_kv, &a->head_dim, &a->seqlen_q,
-                                          &a->seqlen_k, NULL,      &a->block_m,  &a->block_n};
+                                          &a->seqlen_k, NULL,      &a->block_m,  &a->block_n,  &a->splits};
     int value[NUM_AXES] = {0};
     for (int i = NUM_AXES - 1; i >= 0; i--) {
         size_t count = (size_t)(lists[i] ? lists[i]->count : a->algorithms.count);
@@ -115,7 +128,9 @@ static void case_at(tw_case *c, const axes *a, const tw_options *o, size_t index
                             .block_n = value[BLOCK_N],
                             .unit = o->dtype == TW_FP32 ? TW_UNIT_FMA : TW_UNIT_TENSOR,
                             .order = (tw_order)o->order,
-                            .kv_order = (tw_kv_order)o->kv_order};
+                            .kv_order = (tw_kv_order)o->kv_order,
+                            .num_splits = value[SPLITS],
+                            .phi = o->phi};
     c->tiling = c->wanted;
 }
 
@@ -233,7 +248,8 @@ static bool suits(const tw_schedule *schedule, const tw_problem *problem)
 static bool is_offered(const tw_case *c, bool named)
 {
     bool again = c->forward && tw_schedule_forward_of(c->schedule) != c->forward;
-    return named || (suits(c->schedule, &c->problem) && (!c->forward || suits(c->forward, &c->problem)) &&
+    return named || (suits(c->schedule, &c->problem) && tw_tiling_check(c->schedule, &c->wanted) == TW_OK &&
+                     (!c->forward || suits(c->forward, &c->problem)) &&
                      (!c->backward || suits(c->backward, &c->problem)) && !again);
 }
 
@@ -241,7 +257,7 @@ static size_t number_of_cases(const axes *a)
 {
     double product = (double)a->batch.count * a->heads.count * a->heads_kv.count * a->head_dim.count *
                      a->seqlen_q.count * a->seqlen_k.count * a->algorithms.count * a->block_m.count *
-                     a->block_n.count;
+                     a->block_n.count * a->splits.count;
     return product <= TW_CASES_MAX ? (size_t)product : TW_CASES_MAX + 1;
 }
 

@@ -62,7 +62,7 @@ int tw_cmd_explain(int argc, char **argv)
 {
     explain_options o = {.shared = tw_options_default()};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE;
+                      TW_GROUP_MACHINE | TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help = false;
     tw_status status = take_names(&o, &argc, argv);

@@ -81,6 +81,8 @@ static const struct {
     {"--heads-kv 1", "Shazeer, arXiv:1911.02150", 2019, "multi-query attention; gqa_packed packs its heads"},
     {"--dropout P", "Srivastava et al., JMLR 15", 2014,
      "drops probabilities; Philox counters (Salmon et al. 2011) make the same mask again"},
+    {"--page-size", "Kwon et al., arXiv:2309.06180", 2023,
+     "K and V in pages, found by a table (PagedAttention)"},
     {"--latent", "DeepSeek-AI, arXiv:2405.04434", 2024, "latent attention: V is a part of K; mla"},
 };
 

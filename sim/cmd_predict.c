@@ -40,7 +40,8 @@ static const tw_option own[] = {
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "kernel,"
-    "predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_cold_"
+    "num_splits,predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_"
+    "cold_"
     "cycles,predicted_clock_mhz,predicted_lasting_clock_mhz,"
     "predicted_time_us,predicted_lasting_time_us,predicted_energy_mj,predicted_power_w,limiter,products_busy,"
     "cuda_cores_busy,smem_busy,"
@@ -56,10 +57,10 @@ static void csv_row(FILE *out, const tw_contender *c, const tw_machine *machine)
     const tw_counts *n = &r->counts.total;
     const tw_pipe_busy *busy = &r->total.busy;
     const char *algorithm = r->schedule->variant_of ? r->schedule->variant_of : r->schedule->name;
-    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%lld,%lld,%.0f", algorithm, machine->name, p->batch,
-            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
-            p->causal, r->build.block_m, r->build.block_n, c->name, (long long)n->sram_fill_bytes,
-            (long long)n->sram_drain_bytes, r->hbm_bytes);
+    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%d,%lld,%lld,%.0f", algorithm, machine->name,
+            p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
+            tw_dtype_name(p->dtype), p->causal, r->build.block_m, r->build.block_n, c->name, r->num_splits,
+            (long long)n->sram_fill_bytes, (long long)n->sram_drain_bytes, r->hbm_bytes);
     fprintf(out, ",%.0f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4g,%.0f,%s", r->total.cycles, r->cold_cycles,
             r->power.clock_hz / 1e6, r->power.lasting_clock_hz / 1e6, r->power.time_s * 1e6,
             r->power.lasting_time_s * 1e6, r->power.energy_j * 1e3, r->power.power_w, r->limiter);
@@ -219,7 +220,7 @@ int tw_cmd_predict(int argc, char **argv)
 {
     predict_options o = {.shared = tw_options_default(), .seeds = 3};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED;
+                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SEED | TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise predict", summary, sets, 2, argc, argv);

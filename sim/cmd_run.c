@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "csv.h"
 #include "execution.h"
+#include "page_tables.h"
 #include "progress.h"
 
 #include <stdio.h>
@@ -325,7 +326,7 @@ static tw_status read_given(given_tensors *given, tw_options *shape, const run_o
     return TW_OK;
 }
 
-static tw_status run_cases_of(const tw_options *shape, const given_tensors *given, const run_options *o)
+static tw_status run_cases_of(const tw_options *shape, given_tensors *given, const run_options *o)
 {
     tw_machine machine;
     tw_case *cases = NULL;
@@ -335,6 +336,9 @@ static tw_status run_cases_of(const tw_options *shape, const given_tensors *give
     for (size_t i = 0; i < count; i++)
         cases[i].problem.softmax_scale = o->softmax_scale;
     tw_status status = check_results(cases, count, o);
+    if (status == TW_OK && given && count > 0 && cases[0].problem.page_size > 0)
+        status = tw_inputs_page(&given->inputs,
+                                &cases[0].problem); /* of one shape, all cases have the same */
     if (status == TW_OK)
         status = run_all(cases, count, given, &machine, o);
     tw_cases_free(cases, count);

@@ -54,6 +54,7 @@ static const struct {
     {"block-n", "NUMBER", "key rows of a tile (default: 4)"},
     {"br", "NUMBER", "--block-m by the papers' name"},
     {"bc", "NUMBER", "--block-n by the papers' name"},
+    {"splits", "NUMBER", "parts of the keys, for algorithms that split them (default: as fill the SMs)"},
     {"machine", "NAME|FILE.ini", "`tilewise list machines` names them (default: h100)"},
 };
 
@@ -273,8 +274,9 @@ int tw_cmd_step(int argc, char **argv)
     tw_options options = tw_options_default();
     step_options own = {.row = UINT64_MAX, .to = UINT64_MAX};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PASS;
-    tw_option shared[48];
+                      TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PASS | TW_GROUP_SPLITS |
+                      TW_GROUP_PAGES;
+    tw_option shared[96];
     tw_option_set sets[2] = {{.rows = rows, .count = (int)(sizeof rows / sizeof rows[0]), .into = &own},
                              shared_here(shared, (int)(sizeof shared / sizeof shared[0]), &options, groups)};
     bool help;

@@ -129,7 +129,7 @@ int tw_cmd_timeline(int argc, char **argv)
 {
     timeline_options o = {.shared = tw_options_default(), .first_tile = 1, .num_tiles = 4};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
-                      TW_GROUP_MACHINE | TW_GROUP_CSV;
+                      TW_GROUP_MACHINE | TW_GROUP_CSV | TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0}, tw_options_shared(&o.shared, groups)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise timeline", summary, sets, 2, argc, argv);

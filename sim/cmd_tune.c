@@ -36,7 +36,7 @@ static void print_setting(const char *what, const tw_problem *p, const tw_machin
            p->causal ? ", causal" : "");
 }
 
-static tw_status print_ranking(const tw_trials *trials, int top)
+static tw_status print_ranking(const tw_trials *trials, bool splits, int top)
 {
     static const char *const titles[] = {"rank",   "tiles", "time",   "against best",
                                          "cycles", "clock", "blocks", "limited by"};
@@ -44,6 +44,8 @@ static tw_status print_ranking(const tw_trials *trials, int top)
     tw_table t = {.num_columns = 0};
     for (int i = 0; i < 8; i++)
         tw_table_column(&t, titles[i], units[i], i == 7);
+    if (splits)
+        tw_table_column(&t, "splits", "", false);
     for (int i = 0; i < trials->num_fit && i < top; i++) {
         const tw_prediction *r = trials->all[i].result;
         tw_table_row(&t);
@@ -55,6 +57,8 @@ static tw_status print_ranking(const tw_trials *trials, int top)
         tw_table_number(&t, 5, r->power.clock_hz / 1e9, 2);
         tw_table_cell(&t, 6, "%d", r->build.blocks_per_sm);
         tw_table_cell(&t, 7, "%s", r->limiter);
+        if (splits)
+            tw_table_cell(&t, 8, "%d", r->num_splits);
     }
     return tw_table_print(&t, stdout);
 }
@@ -75,8 +79,9 @@ static void csv_rows(FILE *out, const char *name, const tw_trials *trials, const
 {
     for (int i = 0; i < trials->count; i++) {
         const tw_trial *x = &trials->all[i];
-        fprintf(out, "%s,%d,%d,%d,%d,%d,%d,%d,", name, p->batch, p->num_heads, p->seqlen_k, p->head_dim,
-                p->causal, x->build.block_m, x->build.block_n);
+        int splits = x->result ? x->result->num_splits : x->build.num_splits;
+        fprintf(out, "%s,%d,%d,%d,%d,%d,%d,%d,%d,", name, p->batch, p->num_heads, p->seqlen_k, p->head_dim,
+                p->causal, x->build.block_m, x->build.block_n, splits);
         if (x->result)
             fprintf(out, "%d,%.3f,%.0f,%.0f,%s,\n", i + 1, x->result->power.time_s * 1e6,
                     x->result->total.cycles, x->result->power.clock_hz / 1e6, x->result->limiter);
@@ -90,13 +95,13 @@ static tw_status tune_one(const tw_contender *c, const tune_options *o, const tw
 {
     tw_trials trials;
     bool alone = o->shared.csv && strcmp(o->shared.csv, "-") == 0;
-    TW_TRY(tw_tune(&trials, c->name, &c->problem, machine));
+    TW_TRY(tw_tune(&trials, c->name, &c->problem, c->build.num_splits, machine));
     if (csv->file)
         csv_rows(csv->file, c->name, &trials, &c->problem);
     tw_status status = TW_OK;
     if (!alone) {
         print_setting(c->name, &c->problem, machine);
-        status = print_ranking(&trials, o->top);
+        status = print_ranking(&trials, tw_tunes_splits(c->name), o->top);
         if (status == TW_OK)
             print_refusals(&trials, o->top);
     }
@@ -114,9 +119,9 @@ static tw_status tune(const tune_options *o, int argc, char **argv)
     tw_status status = tw_csv_open(&csv, o->shared.csv);
     if (status == TW_OK && csv.file) {
         tw_csv_header(&csv, "tilewise tune", argc, argv);
-        fprintf(csv.file,
-                "kernel,batch,num_heads,seqlen_k,head_dim,causal,block_m,block_n,rank,predicted_time_us,"
-                "predicted_sm_cycles,predicted_clock_mhz,limiter,refusal\n");
+        fprintf(csv.file, "kernel,batch,num_heads,seqlen_k,head_dim,causal,block_m,block_n,num_splits,rank,"
+                          "predicted_time_us,"
+                          "predicted_sm_cycles,predicted_clock_mhz,limiter,refusal\n");
     }
     for (size_t i = 0; i < list.count && status == TW_OK; i++) {
         if (i > 0 && !(o->shared.csv && strcmp(o->shared.csv, "-") == 0))
@@ -133,7 +138,8 @@ static tw_status tune(const tune_options *o, int argc, char **argv)
 int tw_cmd_tune(int argc, char **argv)
 {
     tune_options o = {.shared = tw_options_default(), .top = 10};
-    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_MACHINE | TW_GROUP_CSV;
+    unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_MACHINE |
+                      TW_GROUP_CSV | TW_GROUP_SPLITS | TW_GROUP_PAGES;
     tw_option_set sets[] = {{tune_own, sizeof tune_own / sizeof tune_own[0], &o, 0},
                             tw_options_shared(&o.shared, groups)};
     bool help;
@@ -170,7 +176,7 @@ static void choose(choice *c, const tw_problem *problem, const tw_machine *machi
     const tw_kernel_claim *kernel;
     for (int i = 0; (kernel = tw_kernel_at(i)); i++) {
         tw_trials trials;
-        if (tw_tune(&trials, kernel->name, problem, machine) != TW_OK)
+        if (tw_tune(&trials, kernel->name, problem, 0, machine) != TW_OK)
             continue; /* it does not take this shape or this machine */
         insert(c, &trials.all[0]);
         trials.all[0].result = NULL; /* now the choice's own */
@@ -185,6 +191,22 @@ static const char *order_of(tw_deal deal)
         "persistent, every so many-th query tile", "persistent, longest first, forth and back",
         "persistent, longest first, to who is free"};
     return names[deal];
+}
+
+/* What splitting the keys would do for a shape that leaves SMs idle. */
+static void print_splits(const tw_prediction *best, const tw_machine *machine, const tw_problem *p)
+{
+    tw_trials trials;
+    printf("    note        %.0f %% of the SMs' time is used; splitting K and V would use more, which no "
+           "kernel here "
+           "does\n",
+           100 * best->mean_share[0]);
+    if (tw_tune(&trials, "flash_decoding", p, 0, machine) != TW_OK)
+        return;
+    const tw_prediction *r = trials.all[0].result;
+    printf("                flash_decoding: %d split%s, tiles %d x %d, %.4f ms predicted\n", r->num_splits,
+           r->num_splits == 1 ? "" : "s", r->build.block_m, r->build.block_n, r->power.time_s * 1e3);
+    tw_trials_free(&trials);
 }
 
 static void print_advice(const choice *c, const tw_machine *machine, const tw_problem *p)
@@ -205,10 +227,7 @@ static void print_advice(const choice *c, const tw_machine *machine, const tw_pr
     }
     printf("    validated   %s%s\n", *best->outside ? "no: " : "yes", best->outside);
     if (best->mean_share[0] < 0.5)
-        printf("    note        %.0f %% of the SMs' time is used; splitting K and V would use more, which no "
-               "kernel here "
-               "does\n",
-               100 * best->mean_share[0]);
+        print_splits(best, machine, p);
 }
 
 static tw_status advise(const tw_options *o)

@@ -44,6 +44,7 @@ static tw_status add(tw_contenders *list, const char *name, const tw_case *c, co
     tw_contender *to = &list->all[list->count];
     *to = (tw_contender){.problem = c->problem};
     TW_TRY(tw_build_find(&to->build, name, &c->problem, machine, c->wanted.block_m, c->wanted.block_n));
+    to->build.num_splits = c->wanted.num_splits;
     to->name = to->build.kernel;
     list->count++;
     return TW_OK;
@@ -61,16 +62,17 @@ tw_status tw_contenders_of(tw_contenders *list, const char *kernels, const tw_op
     shapes.algorithms = (tw_algorithm_list){.count = 1,
                                             .values = {&tw_schedule_flash2}}; /* for the shapes alone */
     TW_TRY(tw_options_cases(&cases, &count, &shapes, machine));
+    list->cases = cases;
+    list->num_cases = count;
     list->all = calloc(count * (size_t)named.count + 1, sizeof *list->all);
     if (!list->all) {
-        free(cases);
+        tw_contenders_free(list);
         return tw_fail(TW_ENOMEM, "no memory for %zu shapes", count);
     }
     tw_status status = TW_OK;
     for (size_t i = 0; i < count && status == TW_OK; i++)
         for (int n = 0; n < named.count && status == TW_OK; n++)
             status = add(list, named.text[n], &cases[i], machine);
-    free(cases);
     if (status != TW_OK)
         tw_contenders_free(list);
     return status;
@@ -93,5 +95,6 @@ void tw_contenders_free(tw_contenders *list)
     for (size_t i = 0; list->all && i < list->count; i++)
         free(list->all[i].result);
     free(list->all);
+    tw_cases_free(list->cases, list->num_cases);
     *list = (tw_contenders){.all = NULL};
 }

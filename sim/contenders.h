@@ -23,6 +23,8 @@ typedef struct tw_contender {
 typedef struct tw_contenders {
     tw_contender *all; /**< owned; by shape, then in the order of the names */
     size_t count;
+    tw_case *cases; /**< whose arrays the problems point to; owned */
+    size_t num_cases;
 } tw_contenders;
 
 /**

@@ -1,6 +1,8 @@
 /* Launches and blocks: which of them run, in which order, and how often each stands for its equals. */
-#include "slots.h"
+#include "emitter.h"
+#include "splits.h"
 
+#include <math.h>
 #include <string.h>
 
 static int64_t max64(int64_t a, int64_t b)
@@ -38,16 +40,26 @@ static axis axis_of(const tw_emitter *e, tw_axis which)
     case TW_AXIS_K_TILES:
         a.block = e->tiling->block_n;
         break;
+    case TW_AXIS_SPLITS:
+        a = (axis){.length = p->num_splits, .block = 1};
+        break;
+    case TW_AXIS_SHARES: /* emitter_shares.c goes over them */
+        a = (axis){.length = 0, .block = 1};
+        break;
     }
     a.count = which == TW_AXIS_NONE ? 1 : ceil_div(a.length, a.block);
+    if (e->launch->only_if_split && p->num_splits == 1)
+        a.count = 0;
     return a;
 }
 
-/* Tile `index` of the axis, with as many equals behind it as may be taken together. */
-static tw_tile grid_tile(const tw_emitter *e, const axis *a, int64_t index)
+/* Tile `index` of the axis, with as many equals behind it as may be taken together: no splits, whose lengths differ. */
+static tw_tile grid_tile(const tw_emitter *e, const axis *a, tw_axis which, int64_t index)
 {
     tw_tile tile = tw_tile_at(index, a->block, a->length);
-    bool equal = !e->launch->blocks_differ || !tw_mask_is_on(e->problem);
+    bool cut_pages = which == TW_AXIS_K_TILES && !tw_pages_are_alike(e);
+    bool equal = which != TW_AXIS_SPLITS && !cut_pages &&
+                 (!e->launch->blocks_differ || !tw_mask_is_on(e->problem));
     if (e->backend->merges && equal)
         tile.run = max64(1, a->length / a->block - index);
     return tile;
@@ -94,22 +106,46 @@ static tw_status check_fits(const tw_emitter *e)
     return TW_OK;
 }
 
-static tw_status run_block(tw_emitter *e, tw_block b)
+tw_status tw_run_block(tw_emitter *e, tw_block b)
 {
     memset(e->slots, 0, sizeof e->slots);
     memset(e->live_bytes, 0, sizeof e->live_bytes);
     memset(e->peak_bytes, 0, sizeof e->peak_bytes);
-    e->batch = b.batch;
-    e->head = b.head;
     e->agent = 0;
     e->multicast = 1;
     e->open_walks = 0;
+    e->again = false;
     e->launch->block(e, e->problem, e->tiling, b);
     TW_TRY(e->status);
     TW_TRY(check_walks(e));
     TW_TRY(check_released(e));
-    TW_TRY(check_fits(e));
+    return check_fits(e);
+}
+
+tw_status tw_end_block(tw_emitter *e)
+{
     return e->backend->end_block ? e->backend->end_block(e->self, e) : TW_OK;
+}
+
+/* The part of the keys that a block works on: a split, or all of them. */
+static tw_part part_of(const tw_emitter *e, tw_block b)
+{
+    int64_t first, end;
+    bool splits = e->launch->grid_j == TW_AXIS_SPLITS;
+    if (!splits)
+        return (tw_part){.count = e->problem->num_splits,
+                         .end = ceil_div(e->problem->seqlen_k, e->tiling->block_n)};
+    tw_key_range(e, b.i, &first, &end);
+    return tw_part_of(first, end, (int)b.j.index, e->problem->num_splits);
+}
+
+static tw_status run_block(tw_emitter *e, tw_block b)
+{
+    e->batch = b.batch;
+    e->head = b.head;
+    e->part = part_of(e, b);
+    TW_TRY(tw_run_block(e, b));
+    return tw_end_block(e);
 }
 
 /* Query heads that a block works for. */
@@ -125,9 +161,9 @@ static tw_status run_head(tw_emitter *e, int batch, int head, int64_t heads, int
     int64_t alike = heads / heads_of_a_block(e);
     axis rows = axis_of(e, e->launch->grid_i), cols = axis_of(e, e->launch->grid_j);
     for (int64_t j = 0; j < cols.count;) {
-        tw_tile tile_j = grid_tile(e, &cols, j);
+        tw_tile tile_j = grid_tile(e, &cols, e->launch->grid_j, j);
         for (int64_t i = 0; i < rows.count;) {
-            tw_tile tile_i = grid_tile(e, &rows, i);
+            tw_tile tile_i = grid_tile(e, &rows, e->launch->grid_i, i);
             e->times = alike * batches * tile_i.run * tile_j.run;
             if (!e->backend->wants || e->backend->wants(e->self, e, tile_i, tile_j))
                 TW_TRY(run_block(e, (tw_block){.batch = batch, .head = head, .i = tile_i, .j = tile_j}));
@@ -152,8 +188,8 @@ static tw_status run_grid(tw_emitter *e, int batch)
         tw_grid_place place = tw_order_place(order, n, tiles, heads, p->causal);
         tw_block b = {.batch = batch,
                       .head = (int)place.head * together,
-                      .i = grid_tile(e, &rows, place.tile % rows.count),
-                      .j = grid_tile(e, &cols, place.tile / rows.count)};
+                      .i = grid_tile(e, &rows, e->launch->grid_i, place.tile % rows.count),
+                      .j = grid_tile(e, &cols, e->launch->grid_j, place.tile / rows.count)};
         e->times = 1;
         TW_TRY(run_block(e, b));
     }
@@ -175,20 +211,32 @@ static tw_status run_sequence_heads(tw_emitter *e, int batch, int64_t batches)
     return TW_OK;
 }
 
-/* One sequence, as the schedule sees it: by itself, packed if it packs, its tiles listed if the mask must be. */
-static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
+/* As the schedule sees it: by itself, packed if it packs, its tiles listed if the mask must be. */
+tw_status tw_enter_sequence(tw_emitter *e, tw_problem *view, int batch)
 {
-    tw_problem one = tw_problem_sequence(e->whole, batch), view = tw_problem_seen_by(e->schedule, &one);
-    if (view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD)
-        return TW_OK; /* but keys that nobody asks for have gradients: 0 */
-    e->problem = &view;
-    tw_status status = TW_OK;
-    if (tw_mask_is_listed(&view) || e->schedule->lists_tiles)
-        status = tw_tile_map_build(&e->map, &view, batch, e->tiling->block_m, e->tiling->block_n);
-    if (status == TW_OK)
-        status = run_sequence_heads(e, batch, batches);
+    tw_problem one = tw_problem_sequence(e->whole, batch);
+    *view = tw_problem_seen_by(e->schedule, &one);
+    view->num_splits = e->num_splits;
+    e->problem = view;
+    if (view->seqlen_q > 0 && (tw_mask_is_listed(view) || e->schedule->lists_tiles))
+        return tw_tile_map_build(&e->map, view, batch, e->tiling->block_m, e->tiling->block_n);
+    return TW_OK;
+}
+
+void tw_leave_sequence(tw_emitter *e)
+{
     tw_tile_map_free(&e->map);
     e->problem = e->whole;
+}
+
+static tw_status run_sequence(tw_emitter *e, int batch, int64_t batches)
+{
+    tw_problem view;
+    tw_status status = tw_enter_sequence(e, &view, batch);
+    bool nothing = view.seqlen_q == 0 && e->schedule->pass == TW_PASS_FORWARD;
+    if (status == TW_OK && !nothing) /* but keys that nobody asks for have gradients: 0 */
+        status = run_sequence_heads(e, batch, batches);
+    tw_leave_sequence(e);
     return status;
 }
 
@@ -230,7 +278,7 @@ static tw_status run_launch(tw_emitter *e)
 {
     if (e->backend->begin_launch)
         TW_TRY(e->backend->begin_launch(e->self, e->launch));
-    TW_TRY(run_sequences(e));
+    TW_TRY(e->launch->grid_i == TW_AXIS_SHARES ? tw_run_shares(e) : run_sequences(e));
     return e->backend->end_launch ? e->backend->end_launch(e->self, e) : TW_OK;
 }
 
@@ -283,6 +331,25 @@ static tw_status check_orders(const tw_tiling *tiling)
     return TW_OK;
 }
 
+tw_status tw_tiling_check(const tw_schedule *schedule, const tw_tiling *t)
+{
+    enum { MOST_SPLITS = 4096 };
+    if (t->num_splits > 0 && !tw_has_axis(schedule, TW_AXIS_SPLITS))
+        return tw_fail(TW_EUNSUPPORTED,
+                       "%s does not cut the keys into a number of splits, there must be none given",
+                       schedule->name);
+    if (t->num_splits < 0 || t->num_splits > MOST_SPLITS)
+        return tw_fail(TW_EINVAL, "splits is %d, it must be from 1 to %d", t->num_splits, MOST_SPLITS);
+    if (t->phi != 0.0 && !schedule->fixed_max)
+        return tw_fail(TW_EUNSUPPORTED, "%s has no fixed maximum, phi must not be given", schedule->name);
+    if (!isfinite(t->phi))
+        return tw_fail(TW_EINVAL, "phi is %g, it must be finite", t->phi);
+    if (t->order != TW_ORDER_OWN && tw_has_axis(schedule, TW_AXIS_SHARES))
+        return tw_fail(TW_EUNSUPPORTED, "%s has shares in place of an order of blocks, order must be own",
+                       schedule->name);
+    return TW_OK;
+}
+
 tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const tw_tiling *tiling,
                   const tw_machine *machine, const tw_backend *backend, void *self)
 {
@@ -291,10 +358,13 @@ tw_status tw_emit(const tw_schedule *schedule, const tw_problem *problem, const 
     TW_TRY(check_block("block_m", tiling->block_m));
     TW_TRY(check_block("block_n", tiling->block_n));
     TW_TRY(check_orders(tiling));
+    TW_TRY(tw_tiling_check(schedule, tiling));
+    tw_problem seen = tw_problem_split(schedule, problem, tiling, machine);
     tw_emitter e = {.problem = problem,
                     .whole = problem,
                     .tiling = tiling,
                     .machine = machine,
+                    .num_splits = seen.num_splits,
                     .schedule = schedule,
                     .backend = backend,
                     .self = self};

@@ -140,7 +140,7 @@ void tw_execution_free(tw_execution *x)
 
 static bool bytes_agree(const tw_executed_pass *pass)
 {
-    return pass->stats.sram_fill_bytes == pass->counts.sram_fill_bytes &&
+    return pass->stats.sram_fill_bytes - pass->stats.recomputed_fill_bytes == pass->counts.sram_fill_bytes &&
            pass->stats.sram_drain_bytes == pass->counts.sram_drain_bytes;
 }
 
@@ -223,7 +223,11 @@ static void put_last(tw_table *t, int column, const tw_executed_pass *pass, bool
 {
     tw_table_number(t, column, (double)(pass->stats.sram_fill_bytes + pass->stats.sram_drain_bytes), 0);
     tw_table_number(t, column + 1, (double)(pass->counts.sram_fill_bytes + pass->counts.sram_drain_bytes), 0);
-    tw_table_cell(t, column + 2, "%s", verdict_text(pass, agrees));
+    if (pass->stats.num_recomputed > 0)
+        tw_table_cell(t, column + 2, "%s; %lld blocks done again", verdict_text(pass, agrees),
+                      (long long)pass->stats.num_recomputed);
+    else
+        tw_table_cell(t, column + 2, "%s", verdict_text(pass, agrees));
 }
 
 static void add_forward_row(tw_table *t, const tw_case *c, const tw_execution *x)

@@ -6,6 +6,7 @@
 #include "../cpu_ref/attention.h"
 #include "block_masks.h"
 #include "lengths.h"
+#include "page_tables.h"
 #include "parse.h"
 #include "parse_mask.h"
 
@@ -22,7 +23,8 @@ bool tw_extras_given(const tw_extras *x)
 {
     return x->window || x->prefix > 0 || x->sinks > 0 || x->documents || x->block_mask || x->block_size ||
            x->cu_seqlens || x->cu_seqlens_q || x->cu_seqlens_k || x->softcap > 0.0 || x->alibi || x->bias ||
-           x->sink_logit || x->head_dim_v > 0 || x->latent || x->dropout > 0.0;
+           x->sink_logit || x->head_dim_v > 0 || x->latent || x->dropout > 0.0 || x->page_size > 0 ||
+           x->page_table;
 }
 
 /* ---- what goes together --------------------------------------------------------------------------------- */
@@ -68,6 +70,9 @@ tw_status tw_extras_check(const tw_extras *x, bool causal)
     if (x->dropout_seed != TW_NO_DROPOUT_SEED && !(x->dropout > 0.0))
         return tw_fail(TW_EINVAL, "--dropout-seed is %llu, but there is no --dropout that it would be of",
                        (unsigned long long)x->dropout_seed);
+    if (x->page_table && x->page_size == 0)
+        return tw_fail(TW_EINVAL, "--page-table is %s, but there is no --page-size that it would be of",
+                       tw_quote(x->page_table).text);
     for (int i = 0; packed && i < 3; i++)
         if (fixed[i].given)
             return tw_fail(TW_EINVAL,
@@ -256,6 +261,8 @@ tw_status tw_extras_attach(tw_attached *a, tw_problem *p, const tw_extras *x, ui
     p->v_in_k = x->latent;
     if (x->dropout > 0.0)
         p->dropout = (tw_dropout){x->dropout, x->dropout_seed == TW_NO_DROPOUT_SEED ? 1 : x->dropout_seed};
+    if (x->page_size > 0)
+        TW_TRY(tw_pages_attach(&a->page_table, p, x->page_size, x->page_table, seed));
     TW_TRY(attach_masks(a, p, x, seed));
     TW_TRY(attach_scores(a, p, x, seed, with_values));
     return tw_problem_check(p);
@@ -271,6 +278,7 @@ void tw_attached_release(tw_attached *a)
     free(a->blocks);
     free(a->bias);
     free(a->sink_logits);
+    free(a->page_table);
     free(a);
 }
 
@@ -323,6 +331,8 @@ void tw_extras_name(char text[TW_EXTRAS_NAME], const tw_problem *p)
         add(text, "packed");
     if (p->v_in_k)
         add(text, "V in K");
+    if (p->page_size > 0)
+        add(text, "pages of %d", p->page_size);
     if (scores->softcap > 0.0)
         add(text, "soft cap %g", scores->softcap);
     if (scores->alibi)

@@ -30,6 +30,8 @@ typedef struct tw_extras {
     bool latent;
     double dropout;
     uint64_t dropout_seed; /**< TW_NO_DROPOUT_SEED: not given, 1 */
+    int page_size;         /**< of K and V; 0: not paged */
+    char *page_table;      /**< a file; NULL: shuffled */
 } tw_extras;
 
 #define TW_NO_DROPOUT_SEED UINT64_MAX
@@ -40,6 +42,7 @@ typedef struct tw_attached {
     int *documents, *cu_seqlens_q, *cu_seqlens_k;
     unsigned char *blocks;
     double *bias, *sink_logits;
+    int *page_table;
 } tw_attached;
 
 /** Is anything asked for? */

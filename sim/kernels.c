@@ -9,7 +9,7 @@ static const tw_kernel_claim kernels[] = {
 #if defined(__has_include)
 #if __has_include("../gpu/kernels.def")
 #define TW_KERNEL(name, symbol, schedule, block_m, block_n, exceptions, unit, fetch, min_arch, idea)         \
-    {name, schedule, {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD}, exceptions, idea},
+    {name, schedule, {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}, exceptions, idea},
 #include "../gpu/kernels.def"
 #endif
 #endif

@@ -109,9 +109,9 @@ static bool same_replay(const tw_l2_job *a, const tw_l2_job *b)
            p->seqlen_q == q->seqlen_q && p->seqlen_k == q->seqlen_k && p->head_dim == q->head_dim &&
            p->dtype == q->dtype && p->causal == q->causal && same_extras(p, q) && t->block_m == u->block_m &&
            t->block_n == u->block_n && t->fetch == u->fetch && t->unit == u->unit && t->order == u->order &&
-           t->kv_order == u->kv_order && x->start == y->start && x->blocks_per_sm == y->blocks_per_sm &&
-           x->num_workers == y->num_workers && x->static_stride == y->static_stride &&
-           x->analyse == y->analyse && x->seed == y->seed;
+           t->kv_order == u->kv_order && t->num_splits == u->num_splits && x->start == y->start &&
+           x->blocks_per_sm == y->blocks_per_sm && x->num_workers == y->num_workers &&
+           x->static_stride == y->static_stride && x->analyse == y->analyse && x->seed == y->seed;
 }
 
 /* The first job of the sorted queue that job i is a repetition of; i itself if it is none. */

@@ -26,6 +26,15 @@ double *tw_executor_row(tw_executor *x, const tw_emitter *e, int id, int row);
 /* Index of element (row, 0) of a tensor. */
 size_t tw_executor_tensor_row(const tw_emitter *e, tw_tensor tensor, int batch, int head, int64_t row);
 
+/* Index of key `row` of K or V, from the entries of the page table that the load has on chip. */
+size_t tw_executor_paged_row(const tw_executor *x, const tw_emitter *e, const tw_op *op, int64_t row);
+
+/* The arithmetic of an operation on parts of the keys, or of a fixed maximum; false if it is none of those. */
+bool tw_execute_decode(tw_executor *x, const tw_emitter *e, const tw_op *op);
+
+/* Is a row's sum infinite, because its scores are out of range? `self` is the executor. */
+bool tw_executor_left_range(void *self, const tw_emitter *e, tw_row_stats st);
+
 /* The arithmetic of an operation of the backward pass, or of dropout; false if it is none of those. */
 bool tw_execute_backward(tw_executor *x, const tw_emitter *e, const tw_op *op);
 

@@ -73,6 +73,14 @@ static const tw_option shared[] = {
      "key rows of a tile (default: 128; flash1: what fits, SRAM / 4 head_dim)"},
     {"br", "LIST", TW_OPTION_INT_LIST, AT(block_m), TW_GROUP_TILING, "--block-m by the papers' name"},
     {"bc", "LIST", TW_OPTION_INT_LIST, AT(block_n), TW_GROUP_TILING, "--block-n by the papers' name"},
+    {"splits", "LIST", TW_OPTION_INT_LIST, AT(splits), TW_GROUP_SPLITS,
+     "parts of the keys, for algorithms that split them (default: as fill the SMs)"},
+    {"phi", "NUMBER", TW_OPTION_NUMBER, AT(phi), TW_GROUP_SPLITS,
+     "what flash_decoding_plus_plus has in place of the maximum of a row (default: 0)"},
+    {"page-size", "NUMBER", TW_OPTION_INT, AT(extras.page_size), TW_GROUP_PAGES,
+     "K and V are pages of so many keys, in an order that --seed draws (default: not paged)"},
+    {"page-table", "FILE.npy", TW_OPTION_TEXT, AT(extras.page_table), TW_GROUP_PAGES,
+     "numbers of the pages, sequences x pages, in place of that order"},
     {"order", TW_ORDER_CHOICES, TW_OPTION_CHOICE, AT(order), TW_GROUP_ORDER,
      "in which blocks start (default: own, the algorithm's or the kernel's)"},
     {"kv-order", TW_KV_ORDER_CHOICES, TW_OPTION_CHOICE, AT(kv_order), TW_GROUP_ORDER,
@@ -186,6 +194,8 @@ static tw_status read_value(void *field, const tw_option *row, char **text)
         return tw_parse_seed(field, what, *text);
     case TW_OPTION_POSITIVE:
         return tw_parse_positive(field, what, *text);
+    case TW_OPTION_NUMBER:
+        return tw_parse_number(field, what, *text);
     case TW_OPTION_FRACTION:
         return tw_parse_fraction(field, what, *text);
     case TW_OPTION_DTYPE:

@@ -33,6 +33,7 @@ typedef enum tw_option_kind {
     TW_OPTION_BYTES,     /**< int64_t */
     TW_OPTION_SEED,      /**< uint64_t */
     TW_OPTION_POSITIVE,  /**< double */
+    TW_OPTION_NUMBER,    /**< double, finite */
     TW_OPTION_FRACTION,  /**< double, from 0 to below 1 */
     TW_OPTION_DTYPE,     /**< tw_dtype */
     TW_OPTION_CHOICE,    /**< int; `argument` lists the words: "bytes|elements" */
@@ -68,7 +69,9 @@ enum {
     TW_GROUP_LAUNCH = 512,
     TW_GROUP_EXTRAS = 1024, /**< what is beyond plain attention: extras.h */
     TW_GROUP_PASS = 2048,
-    TW_GROUP_ALL = 4095
+    TW_GROUP_SPLITS = 4096, /**< how keys are split */
+    TW_GROUP_PAGES = 8192,  /**< where K and V are */
+    TW_GROUP_ALL = 16383
 };
 
 /** The words of --pass, in this order. */
@@ -98,6 +101,8 @@ typedef struct tw_options {
     tw_int_list seqlen, seqlen_q, seqlen_k, head_dim, heads, heads_kv, batch;
     int tokens, hidden; /**< 0: not given; else batch = tokens / seqlen_q, heads = hidden / head_dim */
     tw_int_list block_m, block_n;
+    tw_int_list splits; /**< of the keys; 0, or none: as fill the SMs */
+    double phi;         /**< a fixed maximum */
     tw_dtype dtype;
     bool dtype_given; /**< set by tw_options_read() */
     bool causal;
@@ -167,7 +172,7 @@ typedef struct tw_case {
 
 /**
  * @brief Every combination of the lists, in the order batch, heads, heads_kv, head_dim, seqlen_q, seqlen_k,
- *        algorithm, block_m, block_n; the last varies fastest.
+ *        algorithm, block_m, block_n, splits; the last varies fastest.
  *
  * --seqlen sets both lengths, alike; --seqlen-q and --seqlen-k set one and then combine with the other. Tiles that
  * were not given are the schedule's own choice. 16-bit inputs are multiplied by tensor cores.

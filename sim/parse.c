@@ -90,6 +90,17 @@ tw_status tw_parse_positive(double *value, const char *what, const char *text)
     return TW_OK;
 }
 
+tw_status tw_parse_number(double *value, const char *what, const char *text)
+{
+    char *end;
+    double x = strtod(text, &end);
+    if (end == text || *end != '\0' || isspace((unsigned char)*text) || !isfinite(x))
+        return tw_fail(TW_EINVAL, "%s is '%s', it must be a finite number such as -2.5", what,
+                       tw_quote(text).text);
+    *value = x;
+    return TW_OK;
+}
+
 tw_status tw_parse_fraction(double *value, const char *what, const char *text)
 {
     char *end;

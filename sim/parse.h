@@ -47,6 +47,9 @@ TW_MUST_CHECK tw_status tw_parse_seed(uint64_t *value, const char *what, const c
 /** A positive finite number, as strtod() reads it. */
 TW_MUST_CHECK tw_status tw_parse_positive(double *value, const char *what, const char *text);
 
+/** A finite number, as strtod() reads it. */
+TW_MUST_CHECK tw_status tw_parse_number(double *value, const char *what, const char *text);
+
 /** A number from 0 up to, but not, 1. */
 TW_MUST_CHECK tw_status tw_parse_fraction(double *value, const char *what, const char *text);
 

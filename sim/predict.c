@@ -3,6 +3,7 @@
 
 #include "schedules/registry.h"
 #include "sm_launch.h"
+#include "splits.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -64,6 +65,12 @@ static void add_to(tw_clock_result *sum, const tw_clock_result *x)
         to[i] += from[i];
 }
 
+/* A launch that combines what is in one part. */
+static bool nothing_runs(const tw_play *play)
+{
+    return play->schedule->launches[play->launch].only_if_split && play->problem->num_splits == 1;
+}
+
 static tw_status predict_launches(tw_prediction *r, tw_play *play, const tw_predict_options *options)
 {
     memset(&r->total, 0, sizeof r->total);
@@ -72,6 +79,11 @@ static tw_status predict_launches(tw_prediction *r, tw_play *play, const tw_pred
     for (int i = 0; i < r->num_launches; i++) {
         tw_sm_work work;
         play->launch = i;
+        r->launch[i] = (tw_clock_result){.cycles = 0};
+        r->active_sms[i] = 0;
+        r->mean_share[i] = 1;
+        if (nothing_runs(play))
+            continue;
         TW_TRY(tw_sm_work_deal(&work, play));
         tw_sm_work_memory(play, &work, &r->counts.launch[i], options->kv_hit_rate);
         r->active_sms[i] = work.active_sms;
@@ -153,6 +165,7 @@ typedef struct making {
     tw_prediction r;
     tw_machine machine;
     tw_tiling tiling;
+    tw_problem seen;
     tw_play play;
 } making;
 
@@ -169,12 +182,16 @@ static tw_status prepare(making *x, const tw_build *build, const tw_problem *pro
     x->tiling = (tw_tiling){.block_m = build->block_m,
                             .block_n = build->block_n,
                             .fetch = build->copier == TW_COPY_TMA ? TW_FETCH_BOX : TW_FETCH_ROWS,
-                            .unit = build->multiplier == TW_BY_FMA ? TW_UNIT_FMA : TW_UNIT_TENSOR};
+                            .unit = build->multiplier == TW_BY_FMA ? TW_UNIT_FMA : TW_UNIT_TENSOR,
+                            .num_splits = build->num_splits};
     TW_TRY(tw_count(&r->counts, r->schedule, problem, &x->tiling, &x->machine));
     if (r->build.blocks_per_sm == 0)
         r->build.blocks_per_sm = blocks_that_fit(r, machine);
+    x->seen = tw_problem_split(r->schedule, problem, &x->tiling, &x->machine);
+    r->num_splits = x->seen.num_splits;
     x->play = (tw_play){.schedule = r->schedule,
-                        .problem = problem,
+                        .problem = &x->seen,
+                        .whole = problem,
                         .tiling = &x->tiling,
                         .machine = &x->machine,
                         .build = &r->build,
@@ -196,7 +213,7 @@ static tw_status predict(making *x, const tw_predict_options *options)
         x->play.clock_hz = r->power.clock_hz;
     }
     r->limiter = limiter_of(r);
-    tw_predict_outside(r->outside, &r->build, x->play.problem, &x->machine);
+    tw_predict_outside(r->outside, &r->build, x->play.whole, &x->machine);
     return TW_OK;
 }
 
@@ -250,6 +267,9 @@ static tw_status watch(making *x, int launch, int num_blocks, const tw_clock_obs
     tw_sm_work work;
     x->play.clock_hz = clock_hz;
     x->play.launch = launch;
+    if (nothing_runs(&x->play))
+        return tw_fail(TW_EUNSUPPORTED, "launch %s has no blocks: the keys are in one part",
+                       x->r.schedule->launches[launch].name);
     TW_TRY(tw_sm_work_deal(&work, &x->play));
     tw_sm_work_memory(&x->play, &work, &x->r.counts.launch[launch], -1);
     tw_status status = tw_launch_watch(&x->play, &work, num_blocks, observer);

@@ -27,9 +27,10 @@ typedef struct tw_predict_options {
 
 /** All that is said of a kernel on a shape. */
 typedef struct tw_prediction {
-    tw_build build;                          /**< how it is built; blocks_per_sm filled in */
-    const tw_schedule *schedule;             /**< what was played */
-    tw_count_result counts;                  /**< bytes, FLOPs, exponentials */
+    tw_build build;              /**< how it is built; blocks_per_sm filled in */
+    const tw_schedule *schedule; /**< what was played */
+    tw_count_result counts;      /**< bytes, FLOPs, exponentials */
+    int num_splits; /**< parts of the keys; 1 where they are not split, the most of a query tile where all is shared */
     int num_launches;                        /**< of the schedule */
     tw_clock_result launch[TW_MAX_LAUNCHES]; /**< of the SM that has most to do */
     int active_sms[TW_MAX_LAUNCHES];         /**< SMs with work */

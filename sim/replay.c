@@ -110,8 +110,9 @@ static void touch(player *p, const worker *w, const tw_access *access)
 static void enter_block(player *p, worker *w, int64_t n)
 {
     const tw_problem *problem = p->replay->problem;
-    int64_t tiles = p->list->num_tiles, of_batch = tiles * problem->num_heads, batch = n / of_batch;
-    tw_grid_place place = tw_order_place(p->order, n % of_batch, tiles, problem->num_heads, problem->causal);
+    int heads = p->list->all_heads ? 1 : problem->num_heads;
+    int64_t tiles = p->list->num_tiles, of_batch = tiles * heads, batch = n / of_batch;
+    tw_grid_place place = tw_order_place(p->order, n % of_batch, tiles, heads, problem->causal);
     tw_unit_run steps = tw_access_list_block(p->list, place.tile);
     w->block = n;
     w->step = steps.first;
@@ -229,11 +230,12 @@ tw_status tw_replay_launch(tw_cache_counts *counts, const tw_replay *replay, con
                 .list = list,
                 .counts = counts,
                 .order = order,
-                .num_blocks = (int64_t)list->num_tiles * replay->problem->num_heads * replay->problem->batch,
+                .num_blocks = (int64_t)list->num_tiles *
+                              (list->all_heads ? 1 : replay->problem->num_heads * replay->problem->batch),
                 .cache_bytes = l2.side_bytes * l2.sides};
     p.num_workers = counts->workers = number_of_workers(&p, blocks_per_sm);
-    p.workers = malloc((size_t)p.num_workers * sizeof *p.workers);
-    p.queue = malloc((size_t)p.num_workers * sizeof *p.queue);
+    p.workers = malloc(((size_t)p.num_workers + 1) * sizeof *p.workers);
+    p.queue = malloc(((size_t)p.num_workers + 1) * sizeof *p.queue);
     tw_status status = TW_OK;
     if (p.workers && p.queue) {
         place_workers(&p, blocks_per_sm, l2.sides);

@@ -15,6 +15,9 @@ const char *tw_slot_name(const tw_slot_info *slot);
 /** Tile `index` of an axis of `length` rows, cut at its end. */
 tw_tile tw_tile_at(int64_t index, int block, int64_t length);
 
+/** Tiles of keys may stand for each other: each is made of whole pages, or nothing is paged. */
+bool tw_pages_are_alike(const tw_emitter *e);
+
 /** Query heads that read one K/V head. */
 int tw_heads_of_a_group(const tw_problem *problem);
 
@@ -53,6 +56,9 @@ tw_slot_info *tw_slot_find(tw_emitter *e, tw_slot slot);
  * Read an index at a time, so the slot holds no more than where it is.
  */
 tw_slot tw_load_list(tw_emitter *e, int64_t index, int64_t listed, tw_tile_kind kind, bool of_keys);
+
+/** The table's entries of the pages that hold keys `rows`, where K and V are paged; no slot (−1) otherwise. */
+tw_slot tw_load_pages(tw_emitter *e, tw_block b, tw_tile rows);
 
 /** Changes what a slot's elements are, and so what it takes up. */
 void tw_slot_retype(tw_emitter *e, tw_slot slot, tw_dtype dtype);

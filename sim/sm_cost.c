@@ -343,6 +343,7 @@ tw_cost tw_cost_of(const tw_play *play, const tw_emitter *e, const tw_op *op)
         return product_cost(play, (product){rows, cols, b->rows.box_rows, false});
     case TW_OP_SOFTMAX:
     case TW_OP_ONLINE_SOFTMAX:
+    case TW_OP_FIXED_SOFTMAX: /* what it saves of the maximum was not measured */
     case TW_OP_ROW_STATS:
     case TW_OP_SOFTMAX_APPLY:
         return softmax_cost(play, rows, cols);
@@ -352,6 +353,9 @@ tw_cost tw_cost_of(const tw_play *play, const tw_emitter *e, const tw_op *op)
         return cores_cost(play, play->build->rare_rescale
                                     ? 0
                                     : cores_cycles(play, machine->rescale_cycles_per_column, rows, cols));
+    case TW_OP_COMBINE: /* a product and a sum an element, of rows that are there */
+    case TW_OP_ADD_PART:
+        return cores_cost(play, cores_cycles(play, machine->rescale_cycles_per_column, dst->rows.rows, cols));
     case TW_OP_NORMALIZE:
         return cores_cost(play, machine->finish_cycles +
                                     cores_cycles(play, machine->o_convert_cycles_per_column, rows, cols));

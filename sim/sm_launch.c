@@ -17,17 +17,26 @@ static bool is_last_of(int index, int64_t length, int block)
     return block > 0 && ((int64_t)index + 1) * block >= length;
 }
 
+/* The first splits have a tile more than the others, where they are not all equal. */
+static bool has_one_more(const tw_play *play, int split)
+{
+    int64_t tiles = ((int64_t)play->problem->seqlen_k + play->tiling->block_n - 1) / play->tiling->block_n;
+    return split < tiles % play->problem->num_splits;
+}
+
 /* Two blocks take the same steps. */
 static bool alike(const tw_play *play, const tw_sm_work *work, tw_block_index a, tw_block_index b)
 {
     const tw_problem *p = play->problem;
     const tw_launch *launch = &play->schedule->launches[play->launch];
-    if (!work->all_alike)
+    if (!work->all_alike || launch->grid_i == TW_AXIS_SHARES)
         return a.i == b.i && a.j == b.j;
     bool rows = launch->grid_i != TW_AXIS_Q_TILES || is_last_of(a.i, p->seqlen_q, play->tiling->block_m) ==
                                                          is_last_of(b.i, p->seqlen_q, play->tiling->block_m);
     bool cols = launch->grid_j != TW_AXIS_K_TILES || is_last_of(a.j, p->seqlen_k, play->tiling->block_n) ==
                                                          is_last_of(b.j, p->seqlen_k, play->tiling->block_n);
+    if (launch->grid_j == TW_AXIS_SPLITS)
+        cols = has_one_more(play, a.j) == has_one_more(play, b.j);
     return rows && cols;
 }
 

@@ -198,6 +198,7 @@ static const tw_tile *keys_of(const tw_emitter *e, const tw_op *op)
     case TW_OP_MASK:
     case TW_OP_SOFTMAX:
     case TW_OP_ONLINE_SOFTMAX:
+    case TW_OP_FIXED_SOFTMAX:
     case TW_OP_ROW_STATS:
     case TW_OP_SOFTMAX_APPLY:
         return &e->slots[op->dst].cols;
@@ -311,7 +312,7 @@ tw_status tw_program_append(tw_program *program, const tw_play *play, const tw_b
     program->lanes = groups || tw_play_warps(play) < 8 ? 1 : tw_play_warps(play) / 4;
     for (int n = 0; n < num_blocks && status == TW_OK; n++) {
         r.wanted = blocks[n];
-        status = tw_emit(play->schedule, play->problem, play->tiling, play->machine, &backend, &r);
+        status = tw_emit(play->schedule, play->whole, play->tiling, play->machine, &backend, &r);
     }
     return status;
 }

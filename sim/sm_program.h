@@ -77,7 +77,8 @@ typedef struct tw_program {
 /** Everything that costs depend on. */
 typedef struct tw_play {
     const tw_schedule *schedule;
-    const tw_problem *problem;
+    const tw_problem *problem; /**< as the schedule sees it: heads packed, keys split */
+    const tw_problem *whole;   /**< as it was asked for */
     const tw_tiling *tiling;
     const tw_machine *machine;
     const tw_build *build;

@@ -1,6 +1,8 @@
 /* Blocks are dealt to SMs as the hardware, or a persistent kernel, deals them; one SM is looked at, the busiest. */
 #include "sm_work.h"
 
+#include "splits.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -30,6 +32,8 @@ static int64_t axis_tiles(const tw_play *play, tw_axis axis)
         return p->seqlen_q;
     case TW_AXIS_K_TILES:
         return ceil_div(p->seqlen_k, play->tiling->block_n);
+    case TW_AXIS_SPLITS:
+        return p->num_splits;
     default:
         return 1;
     }
@@ -45,12 +49,22 @@ static int64_t section_of(const tw_problem *p, int64_t heads)
     return section < heads ? section : heads;
 }
 
+/* Blocks that share all work: as many as run at a time, where there are tiles for all of them. */
+static int64_t shares_of(const tw_play *play, int64_t heads)
+{
+    int64_t tiles = axis_tiles(play, TW_AXIS_Q_TILES) * axis_tiles(play, TW_AXIS_K_TILES) * heads;
+    int64_t most = tw_blocks_at_a_time(play->machine);
+    return tiles < most ? tiles : most;
+}
+
 static grid grid_of(const tw_play *play)
 {
     const tw_launch *launch = &play->schedule->launches[play->launch];
     grid g = {.rows = axis_tiles(play, launch->grid_i),
               .cols = axis_tiles(play, launch->grid_j),
               .heads = (int64_t)play->problem->num_heads * play->problem->batch};
+    if (launch->grid_i == TW_AXIS_SHARES) /* of all heads together */
+        g.rows = shares_of(play, g.heads), g.heads = 1;
     g.section = section_of(play->problem, g.heads);
     return g;
 }
@@ -59,7 +73,8 @@ static grid grid_of(const tw_play *play)
 static bool differ(const tw_play *play)
 {
     const tw_launch *launch = &play->schedule->launches[play->launch];
-    return launch->blocks_differ && launch->grid_i != TW_AXIS_Q_ROWS && tw_mask_is_on(play->problem);
+    return launch->blocks_differ && launch->grid_i != TW_AXIS_Q_ROWS && launch->grid_i != TW_AXIS_SHARES &&
+           tw_mask_is_on(play->problem);
 }
 
 /* The n-th block that is handed out. */
@@ -251,7 +266,9 @@ static double times_asked(const tw_play *play, const grid *g, tw_tensor tensor)
         return keys ? group
                     : fmax(1, seen * (double)ceil_div(play->problem->seqlen_k, play->tiling->block_n));
     if (keys)
-        return group * fmax(1, seen * (double)g->rows);
+        return group * fmax(1, seen * (double)axis_tiles(play, TW_AXIS_Q_TILES));
+    if (tensor == TW_PAGE_TABLE) /* one for all heads */
+        return (double)play->problem->num_heads * (double)axis_tiles(play, TW_AXIS_Q_TILES);
     return tensor == TW_Q ? (double)g->cols : 1;
 }
 
@@ -260,11 +277,22 @@ static double bytes_between(const tw_play *play, const grid *g, tw_tensor tensor
 {
     const tw_problem *p = play->problem;
     double bytes = tw_dtype_bytes(p->dtype), group = (double)p->num_heads / p->num_heads_kv;
-    double heads = ceil(at_a_time / (double)(g->rows * g->cols) / group);
+    double tiles = (double)(g->rows * g->cols);
+    if (play->schedule->launches[play->launch].grid_i == TW_AXIS_SHARES)
+        tiles /= (double)p->num_heads * p->batch; /* of one head */
+    double heads = ceil(at_a_time / tiles / group);
     bool queries = play->schedule->launches[play->launch].grid_i == TW_AXIS_NONE && tensor != TW_K &&
                    tensor != TW_V;
     return queries ? at_a_time * p->seqlen_q * (2.0 * p->head_dim * bytes + 8)
                    : heads * p->seqlen_k * 2.0 * p->head_dim * bytes;
+}
+
+/* Partial results were written just before: are they still in the L2? */
+static bool parts_stay(const tw_play *play, double side)
+{
+    const tw_problem *p = play->problem;
+    double rows = (double)p->seqlen_q * p->num_heads * p->batch * p->num_splits;
+    return rows * (tw_problem_head_dim_v(p) + 1) * 4 <= side;
 }
 
 /* Of a tensor's bytes, those that HBM delivers. Where several ask for a tile at a time, one of them waits for HBM. */
@@ -272,6 +300,10 @@ static void share_of(tw_play *play, const grid *g, tw_tensor tensor, double at_a
 {
     double side = play->machine->l2_side_bytes > 0 ? play->machine->l2_side_bytes
                                                    : play->machine->l2_bytes / 2;
+    if (tensor == TW_O_PART || tensor == TW_LSE_PART) {
+        play->hbm_share[tensor] = parts_stay(play, side) ? 0 : 1;
+        return;
+    }
     double asked = times_asked(play, g, tensor);
     bool queries = play->schedule->launches[play->launch].grid_i == TW_AXIS_NONE;
     double together = queries ? 1 : fmin(asked, at_a_time); /* in step, so that one fetch serves them all */

@@ -7,14 +7,15 @@
 #include <string.h>
 
 static const char *const tensor_names[TW_NUM_TENSORS] = {
-    "Q",  "K",  "V",  "O",  "S",  "P",  "LSE", "M",      "L", "bias", "sink", "list",
-    "dO", "dQ", "dK", "dV", "dP", "dS", "D",   "dQ sum", "Z", "PZ",   "dPZ",  "turn"};
+    "Q",  "K",  "V",  "O",  "S", "P",      "LSE", "M",  "L",   "bias", "sink", "list",  "dO",   "dQ",
+    "dK", "dV", "dP", "dS", "D", "dQ sum", "Z",   "PZ", "dPZ", "turn", "O_c",  "LSE_c", "pages"};
 
 static const char *const op_names[TW_NUM_OPS] = {
     "load",           "store",     "fill",          "matmul_nt",   "matmul_add", "mask",      "softmax",
     "online_softmax", "row_stats", "softmax_apply", "rescale",     "convert",    "normalize", "lse",
     "release",        "score_mod", "matmul_tn",     "softmax_lse", "row_dot",    "dsoftmax",  "atomic_add",
-    "dropout_mask",   "dropout",   "give_turn",     "take_turn"};
+    "dropout_mask",   "dropout",   "give_turn",     "take_turn",   "combine",    "fix_max",   "fixed_softmax",
+    "add_part"};
 
 const char *tw_tensor_name(tw_tensor tensor)
 {
@@ -24,6 +25,12 @@ const char *tw_tensor_name(tw_tensor tensor)
 const char *tw_op_name(tw_op_kind kind)
 {
     return op_names[kind];
+}
+
+/* One part behind the other. */
+static int64_t rows_of_parts(const tw_problem *p)
+{
+    return (int64_t)p->seqlen_q * (p->num_splits > 1 ? p->num_splits : 1);
 }
 
 tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
@@ -61,6 +68,12 @@ tw_tensor_shape tw_tensor_shape_of(tw_tensor tensor, const tw_problem *p)
     case TW_TILE_LIST: /* no more tiles than rows or keys; integers are as wide as fp32 */
         return (tw_tensor_shape){(int64_t)p->seqlen_q + p->seqlen_k,
                                  2 * ((int64_t)p->seqlen_q + p->seqlen_k + 2), p->num_heads, TW_FP32};
+    case TW_O_PART:
+        return (tw_tensor_shape){rows_of_parts(p), tw_problem_head_dim_v(p), p->num_heads, TW_FP32};
+    case TW_LSE_PART:
+        return (tw_tensor_shape){rows_of_parts(p), 1, p->num_heads, TW_FP32};
+    case TW_PAGE_TABLE: /* one for all heads of a sequence */
+        return (tw_tensor_shape){p->table_width, 1, 1, TW_FP32};
     default:
         return (tw_tensor_shape){p->seqlen_q, p->head_dim, p->num_heads, p->dtype};
     }
@@ -110,7 +123,7 @@ static tw_tile whole(int64_t rows)
 /* What a problem brings along, whatever the algorithm, need not be declared. */
 bool tw_op_declared(tw_emitter *e, unsigned set, tw_tensor tensor)
 {
-    set |= TW_SET(TW_BIAS) | TW_SET(TW_SINK) | TW_SET(TW_TILE_LIST);
+    set |= TW_SET(TW_BIAS) | TW_SET(TW_SINK) | TW_SET(TW_TILE_LIST) | TW_SET(TW_PAGE_TABLE);
     if (!(set & TW_SET(tensor)))
         tw_rule_broken(e, "a launch touches a tensor that it does not declare", tw_tensor_name(tensor));
     return tw_emitter_ok(e);
@@ -121,18 +134,23 @@ int tw_op_head(const tw_emitter *e, tw_tensor tensor, tw_block b)
     if (tensor == TW_BIAS && !e->problem->scoring.bias_per_head)
         return 0;
     bool of_keys = tensor == TW_K || tensor == TW_V || tensor == TW_DK || tensor == TW_DV;
+    if (tensor == TW_PAGE_TABLE)
+        return 0;
     return of_keys ? tw_problem_kv_head(e->problem, b.head) : b.head;
 }
 
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols)
 {
     bool statistic = tensor == TW_M || tensor == TW_L || tensor == TW_SINK || tensor == TW_LSE ||
-                     tensor == TW_D;
-    bool in_registers = tensor == TW_O || tensor == TW_DQ || tensor == TW_DQ_SUM || statistic;
+                     tensor == TW_D || tensor == TW_LSE_PART || tensor == TW_PAGE_TABLE;
+    bool in_registers = tensor == TW_O || tensor == TW_DQ || tensor == TW_DQ_SUM || tensor == TW_O_PART ||
+                        statistic;
+    tw_slot pages = tensor == TW_K || tensor == TW_V ? tw_load_pages(e, b, rows) : (tw_slot){-1};
     tw_slot slot = tw_slot_allocate(e, tensor, in_registers ? TW_PLACE_REGISTERS : TW_PLACE_SMEM,
                                     in_registers ? TW_FP32 : e->problem->dtype, rows, cols);
     tw_op op = tw_op_new(TW_OP_LOAD);
     op.dst = slot.id;
+    op.a = pages.id;
     op.tensor = tensor;
     op.batch = b.batch;
     op.head = tw_op_head(e, tensor, b);
@@ -140,10 +158,14 @@ tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, 
     op.cols = cols;
     op.multicast = e->multicast;
     if (tw_op_kept(e, &op) && tw_op_declared(e, e->launch->reads, tensor)) {
+        if (pages.id >= 0)
+            tw_slot_read(e, pages);
         tw_slot_written(e, slot);
         tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
         tw_op_deliver(e, &op);
     }
+    if (pages.id >= 0)
+        tw_release(e, pages);
     return slot;
 }
 
@@ -241,9 +263,8 @@ static void fill_with_sinks(tw_emitter *e, tw_slot m)
     tw_release(e, sinks);
 }
 
-tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows)
+static tw_row_stats stats_init(tw_emitter *e, tw_tile rows, bool sinks)
 {
-    bool sinks = e->problem->scoring.sink_logits != NULL;
     tw_slot m = statistic(e, TW_M, rows), l = statistic(e, TW_L, rows);
     if (sinks)
         fill_with_sinks(e, m);
@@ -251,6 +272,16 @@ tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows)
         fill(e, m, -INFINITY);
     fill(e, l, sinks ? 1.0 : 0.0); /* a sink has been summed: e^(sink − m) = 1 */
     return tw_row_stats_of(e, m, l);
+}
+
+tw_row_stats tw_row_stats_init(tw_emitter *e, tw_tile rows)
+{
+    return stats_init(e, rows, e->problem->scoring.sink_logits != NULL);
+}
+
+tw_row_stats tw_row_stats_of_part(tw_emitter *e, tw_tile rows)
+{
+    return stats_init(e, rows, e->problem->scoring.sink_logits != NULL && !tw_is_split(e));
 }
 
 tw_row_stats tw_row_stats_of(tw_emitter *e, tw_slot m, tw_slot l)

@@ -58,6 +58,9 @@ typedef enum tw_tensor {
     TW_PZ,        /**< P ∘ Z, like P */
     TW_DPZ,       /**< its gradient dO Vᵀ, like P */
     TW_TURN,      /**< in no memory: what tw_give_turn() hands to tw_take_turn() */
+    TW_O_PART,   /**< partial O of each split of the keys, fp32: seqlen_q rows for each, head_dim_v columns */
+    TW_LSE_PART, /**< LSE of each split, or its row sums l, fp32: seqlen_q rows for each */
+    TW_PAGE_TABLE, /**< 4-byte integers: where the pages of K and V are, for each sequence */
     TW_NUM_TENSORS
 } tw_tensor;
 
@@ -149,6 +152,10 @@ typedef enum tw_op_kind {
     TW_OP_DROPOUT,        /**< dst = dst ∘ Z / (1 − p); Z made on the spot, or a */
     TW_OP_GIVE_TURN,      /**< dst: the turn is given */
     TW_OP_TAKE_TURN,      /**< a: the turn is taken */
+    TW_OP_COMBINE,        /**< dst, m, l take in a split's O and LSE, which are a and b */
+    TW_OP_FIX_MAX,        /**< m = value, l what it was of another m */
+    TW_OP_FIXED_SOFTMAX,  /**< dst = e^(dst − m), l += rowsum; l = inf where a score leaves m's range */
+    TW_OP_ADD_PART,       /**< dst += a, l += b: sums of a split, of the same m */
     TW_NUM_OPS
 } tw_op_kind;
 
@@ -193,6 +200,7 @@ typedef struct tw_slot_info {
     bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
     bool
         is_alpha; /**< what a step of online softmax leaves to rescale by; `tensor` is then TW_L, of its shape */
+    bool fixed;       /**< m: it is the tiling's phi, and does not move */
     tw_tensor tensor; /**< what this is a tile of; S becomes P, and M becomes LSE, by an operation */
     tw_place place;   /**< which memory it is in */
     tw_dtype dtype;   /**< of its numbers */
@@ -209,7 +217,9 @@ typedef enum tw_axis {
     TW_AXIS_NONE,    /**< not cut: the block sees the whole axis */
     TW_AXIS_Q_TILES, /**< query rows, block_m at a time */
     TW_AXIS_Q_ROWS,  /**< query rows, one at a time */
-    TW_AXIS_K_TILES  /**< key rows, block_n at a time */
+    TW_AXIS_K_TILES, /**< key rows, block_n at a time */
+    TW_AXIS_SPLITS,  /**< the key tiles that a query tile sees, in num_splits parts */
+    TW_AXIS_SHARES /**< key tiles of all query tiles, heads and sequences, in as many shares as blocks run at a time */
 } tw_axis;
 
 /** One kernel launch: a grid of blocks, each of which runs `block`; per head and batch element. */
@@ -222,9 +232,10 @@ typedef struct tw_launch {
     bool per_kv_head; /**< a block works for all query heads of a K/V head; b.head is the first of them */
     /** A block's work depends on where its tile lies under a mask, not on its size alone. */
     bool blocks_differ;
-    unsigned reads;  /**< TW_SET() of tensors */
-    unsigned writes; /**< likewise */
-    tw_order order;  /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
+    unsigned reads;     /**< TW_SET() of tensors */
+    unsigned writes;    /**< likewise */
+    tw_order order;     /**< in which blocks start, where the tiling names none; TW_ORDER_OWN is linear */
+    bool only_if_split; /**< nothing runs where the keys are in one part */
 } tw_launch;
 
 /** Most launches of a schedule. */
@@ -268,6 +279,7 @@ typedef struct tw_schedule {
     bool needs_v_in_k; /**< for latent attention alone */
     /** Query heads that share a K/V head are rows of one tile: it sees tw_problem_packed(). */
     bool packs_heads;
+    bool fixed_max;                           /**< takes the tiling's phi in place of maxima */
     bool (*suits)(const tw_problem *problem); /**< offered where nobody names it; NULL: always */
     /** Tile sizes where the user gives none (0); NULL means TW_DEFAULT_BLOCK for both. */
     void (*default_tiling)(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
@@ -295,9 +307,18 @@ typedef struct tw_backend {
     tw_status (*end_launch)(void *self, const tw_emitter *e);
     /** Is this block wanted? The others are passed over. NULL wants all. */
     bool (*wants)(void *self, const tw_emitter *e, tw_tile i, tw_tile j);
+    /** Did scores of this block's rows leave the range of a fixed maximum? NULL, where no numbers are known: no. */
+    bool (*left_range)(void *self, const tw_emitter *e, tw_row_stats st);
     /** May drop an operation before anybody sees it (tests do); NULL keeps all. */
     bool (*drop)(void *self, const tw_op *op);
 } tw_backend;
+
+/** A part of the key tiles that a query tile sees: a split, or what of a share belongs to that query tile. */
+typedef struct tw_part {
+    int index;          /**< among the parts of its query tile */
+    int count;          /**< of these */
+    int64_t first, end; /**< key tiles, by index */
+} tw_part;
 
 /** The emitter: slots, rules, and the first error. Back ends may read it. */
 struct tw_emitter {
@@ -321,6 +342,9 @@ struct tw_emitter {
     int line;                          /**< of the schedule's source */
     int multicast;                     /**< blocks that the next loads serve */
     int open_walks;                    /**< begun, and not at their end; none when a block ends */
+    int num_splits;                    /**< most parts of the keys of a query tile */
+    tw_part part;                      /**< of the keys, which the block that runs works on */
+    bool again;                        /**< what is emitted now was done before: numbers were out of range */
     tw_status status;                  /**< the first error */
 };
 
@@ -329,6 +353,9 @@ tw_problem tw_problem_seen_by(const tw_schedule *schedule, const tw_problem *pro
 
 /** TW_OK; TW_EUNSUPPORTED (the problem has something that the schedule does not honour; the line says what). */
 TW_MUST_CHECK tw_status tw_honours_check(const tw_schedule *schedule, const tw_problem *problem);
+
+/** TW_OK; TW_EUNSUPPORTED (splits, an order or a maximum that means nothing to the schedule); TW_EINVAL (of numbers). */
+TW_MUST_CHECK tw_status tw_tiling_check(const tw_schedule *schedule, const tw_tiling *tiling);
 
 /**
  * @brief Runs all blocks of all launches of a schedule through a back end.
@@ -368,9 +395,9 @@ typedef struct tw_walk {
     tw_tile_kind only; /* tiles of this kind alone; empty: all that are not */
     bool backward;     /* from the last tile to the first */
     bool begun;
-    int64_t next, end; /* tile indices */
-    int64_t length;    /* of the axis, in rows */
-    int block;         /* rows of a tile */
+    int64_t first, next, end; /* tile indices */
+    int64_t length;           /* of the axis, in rows */
+    int block;                /* rows of a tile */
     int64_t outer_times;
     tw_slot list; /* where the mask is listed */
     bool open;    /* begun, and not at its end */
@@ -387,6 +414,8 @@ tw_walk tw_walk_all_keys(tw_emitter *e);
 tw_walk tw_walk_all_queries(tw_emitter *e);
 /** Query tiles that see something of the keys `cols`, ascending. */
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols);
+/** Key tiles of the block's part of which the query rows `rows` see something: all of them where keys are not split. */
+tw_walk tw_walk_part(tw_emitter *e, tw_tile rows);
 /** Goes to the next tile; false when there is none, and after an error. */
 bool tw_step(tw_walk *walk);
 /** The whole axis as one tile: all query rows. */
@@ -515,6 +544,37 @@ void tw_drop(tw_emitter *e, tw_slot p);
 tw_slot tw_drop_mask(tw_emitter *e, tw_tile rows, tw_tile cols);
 /** tw_drop() by a Z that is on chip. */
 void tw_drop_by(tw_emitter *e, tw_slot p, tw_slot z);
+/** @} */
+
+/** @name More operations: parts of the keys
+ * As above.
+ * @{ */
+/** m = −inf, l = 0: row state of a part of the keys. A sink logit, if there is one, belongs to the whole. */
+tw_row_stats tw_row_stats_of_part(tw_emitter *e, tw_tile rows);
+/** Are the keys in several parts? */
+bool tw_is_split(const tw_emitter *e);
+/** Where the rows `rows` of part `part` are in the tensors of partial results. */
+tw_tile tw_part_rows(const tw_emitter *e, tw_tile rows, int part);
+/** A tile of O, or LSE or l, goes to the rows of the block's part in TW_O_PART or TW_LSE_PART. */
+void tw_store_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot);
+/** O, m and l take in a part's: m' = max(m, LSE), l' = e^(m − m') l + e^(LSE − m'), O' likewise. Nothing, where LSE is −inf. */
+void tw_combine(tw_emitter *e, tw_slot o, tw_row_stats st, tw_slot o_part, tw_slot lse_part);
+/** @} */
+
+/** @name More operations: a fixed maximum
+ * As above.
+ * @{ */
+/** m becomes the tiling's phi, and l what it then is. */
+void tw_fix_max(tw_emitter *e, tw_row_stats st);
+/** S becomes P = e^(S − m), l grows; m is fixed, so there is nothing to rescale. Where a score that is seen leaves the
+ *  range (tw_fixed_range()), l becomes infinite. */
+void tw_fixed_softmax(tw_emitter *e, tw_slot s, tw_row_stats st);
+/** O and l of a part are added: sums of the same m. */
+void tw_add_part(tw_emitter *e, tw_slot o, tw_row_stats st, tw_slot o_part, tw_slot l_part);
+/** Have scores left the range? Then O and l are of no use, and what follows in this block is done again. */
+bool tw_left_range(tw_emitter *e, tw_slot o, tw_row_stats st);
+/** How far a score may be from phi: e^(s − phi) is then a normal number where it is multiplied, and sums are finite. */
+void tw_fixed_range(double range[2], const tw_problem *problem, const tw_tiling *tiling);
 /** @} */
 
 /** What went wrong first; TW_OK if nothing did. */

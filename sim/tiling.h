@@ -41,6 +41,8 @@ typedef struct tw_tiling {
     tw_unit unit;         /**< what multiplies them */
     tw_order order;       /**< of the blocks */
     tw_kv_order kv_order; /**< of K and V within a block */
+    int num_splits;       /**< parts of the keys, for algorithms that split them; 0: as fill the SMs */
+    double phi;           /**< what stands in place of the running maximum, for algorithms that fix it */
 } tw_tiling;
 
 /** Tiles of a kernel for problems of one head_dim that do better with others than the rest. */

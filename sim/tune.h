@@ -25,11 +25,16 @@ typedef struct tw_trials {
 } tw_trials;
 
 /**
- * @brief Tries every tiling: of a kernel those that it is built for, of an algorithm all that one would think of.
+ * @brief Tries every tiling: of a kernel those that it is built for, of an algorithm all that one would think of; and of
+ *        one that splits keys several numbers of splits.
+ * @param[in] num_splits  this one alone; 0: those that fill the SMs, and powers of two
  * @return TW_OK; TW_ENOMEM; as tw_build_find() where the name is wrong; TW_ESRAM (none fits)
  */
 TW_MUST_CHECK tw_status tw_tune(tw_trials *trials, const char *name, const tw_problem *problem,
-                                const tw_machine *machine);
+                                int num_splits, const tw_machine *machine);
+
+/** Does the algorithm of this name cut the keys into splits? */
+bool tw_tunes_splits(const char *name);
 
 void tw_trials_free(tw_trials *trials);
 

@@ -1,6 +1,8 @@
 /* Tensors cut into units. One pass over the schedule tells how small its tiles are. */
 #include "units.h"
 
+#include "splits.h"
+
 #include <stdlib.h>
 
 /*
@@ -29,7 +31,7 @@ static int smaller(int found, int tile, int64_t length)
 
 bool tw_units_ignore(tw_tensor tensor)
 {
-    return tensor == TW_TILE_LIST || tensor == TW_SINK;
+    return tensor == TW_TILE_LIST || tensor == TW_SINK || tensor == TW_PAGE_TABLE;
 }
 
 static tw_status survey_op(void *self, const tw_emitter *e, const tw_op *op)
@@ -162,7 +164,7 @@ tw_status tw_units_create(tw_units *units, tw_launch_peaks peaks[TW_MAX_LAUNCHES
     survey s = {.launch = 0, .peaks = found};
     tw_units u = {.count = 0};
     TW_TRY(tw_emit(schedule, problem, tiling, machine, &survey_backend, &s));
-    tw_problem seen = tw_problem_seen_by(schedule, problem);
+    tw_problem seen = tw_problem_split(schedule, problem, tiling, machine);
     problem = &seen;
     for (int i = 0; i < TW_NUM_TENSORS; i++) {
         tw_tensor_shape shape = tw_tensor_shape_of((tw_tensor)i, problem);

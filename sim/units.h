@@ -51,7 +51,7 @@ TW_MUST_CHECK tw_status tw_units_create(tw_units *units, tw_launch_peaks peaks[T
                                         const tw_tiling *tiling, const tw_machine *machine, int sides);
 void tw_units_free(tw_units *units);
 
-/** Lists of tiles and sink logits are too small to be missed, and have no place. */
+/** Lists of tiles, page tables and sink logits are too small to be missed, and have no place. */
 bool tw_units_ignore(tw_tensor tensor);
 
 /** A run of neighbouring units, counted from a head's first. */

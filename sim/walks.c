@@ -115,14 +115,14 @@ static int64_t run_length(const tw_walk *walk, int64_t index)
     int64_t begin = walk->across.row0, end = begin + walk->across.rows, whole = walk->length / walk->block;
     int64_t from = index, reach = min64(walk->length, walk->end * walk->block);
     if (walk->e->map.kind && !walk->everything) {
-        while (index < whole && kind_at(walk, index) == TW_TILE_FULL)
+        while (index < min64(whole, walk->end) && kind_at(walk, index) == TW_TILE_FULL)
             index++;
         return index - from;
     }
     if (!walk->everything)
         reach = walk->over_queries ? tw_mask_rows_end(p, begin, end, index * walk->block)
                                    : tw_mask_keys_end(p, begin, end, index * walk->block);
-    return max64(0, min64(reach / walk->block, whole) - from);
+    return max64(0, min64(min64(reach / walk->block, whole), walk->end) - from);
 }
 
 /* Does the walk visit tiles of this kind? */
@@ -157,10 +157,10 @@ static int64_t next_visited(const tw_walk *walk, int64_t index)
     return walk->end;
 }
 
-/* The same going back; −1 if there is none. */
+/* The same going back; less than the first if there is none. */
 static int64_t previous_visited(const tw_walk *walk, int64_t index)
 {
-    while (index >= 0 && !wanted(walk, kind_at(walk, index)))
+    while (index >= walk->first && !wanted(walk, kind_at(walk, index)))
         index--;
     return index;
 }
@@ -169,7 +169,7 @@ static int64_t previous_visited(const tw_walk *walk, int64_t index)
 static int64_t number_listed(const tw_walk *walk)
 {
     int64_t listed = 0;
-    for (int64_t i = 0; i < walk->end; i++)
+    for (int64_t i = walk->first; i < walk->end; i++)
         listed += wanted(walk, kind_at(walk, i));
     return listed;
 }
@@ -187,10 +187,28 @@ static void load_list(tw_walk *walk)
         walk->list = tw_load_list(e, walk->across.index, number_listed(walk), walk->only, walk->over_queries);
 }
 
+bool tw_pages_are_alike(const tw_emitter *e)
+{
+    int size = e->problem->page_size;
+    return size == 0 || e->tiling->block_n % size == 0;
+}
+
 /* Sums do not depend on the order, and runs of equal tiles are found going forward. */
 static bool goes_backward(const tw_emitter *e, tw_tile rows)
 {
     return !e->backend->merges && tw_kv_order_is_backward(e->tiling->kv_order, rows.index);
+}
+
+/* The first tile of a walk over tiles [first, end). */
+static tw_walk start(tw_walk walk)
+{
+    tw_emitter *e = walk.e;
+    if (walk.across.rows == 0 && !walk.everything)
+        walk.end = walk.first; /* nobody there to see, or to be seen */
+    if (e->map.kind && !walk.everything)
+        load_list(&walk);
+    walk.next = walk.backward ? previous_visited(&walk, walk.end - 1) : next_visited(&walk, walk.first);
+    return walk;
 }
 
 static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool everything,
@@ -198,48 +216,50 @@ static tw_walk begin_walk(tw_emitter *e, tw_tile across, bool over_queries, bool
 {
     int block = over_queries ? e->tiling->block_m : e->tiling->block_n;
     int64_t length = over_queries ? e->problem->seqlen_q : e->problem->seqlen_k;
-    tw_walk walk = {.e = e,
-                    .across = across,
-                    .over_queries = over_queries,
-                    .everything = everything,
-                    .only = only,
-                    .backward = !over_queries && !everything && goes_backward(e, across),
-                    .end = ceil_div(length, block),
-                    .length = length,
-                    .block = block,
-                    .outer_times = e->times,
-                    .list = {-1}};
-    if (across.rows == 0 && !everything)
-        walk.end = 0; /* nobody there to see, or to be seen */
-    if (e->map.kind && !everything)
-        load_list(&walk);
-    walk.next = walk.backward ? previous_visited(&walk, walk.end - 1) : next_visited(&walk, 0);
-    return walk;
+    return (tw_walk){.e = e,
+                     .across = across,
+                     .over_queries = over_queries,
+                     .everything = everything,
+                     .only = only,
+                     .backward = !over_queries && !everything && goes_backward(e, across),
+                     .end = ceil_div(length, block),
+                     .length = length,
+                     .block = block,
+                     .outer_times = e->times,
+                     .list = {-1}};
 }
 
 tw_walk tw_walk_all_keys(tw_emitter *e)
 {
-    return begin_walk(e, tw_all_queries(e), false, true, TW_TILE_EMPTY);
+    return start(begin_walk(e, tw_all_queries(e), false, true, TW_TILE_EMPTY));
 }
 
 tw_walk tw_walk_all_queries(tw_emitter *e)
 {
-    return begin_walk(e, tw_all_keys(e), true, true, TW_TILE_EMPTY);
+    return start(begin_walk(e, tw_all_keys(e), true, true, TW_TILE_EMPTY));
 }
 
 tw_walk tw_walk_keys(tw_emitter *e, tw_tile rows)
 {
-    return begin_walk(e, rows, false, false, TW_TILE_EMPTY);
+    return start(begin_walk(e, rows, false, false, TW_TILE_EMPTY));
 }
 
 tw_walk tw_walk_keys_of(tw_emitter *e, tw_tile rows, tw_tile_kind kind)
 {
-    return begin_walk(e, rows, false, false, kind);
+    return start(begin_walk(e, rows, false, false, kind));
 }
 
 tw_walk tw_walk_queries(tw_emitter *e, tw_tile cols)
 {
-    return begin_walk(e, cols, true, false, TW_TILE_EMPTY);
+    return start(begin_walk(e, cols, true, false, TW_TILE_EMPTY));
+}
+
+tw_walk tw_walk_part(tw_emitter *e, tw_tile rows)
+{
+    tw_walk walk = begin_walk(e, rows, false, false, TW_TILE_EMPTY);
+    walk.first = e->part.first;
+    walk.end = e->part.end;
+    return start(walk);
 }
 
 /* Goes on from the tile that was just visited: where counting, together with those that equal it. */
@@ -247,10 +267,10 @@ static void advance(tw_walk *walk)
 {
     if (walk->backward) {
         walk->next = previous_visited(walk, walk->next - 1);
-        walk->is_last = walk->next < 0;
+        walk->is_last = walk->next < walk->first;
         return;
     }
-    if (walk->e->backend->merges && !walk->is_first)
+    if (walk->e->backend->merges && !walk->is_first && (walk->over_queries || tw_pages_are_alike(walk->e)))
         walk->tile.run = max64(1, run_length(walk, walk->next));
     walk->next = next_visited(walk, walk->next + walk->tile.run);
     walk->is_last = walk->next >= walk->end;
@@ -264,7 +284,8 @@ static void advance(tw_walk *walk)
 bool tw_step(tw_walk *walk)
 {
     tw_emitter *e = walk->e;
-    bool listed = walk->list.id >= 0, over = walk->backward ? walk->next < 0 : walk->next >= walk->end;
+    bool listed = walk->list.id >= 0,
+         over = walk->backward ? walk->next < walk->first : walk->next >= walk->end;
     bool more = !over && e->status == TW_OK;
     e->times = walk->outer_times;
     if (listed)

@@ -219,7 +219,7 @@ START_TEST(test_tune)
     must_say(&p, words, sizeof words / sizeof words[0]);
     tw_process_free(&p);
     p = tw_tilewise("tune --kernel 30_flash2_mma --seqlen 1k --csv -");
-    static const char *const columns[] = {",block_m,block_n,rank,predicted_time_us,",
+    static const char *const columns[] = {",block_m,block_n,num_splits,rank,predicted_time_us,",
                                           "30_flash2_mma,1,16,1024,128,0,"};
     must_say(&p, columns, 2);
     tw_process_free(&p);

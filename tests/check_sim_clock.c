@@ -232,7 +232,7 @@ START_TEST(test_tune)
     tw_machine m = h100();
     tw_problem p = shape(1, 16, 2048, 128, false);
     tw_trials t;
-    ck_assert_int_eq(tw_tune(&t, "flash2", &p, &m), TW_OK);
+    ck_assert_int_eq(tw_tune(&t, "flash2", &p, 0, &m), TW_OK);
     ck_assert(t.num_fit > 10 && t.num_fit < t.count);
     for (int i = 0; i < t.count; i++) {
         ck_assert((t.all[i].result != NULL) == (i < t.num_fit));
@@ -241,12 +241,12 @@ START_TEST(test_tune)
             ck_assert(t.all[i].result->power.time_s >= t.all[i - 1].result->power.time_s);
     }
     tw_trials_free(&t);
-    ck_assert_int_eq(tw_tune(&t, "30_flash2_mma", &p, &m), TW_OK);
+    ck_assert_int_eq(tw_tune(&t, "30_flash2_mma", &p, 0, &m), TW_OK);
     ck_assert_int_eq(t.num_fit, 4);
     tw_trials_free(&t);
-    ck_assert_int_eq(tw_tune(&t, "nobody", &p, &m), TW_EINVAL);
+    ck_assert_int_eq(tw_tune(&t, "nobody", &p, 0, &m), TW_EINVAL);
     p.head_dim = 96;
-    ck_assert_int_eq(tw_tune(&t, "20_flash2", &p, &m), TW_EUNSUPPORTED);
+    ck_assert_int_eq(tw_tune(&t, "20_flash2", &p, 0, &m), TW_EUNSUPPORTED);
 }
 END_TEST
 

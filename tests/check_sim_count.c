@@ -158,7 +158,7 @@ static void check_three_truths(const tw_schedule *schedule, const tw_problem *p,
     tw_numeric_stats executed;
     tw_numeric_options options = {.rounding = TW_ROUND_NEVER};
     ck_assert_int_eq(tw_numeric_run(o, NULL, &executed, schedule, p, &t, m, q, k, v, &options), TW_OK);
-    ck_assert_int_eq(executed.sram_fill_bytes, c.sram_fill_bytes);
+    ck_assert_int_eq(executed.sram_fill_bytes - executed.recomputed_fill_bytes, c.sram_fill_bytes);
     ck_assert_int_eq(executed.sram_drain_bytes, c.sram_drain_bytes);
     free(q), free(k), free(v), free(o);
 }
@@ -242,6 +242,8 @@ START_TEST(a_million_tokens)
             const tw_schedule *schedule = tw_schedule_at(i);
             if (tw_honours_check(schedule, &p) != TW_OK || schedule->lists_tiles)
                 continue; /* a list of 67 million tiles has tests of its own */
+            if (schedule == &tw_schedule_lean_attention)
+                continue; /* its shares begin elsewhere in every head: a million query tiles, each by itself */
             if (causal && schedule == &tw_schedule_standard_tiled)
                 continue; /* a million rows, each by itself */
             tw_tiling t = {.block_m = 128, .block_n = 128};
@@ -291,8 +293,8 @@ START_TEST(flops_are_unmasked_pairs)
             ck_assert_int_eq(c.flops, 4 * s->head_dim * pairs);
             ck_assert_int_ge(c.flops_executed, c.flops);
             bool standard = strncmp(schedule->name, "standard", 8) == 0;
-            if (standard)
-                ck_assert_int_eq(c.exps, pairs);
+            if (standard || schedule->fixed_max)
+                ck_assert_int_eq(c.exps, pairs); /* sums against one maximum take no factors */
             else
                 ck_assert_int_gt(c.exps, pairs);
             if (!causal)

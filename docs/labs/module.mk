@@ -33,7 +33,7 @@ lab_call_1   := $(addprefix tests/labs/lab1/,arrays.c dispatch.c)
 lab_judge_2  := $(addprefix tests/labs/lab2/,answers.c judge.c mistakes.c variant.c)
 lab_call_2   := tests/labs/lab2/dispatch.c
 lab_judge_3  := $(addprefix tests/labs/lab3/,advice.c answers.c cases.c expect.c judge.c launch.c records.c replay.c surplus.c tensors.c variant.c)
-lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c sim/walks.c $(addprefix cpu_ref/,dropout.c dtype.c masks.c memory.c problem.c \
+lab_call_3   := tests/labs/lab3/record.c tests/labs/lab3/launch.c sim/emitter.c sim/emitter_shares.c sim/splits.c sim/walks.c $(addprefix cpu_ref/,dropout.c dtype.c masks.c memory.c problem.c \
     score_mods.c status.c tile_map.c)
 lab_keep_3   := --keep-global-symbol='tw_*' --keep-global-symbol='lab3_*'
 # Lab 2's students run tilewise io on machines that have none of its libraries.
@@ -55,9 +55,9 @@ $(build)/labs/lab3/tile_language.h: cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/ma
 $(build)/labs/obj/tests/labs/lab3/record.o: lab_more = -I$(build)/labs/lab3
 $(build)/labs/obj/tests/labs/lab3/record.o: $(lab_headers_3)
 # The simulator's parts that the judges of labs 2 and 3 use; within the handout's library they go along.
-lab_sim_2    := $(addprefix sim/,backend_count.c emitter.c products.c slots.c tile_ops.c tile_ops_backward.c walks.c $(addprefix schedules/,standard.c standard_tiled.c flash1.c flash2.c)) \
+lab_sim_2    := $(addprefix sim/,backend_count.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c $(addprefix schedules/,standard.c standard_tiled.c flash1.c flash2.c)) \
     tests/labs/lab3/no_l2.c
-lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c emitter.c products.c slots.c tile_ops.c tile_ops_backward.c walks.c) \
+lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c numeric_decode.c emitter.c emitter_shares.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c) \
     tests/labs/lab3/no_l2.c
 
 $(build)/labs/tilewise-confine: tests/labs/grader/inner.c $(build)/flags

@@ -207,8 +207,8 @@ template <typename T, int D> __global__ void OUTPUT_BOUNDS standard_output(const
 static const int64_t MAX_BLOCKS = INT32_MAX; /* of grid.x */
 
 extern "C" const tw_tiling tw_standard_tilings[] = {
-    {BM, BN, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD},
-    {0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD}};
+    {BM, BN, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}};
 
 extern "C" tw_status tw_standard_supports(const tw_problem *p, const tw_tiling *t)
 {

@@ -287,8 +287,8 @@ static tw_status product_output(cublasHandle_t handle, const tw_gpu_args *args, 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
 extern "C" const tw_tiling tw_standard_cublas_tilings[] = {
-    {256, 128, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
-    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD}};
+    {256, 128, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}};
 
 extern "C" tw_status tw_standard_cublas_supports(const tw_problem *p, const tw_tiling *t)
 {

@@ -260,11 +260,12 @@ template <typename T> __global__ void tw_init_flash1(const attention<T> a, int h
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
 /* block_n 256 at d = 128 would need 352,256 bytes of shared memory; it is left out. */
-#define TILINGS(X)            X(128, 128) X(128, 64) X(128, 32) X(64, 256) X(64, 128) X(64, 64) X(64, 32)
+#define TILINGS(X) X(128, 128) X(128, 64) X(128, 32) X(64, 256) X(64, 128) X(64, 64) X(64, 32)
 
-#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD},
+#define ROW(block_m, block_n)                                                                                \
+    {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
 extern "C" const tw_tiling tw_flash1_tilings[] = {
-    TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD}};
+    TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}};
 
 typedef struct variant {
     const void *fp16, *bf16; /* kernels */

@@ -207,11 +207,12 @@ __global__ void __launch_bounds__(THREADS, 1) flash2(const attention<T> a)
 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
-#define TILINGS(X)            X(128, 128) X(128, 64) X(128, 32) X(64, 128) X(64, 64) X(64, 32)
+#define TILINGS(X) X(128, 128) X(128, 64) X(128, 32) X(64, 128) X(64, 64) X(64, 32)
 
-#define ROW(block_m, block_n) {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD},
+#define ROW(block_m, block_n)                                                                                \
+    {block_m, block_n, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
 extern "C" const tw_tiling tw_flash2_tilings[] = {
-    TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD}};
+    TILINGS(ROW){0, 0, TW_FETCH_ROWS, TW_UNIT_FMA, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}};
 
 typedef struct variant {
     const void *fp16, *bf16; /* kernels */

@@ -181,8 +181,8 @@ __global__ void __launch_bounds__(THREADS, D == 64 ? 2 : 1) mma_attention(const 
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
 extern "C" const tw_tiling tw_mma_tilings[] = {
-    {BM, BN, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
-    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD}};
+    {BM, BN, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}};
 
 extern "C" tw_status tw_mma_supports(const tw_problem *p, const tw_tiling *t)
 {

@@ -200,8 +200,8 @@ __global__ void __launch_bounds__(THREADS, D == 64 ? 2 : 1) cp_async_attention(c
 /* ---- host ---------------------------------------------------------------------------------------------- */
 
 extern "C" const tw_tiling tw_cp_async_tilings[] = {
-    {BM, BN, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
-    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD}};
+    {BM, BN, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
+    {0, 0, TW_FETCH_ROWS, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}};
 
 extern "C" tw_status tw_cp_async_supports(const tw_problem *p, const tw_tiling *t)
 {

@@ -96,8 +96,8 @@ static const hopper_variant variants[] = {VARIANT(64, 64),   VARIANT(64, 128), V
                                           VARIANT(128, 128), VARIANT(256, 64), {}};
 
 extern "C" const tw_tiling tw_wgmma_tilings[] = {
-    {64, 64, TW_FETCH_BOX, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
-    {64, 128, TW_FETCH_BOX, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD},
+    {64, 64, TW_FETCH_BOX, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
+    {64, 128, TW_FETCH_BOX, TW_UNIT_TENSOR, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},
     {}};
 
 extern "C" tw_status tw_wgmma_supports(const tw_problem *p, const tw_tiling *t)

@@ -23,7 +23,7 @@ draw() { # script, further settings
     done
 }
 
-for script in traffic runtime speedup roofline blocksize memory sparsity backward accuracy time limiter l2size sramsize; do
+for script in traffic runtime speedup roofline blocksize memory sparsity decode backward accuracy time limiter l2size sramsize; do
     draw "$script"
 done
 draw traffic "causal=1"

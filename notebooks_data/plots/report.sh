@@ -126,6 +126,10 @@ that costs in bandwidth. Bottom: what a softmax step takes, and the clock that p
 fall with the share of blocks that are on, whatever the pattern: butterfly, local and global, and random blocks lie on one \
 line. It ends where Q and O, which move once all the same, weigh more than what is left of K and V, and where the \
 launch itself does. After Figure 2 (right) of the FlashAttention paper."
+    figure decode "Decoding: splits of the keys" "One query leaves an SM busy for each K/V head, 8 of 132, and the others \
+idle. Every doubling of the splits halves the time until the SMs are full; beyond, each split only adds a partial result \
+that is written, read and combined. A ring is what the rule of Flash-Decoding chooses, a dashed line is LeanAttention, \
+which gives every block as many key tiles. The more sequences, the fewer splits: with 64 of them the rule takes one."
     figure l2size "HBM reads against the size of the L2" "The same bytes enter the SMs on every line: only the order of work \
 differs. A line falls where what its order has in flight comes to fit. Under a causal mask, taking one tile of every head in \
 turn (head_major) needs all heads' K and V at once; finishing a head before the next begins does not."

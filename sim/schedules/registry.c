@@ -22,6 +22,9 @@ static const struct {
     {&tw_schedule_flex, "flex_attention", &tw_schedule_flash2_backward},
     {&tw_schedule_gqa_packed, NULL, &tw_schedule_flash2_backward},
     {&tw_schedule_mla, NULL, NULL},
+    {&tw_schedule_flash_decoding, NULL, NULL},
+    {&tw_schedule_flash_decoding_plus_plus, "flash_decoding++", NULL},
+    {&tw_schedule_lean_attention, "lean", NULL},
 };
 
 int tw_schedule_count(void)
@@ -64,7 +67,7 @@ static const tw_schedule *named(const char *name)
 
 tw_status tw_schedule_find(const tw_schedule **schedule, const char *name)
 {
-    char list[512] = "";
+    char list[1024] = "";
     const tw_schedule *found = named(name);
     if (found) {
         *schedule = found;
@@ -75,6 +78,35 @@ tw_status tw_schedule_find(const tw_schedule **schedule, const char *name)
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", registry[i].schedule->name);
     }
     return tw_fail(TW_EINVAL, "algorithm is '%s', it must be one of %s", name, list);
+}
+
+/* Rows of a K/V head. */
+static int64_t packed_rows(const tw_problem *p)
+{
+    return (int64_t)p->seqlen_q * (p->num_heads / p->num_heads_kv);
+}
+
+bool tw_is_decoding(const tw_problem *p)
+{
+    return packed_rows(p) <= TW_DEFAULT_BLOCK / 2 && p->seqlen_k >= 16 * p->seqlen_q && !p->v_in_k;
+}
+
+int tw_parts_ahead(const tw_problem *p, tw_tile rows)
+{
+    enum { ROOM = 65536 };
+    int64_t fitting = ROOM / ((int64_t)rows.box_rows * tw_problem_head_dim_v(p) * 4);
+    return fitting < 1 ? 1 : fitting > TW_MOST_PARTS_AHEAD ? TW_MOST_PARTS_AHEAD : (int)fitting;
+}
+
+void tw_decoding_tiling(tw_tiling *t, const tw_problem *p, const tw_machine *machine)
+{
+    (void)machine;
+    if (t->block_m == 0)
+        t->block_m = packed_rows(p) <= TW_DEFAULT_BLOCK / 2 ? TW_DEFAULT_BLOCK / 2 : TW_DEFAULT_BLOCK;
+    if (t->block_n == 0)
+        t->block_n = p->head_dim <= 64    ? 2 * TW_DEFAULT_BLOCK
+                     : p->head_dim <= 128 ? TW_DEFAULT_BLOCK
+                                          : TW_DEFAULT_BLOCK / 2;
 }
 
 /* Kernels take smaller tiles where heads are wide: 128 rows of more than 256 columns fit nowhere. */

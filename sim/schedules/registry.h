@@ -23,12 +23,27 @@ extern const tw_schedule tw_schedule_flash3_pingpong; /**< a producer, and consu
 extern const tw_schedule tw_schedule_flex;            /**< FlexAttention: lists of full and partial tiles */
 extern const tw_schedule tw_schedule_gqa_packed;      /**< query heads of a K/V head as rows of one tile */
 extern const tw_schedule tw_schedule_mla;             /**< latent attention: V is a part of K */
+extern const tw_schedule tw_schedule_flash_decoding;  /**< the keys in splits, then combined */
+extern const tw_schedule tw_schedule_flash_decoding_plus_plus; /**< and a fixed maximum */
+extern const tw_schedule tw_schedule_lean_attention; /**< the same number of key tiles for every block */
 
 extern const tw_schedule tw_schedule_standard_backward;       /**< gradients, by the textbook's ledger */
 extern const tw_schedule tw_schedule_standard_tiled_backward; /**< gradients as kernels of matrices do them */
 extern const tw_schedule tw_schedule_standard_unfused_backward; /**< one launch an operation */
 extern const tw_schedule tw_schedule_flash1_backward;           /**< FlashAttention, Algorithm 4 */
 extern const tw_schedule tw_schedule_flash2_backward;           /**< FlashAttention 2, Algorithm 2 */
+
+/** @name What algorithms for decoding share
+ * @{ */
+/** Few queries see many keys: all rows of a K/V head are one tile of 64, and keys are at least 16 times as many. */
+bool tw_is_decoding(const tw_problem *problem);
+/** Most parts of the keys whose results are on chip together. */
+#define TW_MOST_PARTS_AHEAD 8
+/** How many of them are asked for before the first is taken in: as 64 KiB hold, so that they come together. */
+int tw_parts_ahead(const tw_problem *problem, tw_tile rows);
+/** 64 query rows, 128 where that is too few, and key tiles that get smaller as heads get wider. */
+void tw_decoding_tiling(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
+/** @} */
 
 /** Number of algorithms; each has a forward pass. */
 int tw_schedule_count(void);

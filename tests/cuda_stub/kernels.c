@@ -163,9 +163,10 @@ static size_t workspace_bytes(const tw_problem *p, const tw_tiling *t)
 
 #define TW_KERNEL(name, symbol, schedule, block_m, block_n, exceptions, unit, fetch, min_arch, idea)         \
     extern const tw_tiling tw_##symbol##_tilings[];                                                          \
-    const tw_tiling tw_##symbol##_tilings[] = {{block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD}, \
-                                               {32, 16, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD},           \
-                                               {0, 0, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD}};            \
+    const tw_tiling tw_##symbol##_tilings[] = {                                                              \
+        {block_m, block_n, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},                                  \
+        {32, 16, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0},                                            \
+        {0, 0, fetch, unit, TW_ORDER_OWN, TW_KV_FORWARD, 0, 0}};                                             \
     tw_status tw_##symbol##_supports(const tw_problem *problem, const tw_tiling *tiling);                    \
     tw_status tw_##symbol##_supports(const tw_problem *problem, const tw_tiling *tiling)                     \
     {                                                                                                        \

@@ -1,0 +1,33 @@
+/**
+ * @file pages.h
+ * @brief K and V in pages: how contiguous rows get into them, and out of them again.
+ */
+#ifndef TW_PAGES_H
+#define TW_PAGES_H
+
+#include "problem.h"
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * @brief A table of the pages 0 … batch · width − 1 in a shuffled order, width = ⌈seqlen_k / page_size⌉.
+ * @param[out] table  batch · width numbers
+ */
+void tw_page_table_shuffled(int *table, int batch, int width, uint64_t seed);
+
+/** Rows of K or V of one head and sequence after the other, as without pages, go into their pages; others stay as they are.
+ *  `columns` is head_dim or head_dim_v. @{ */
+void tw_pages_scatter(double *paged, const double *contiguous, const tw_problem *problem, int columns);
+/** And come back. */
+void tw_pages_gather(double *contiguous, const double *paged, const tw_problem *problem, int columns);
+/** @} */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
