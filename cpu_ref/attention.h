@@ -124,6 +124,24 @@ TW_MUST_CHECK tw_status tw_attention_backward_rounded_group(double *dq, double *
 TW_MUST_CHECK tw_status tw_attention_tiled(float *o, float *lse, const tw_problem *problem, const float *q,
                                            const float *k, const float *v, int block_m, int block_n);
 
+/**
+ * @brief Standard attention in fp32, three passes: S and P pass through memory, whole, for all heads.
+ *
+ * The arithmetic is that of tw_attention_tiled(), the same inner kernels on as many threads: where the two differ in time,
+ * it is for what they move. Needs batch · num_heads · seqlen_q · seqlen_k · 4 bytes.
+ * @param[out] o, lse     as tw_attention_tiled()
+ * @param      workspace  tw_attention_standard_workspace() bytes, aligned to 64, contents undefined; or NULL: allocated
+ * @param[in]  problem, q, k, v  likewise; of the masks causal alone
+ * @return TW_OK; as tw_problem_check(); TW_EUNSUPPORTED (another mask, changed scores, dropout, packed sequences, V of
+ *         other columns); TW_ENOMEM
+ */
+TW_MUST_CHECK tw_status tw_attention_standard(float *o, float *lse, void *workspace,
+                                              const tw_problem *problem, const float *q, const float *k,
+                                              const float *v);
+
+/** Bytes of a workspace for as many threads as there may be now. The problem must be one that tw_problem_check() accepts. */
+size_t tw_attention_standard_workspace(const tw_problem *problem);
+
 /** What a backward pass reads and writes, fp32, in the layouts of problem.h. */
 typedef struct tw_backward_tensors {
     const float *q;   /**< read, as the next three */

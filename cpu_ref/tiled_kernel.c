@@ -184,10 +184,29 @@ static void drop_weights(const tw_panel *t)
             store(score_at(t, j, v), load(score_at(t, j, v)) * load(t->z + (size_t)j * LANES + v));
 }
 
-static void fold_tile(const tw_panel *t)
+/* Scores of the tile, hidden ones included. */
+INLINE void all_scores(const tw_panel *t)
 {
     for (int j = 0; j < t->n; j += BLOCK_ROWS)
         score_block(score_at(t, j, 0), t->k + (size_t)j * (size_t)t->head_dim, t->q, t->head_dim);
+}
+
+static void scores(const tw_panel *t)
+{
+    all_scores(t);
+    if (t->fewest_keys_seen < t->first_key + t->n)
+        mask_scores(t);
+}
+
+static void softmax(const tw_panel *t)
+{
+    online_softmax(t, 0);
+    online_softmax(t, WIDTH);
+}
+
+static void fold_tile(const tw_panel *t)
+{
+    all_scores(t);
     if (t->edit != NULL)
         t->edit(t, t->context);
     else if (t->fewest_keys_seen < t->first_key + t->n)
@@ -221,5 +240,7 @@ const tw_tiled_kernel NAME(TW_ISA) = {.isa = TEXT(TW_ISA),
                                       .lanes = LANES,
                                       .block_rows = BLOCK_ROWS,
                                       .fold_tile = fold_tile,
+                                      .scores = scores,
+                                      .softmax = softmax,
                                       .accumulate = accumulate,
                                       .exp2 = exp2_array};

@@ -44,6 +44,9 @@ typedef struct tw_tiled_kernel {
     int block_rows; /* rows of K, or columns of V, that one register block takes */
     /* Folds the tile into m, l and o: one step of online_softmax.h for every lane. */
     void (*fold_tile)(const tw_panel *panel);
+    /* Its first two steps alone: s = K q, as far as keys_seen allows; then weights in place of scores, m and l. */
+    void (*scores)(const tw_panel *panel);
+    void (*softmax)(const tw_panel *panel);
     /* One panel of C += Aᵀ B: c[i][lane] += Σ_k a[k][i] · b[k][lane]. A has `rows` columns, a multiple of block_rows. */
     void (*accumulate)(float *c, const float *a, const float *b, int rows, int depth);
     /* y = 2^x for x <= 0; n is a multiple of lanes; y may be x. */

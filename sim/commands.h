@@ -29,6 +29,7 @@ int tw_cmd_step(int argc, char **argv);
 int tw_cmd_cache(int argc, char **argv);
 int tw_cmd_orders(int argc, char **argv);
 int tw_cmd_calibrate_cpu(int argc, char **argv);
+int tw_cmd_bench_cpu(int argc, char **argv);
 
 /** What `tilewise predict --cases` does. @return TW_OK; as tw_measured_read_cases() and tw_l2_run_jobs() */
 TW_MUST_CHECK tw_status tw_predict_cases(const tw_options *shared, const tw_text_list *cases, int seeds,

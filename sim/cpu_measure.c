@@ -74,6 +74,69 @@ static float work_exp(const measuring *m, size_t floats, long rounds, int part)
     return x[0];
 }
 
+/* ---- what attention is made of: one panel of queries and one tile of keys, in a core's own cache -------- */
+
+enum {
+    TILE_KEYS = 120,
+    TILE_DIM = 120,
+    TILE_ARRAYS = 6,
+    TILE_FLOATS = 128 * 128
+}; /* multiples of block_rows */
+
+/* Arrays of a thread's part: K, V, Q, S, O, and m, l behind each other. */
+static tw_panel tile_of(const measuring *m, size_t floats, int part, int32_t *keys_seen, int lanes)
+{
+    float *at = m->memory + (size_t)part * floats;
+    for (int i = 0; i < lanes; i++)
+        keys_seen[i] = TILE_KEYS;
+    return (tw_panel){.head_dim = TILE_DIM,
+                      .padded_dim = TILE_DIM,
+                      .n = TILE_KEYS,
+                      .k = at,
+                      .v = at + TILE_FLOATS,
+                      .q = at + 2 * TILE_FLOATS,
+                      .keys_seen = keys_seen,
+                      .fewest_keys_seen = TILE_KEYS,
+                      .exponent_scale = 0.1F,
+                      .s = at + 3 * TILE_FLOATS,
+                      .o = at + 4 * TILE_FLOATS,
+                      .m = at + 5 * TILE_FLOATS,
+                      .l = at + 5 * TILE_FLOATS + 128};
+}
+
+/* S = K Q and O += Vᵀ S. Sums grow without end where all numbers are −1, so O begins anew. */
+static float work_product(const measuring *m, size_t floats, long rounds, int part)
+{
+    const tw_tiled_kernel *kernels[3];
+    _Alignas(64) int32_t keys_seen[128];
+    tw_tiled_kernels(kernels);
+    tw_panel t = tile_of(m, floats, part, keys_seen, kernels[0]->lanes);
+    for (long i = 0; i < rounds; i++) {
+        if (i % 1024 == 0)
+            memset(t.o, 0, (size_t)(TILE_DIM * kernels[0]->lanes) * sizeof *t.o);
+        kernels[0]->scores(&t);
+        kernels[0]->accumulate(t.o, t.v, t.s, TILE_DIM, TILE_KEYS);
+    }
+    return t.o[0];
+}
+
+/* Scores become weights, and these are the next round's scores. */
+static float work_softmax(const measuring *m, size_t floats, long rounds, int part)
+{
+    const tw_tiled_kernel *kernels[3];
+    _Alignas(64) int32_t keys_seen[128];
+    tw_tiled_kernels(kernels);
+    tw_panel t = tile_of(m, floats, part, keys_seen, kernels[0]->lanes);
+    for (long i = 0; i < rounds; i++) {
+        for (int lane = 0; lane < kernels[0]->lanes; lane++) {
+            t.m[lane] = -INFINITY;
+            t.l[lane] = 0.0F;
+        }
+        kernels[0]->softmax(&t);
+    }
+    return t.l[0];
+}
+
 /* Seconds that `rounds` rounds take where all threads work at once: threads / (sum of their speeds). */
 static double run(measuring *m, work_fn work, size_t floats, long rounds)
 {
@@ -189,6 +252,25 @@ static void measure_arithmetic(tw_readings *readings, measuring *m)
                     m->threads);
 }
 
+static void measure_tile(tw_readings *readings, measuring *m)
+{
+    const tw_tiled_kernel *kernels[3];
+    double rates[REPEATS];
+    const double cores = m->threads;
+    const size_t floats = (size_t)TILE_ARRAYS * TILE_FLOATS;
+    tw_tiled_kernels(kernels);
+    const double scores = (double)TILE_KEYS * kernels[0]->lanes;
+    sample(rates, REPEATS, m, work_product, floats, 4 * scores * TILE_DIM);
+    tw_readings_add(readings, "product_flops_per_s", rates, REPEATS,
+                    (tw_limits){1e8 * cores, 1e12 * cores, 0.15},
+                    "cpu_ref's products (%s) of %d queries, %d keys, %d columns on %d cores", kernels[0]->isa,
+                    kernels[0]->lanes, TILE_KEYS, TILE_DIM, m->threads);
+    sample(rates, REPEATS, m, work_softmax, floats, scores);
+    tw_readings_add(readings, "softmax_scores_per_s", rates, REPEATS,
+                    (tw_limits){1e6 * cores, 1e11 * cores, 0.15},
+                    "cpu_ref's softmax (%s) of such a tile on %d cores", kernels[0]->isa, m->threads);
+}
+
 /* ---- bandwidth ------------------------------------------------------------------------------------------ */
 
 static size_t whole_rounds(double bytes_per_thread)
@@ -280,6 +362,7 @@ tw_status tw_cpu_measure(tw_readings *readings, tw_cpu_curve *curve, const tw_cp
         progress(0.1, "clock and arithmetic");
     measure_clock(readings);
     measure_arithmetic(readings, &m);
+    measure_tile(readings, &m);
     measure_regions(readings, &m);
     if (progress)
         progress(0.3, "bandwidth of each level");

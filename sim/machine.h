@@ -140,6 +140,9 @@ typedef enum tw_machine_kind {
     X(tensor_fp16_flops_per_s, "tensor cores, fp16 in, fp32 accumulation, dense")                            \
     X(tensor_bf16_flops_per_s, "the same for bf16")                                                          \
     X(fma_flops_per_s, "fp32 fused multiply-add, two FLOPs each")                                            \
+    X(l1_bytes_per_s, "first caches of all cores; this and the next two are of CPUs alone")                  \
+    X(product_flops_per_s, "products of a panel of queries and a tile of keys, in a core's own cache")       \
+    X(softmax_scores_per_s, "maximum, 2^x and sum of such a tile's scores")                                  \
     X(exps_per_s, "exponentials of all SMs")                                                                 \
     TW_MACHINE_FINE_NUMBERS(X)                                                                               \
     TW_MACHINE_CLOCK_NUMBERS(X)                                                                              \

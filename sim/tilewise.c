@@ -25,6 +25,8 @@ static const struct {
     {"timeline", tw_cmd_timeline, "what one SM does in time, for Perfetto and as a picture"},
     {"step", tw_cmd_step, "walks through a schedule tile by tile: what is on chip, m, l, O, bytes so far"},
     {"calibrate-cpu", tw_cmd_calibrate_cpu, "measures this CPU and writes its machine file"},
+    {"bench-cpu", tw_cmd_bench_cpu,
+     "standard and tiled attention on this CPU: predicted from its machine file, then timed"},
     {"list", tw_cmd_list, "algorithms, machines, kernels"},
 };
 

@@ -70,6 +70,28 @@ START_TEST(every_kernel_and_tile_gives_gold)
 }
 END_TEST
 
+/* Standard attention in three passes is the same function. */
+START_TEST(standard_gives_gold)
+{
+    const ref_problem *r = &ref_problems[_i];
+    ref_case c = ref_case_create(r);
+    float *o = calloc(c.num_o, sizeof *o), *lse = calloc(c.num_lse, sizeof *lse);
+    ck_assert_int_eq(tw_attention_gold(c.o, c.lse, &c.p, c.q, c.k, c.v), TW_OK);
+    memset(o, 0x7f, c.num_o * sizeof *o);
+    memset(lse, 0x7f, c.num_lse * sizeof *lse);
+    ck_assert_int_eq(tw_attention_standard(o, lse, NULL, &c.p, c.q_f, c.k_f, c.v_f), TW_OK);
+    expect_gold(r, &c, o, lse);
+    void *workspace = aligned_alloc(64, tw_attention_standard_workspace(&c.p));
+    memset(o, 0x7f, c.num_o * sizeof *o);
+    memset(workspace, 0xff, tw_attention_standard_workspace(&c.p)); /* NaN */
+    ck_assert_int_eq(tw_attention_standard(o, NULL, workspace, &c.p, c.q_f, c.k_f, c.v_f), TW_OK);
+    expect_gold(r, &c, o, lse);
+    free(workspace);
+    free(o), free(lse);
+    ref_case_free(&c);
+}
+END_TEST
+
 /* ---- masks, changed scores, packed sequences ------------------------------------------------------------ */
 
 /* Gold and every kernel on random inputs of a problem. */
@@ -115,6 +137,11 @@ START_TEST(every_mask_gives_gold)
     tw_problem p = masked_problem();
     mask_arrays arrays = mask_case_apply(&p, &mask_cases[_i]);
     expect_gold_of(&p, mask_cases[_i].name);
+    float none = 0; /* standard attention takes causal alone, and looks before it reads */
+    tw_problem without = p;
+    without.causal = false;
+    if (tw_mask_is_on(&without) || p.mask.prefix > 0)
+        ck_assert_int_eq(tw_attention_standard(&none, NULL, NULL, &p, &none, &none, &none), TW_EUNSUPPORTED);
     p.softmax_scale = -0.3;
     expect_gold_of(&p, mask_cases[_i].name);
     mask_arrays_free(&arrays);
@@ -297,6 +324,7 @@ Suite *tw_suite_ref_tiled(void)
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 300.0); /* valgrind and sanitizers */
     tcase_add_loop_test(core, every_kernel_and_tile_gives_gold, 0, NUM_REF_PROBLEMS);
+    tcase_add_loop_test(core, standard_gives_gold, 0, NUM_REF_PROBLEMS);
     tcase_add_loop_test(core, threads_do_not_matter, 1, 5);
     tcase_add_test(core, best_kernel_is_the_default);
     tcase_add_loop_test(core, exp2_keeps_its_bound, 0, 3);
