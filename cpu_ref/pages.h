@@ -19,12 +19,16 @@ extern "C" {
  */
 void tw_page_table_shuffled(int *table, int batch, int width, uint64_t seed);
 
-/** Rows of K or V of one head and sequence after the other, as without pages, go into their pages; others stay as they are.
- *  `columns` is head_dim or head_dim_v. @{ */
+/**
+ * @brief Rows of K or V as they are without pages, one sequence behind the other, go into their pages.
+ * @param[out] paged       tw_problem_k_elements() or tw_problem_v_elements(); what no key is in stays as it is
+ * @param[in]  contiguous  of the same problem without pages
+ * @param[in]  columns     head_dim, or of V head_dim_v
+ */
 void tw_pages_scatter(double *paged, const double *contiguous, const tw_problem *problem, int columns);
+
 /** And come back. */
 void tw_pages_gather(double *contiguous, const double *paged, const tw_problem *problem, int columns);
-/** @} */
 
 #ifdef __cplusplus
 }

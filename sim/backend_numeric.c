@@ -500,10 +500,14 @@ double tw_numeric_bytes(const tw_schedule *schedule, const tw_problem *p, const 
 {
     const unsigned given = TW_SET(TW_Q) | TW_SET(TW_K) | TW_SET(TW_V) | TW_SET(TW_O) | TW_SET(TW_DO) |
                            TW_SET(TW_DQ) | TW_SET(TW_DK) | TW_SET(TW_DV);
-    double elements = 0.0;
+    double elements = 0.0, tiles = ceil((double)p->seqlen_k / tiling->block_n);
+    double splits = tiling->num_splits > 0 ? tiling->num_splits
+                                           : tiles; /* no more than one a tile are chosen */
     for (int t = 0; t < TW_NUM_TENSORS; t++)
         if (touched_tensors(schedule) & TW_SET(t) & ~given)
-            elements += (double)tw_problem_lse_elements(p) * (double)tw_tensor_shape_of((tw_tensor)t, p).cols;
+            elements += (double)tw_problem_lse_elements(p) *
+                        (double)tw_tensor_shape_of((tw_tensor)t, p).cols *
+                        (t == TW_O_PART || t == TW_LSE_PART ? splits : 1.0);
     bool whole = schedule->ignores_sram;
     double rows = whole || tiling->block_m > p->seqlen_q ? p->seqlen_q : tiling->block_m;
     double keys = whole || tiling->block_n > p->seqlen_k ? p->seqlen_k : tiling->block_n;

@@ -1,5 +1,6 @@
 /* tilewise check: somebody's output against exact attention, and which of the usual mistakes it is. */
 #include "commands.h"
+#include "page_tables.h"
 #include "tensors.h"
 #include "verdict_text.h"
 #include "verify.h"
@@ -174,7 +175,8 @@ static tw_status read_files(files *f, const check_options *o)
     p->softmax_scale = o->softmax_scale;
     tw_extras extras = o->shared.extras;
     extras.head_dim_v = p->head_dim_v; /* the files' */
-    return tw_extras_attach(f->attached, p, &extras, o->shared.seed, true);
+    TW_TRY(tw_extras_attach(f->attached, p, &extras, o->shared.seed, true));
+    return p->page_size > 0 ? tw_inputs_page(&f->inputs, p) : TW_OK;
 }
 
 static void print_headline(const tw_claim *claim, const tw_verdict *verdict)
@@ -324,8 +326,9 @@ static tw_status check(const check_options *o)
 int tw_cmd_check(int argc, char **argv)
 {
     check_options o = {.shared = tw_options_default()};
-    tw_option_set sets[] = {{own, sizeof own / sizeof own[0], &o, 0},
-                            tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED | TW_GROUP_EXTRAS)};
+    tw_option_set sets[] = {
+        {own, sizeof own / sizeof own[0], &o, 0},
+        tw_options_shared(&o.shared, TW_GROUP_CAUSAL | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PAGES)};
     bool help;
     tw_status status = tw_options_read(&help, "tilewise check", summary, sets, 2, argc, argv);
     if (status == TW_OK && !help)

@@ -40,13 +40,13 @@ static const tw_option own[] = {
 static const char columns[] =
     "algorithm,machine,batch,num_heads,num_heads_kv,seqlen_q,seqlen_k,head_dim,dtype,causal,block_m,block_n,"
     "kernel,"
-    "num_splits,predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_"
+    "predicted_fill_bytes,predicted_drain_bytes,predicted_hbm_bytes,predicted_sm_cycles,predicted_"
     "cold_"
     "cycles,predicted_clock_mhz,predicted_lasting_clock_mhz,"
     "predicted_time_us,predicted_lasting_time_us,predicted_energy_mj,predicted_power_w,limiter,products_busy,"
     "cuda_cores_busy,smem_busy,"
     "l2_busy,"
-    "hbm_busy,outside";
+    "hbm_busy,outside,num_splits";
 
 /* ---- output --------------------------------------------------------------------------------------------- */
 
@@ -57,17 +57,17 @@ static void csv_row(FILE *out, const tw_contender *c, const tw_machine *machine)
     const tw_counts *n = &r->counts.total;
     const tw_pipe_busy *busy = &r->total.busy;
     const char *algorithm = r->schedule->variant_of ? r->schedule->variant_of : r->schedule->name;
-    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%d,%lld,%lld,%.0f", algorithm, machine->name,
-            p->batch, p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim,
-            tw_dtype_name(p->dtype), p->causal, r->build.block_m, r->build.block_n, c->name, r->num_splits,
-            (long long)n->sram_fill_bytes, (long long)n->sram_drain_bytes, r->hbm_bytes);
+    fprintf(out, "%s,%s,%d,%d,%d,%d,%d,%d,%s,%d,%d,%d,%s,%lld,%lld,%.0f", algorithm, machine->name, p->batch,
+            p->num_heads, p->num_heads_kv, p->seqlen_q, p->seqlen_k, p->head_dim, tw_dtype_name(p->dtype),
+            p->causal, r->build.block_m, r->build.block_n, c->name, (long long)n->sram_fill_bytes,
+            (long long)n->sram_drain_bytes, r->hbm_bytes);
     fprintf(out, ",%.0f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4g,%.0f,%s", r->total.cycles, r->cold_cycles,
             r->power.clock_hz / 1e6, r->power.lasting_clock_hz / 1e6, r->power.time_s * 1e6,
             r->power.lasting_time_s * 1e6, r->power.energy_j * 1e3, r->power.power_w, r->limiter);
     const double taken[] = {busy->products, busy->cores, busy->smem, busy->l2, busy->hbm};
     for (int i = 0; i < 5; i++)
         fprintf(out, ",%.3f", fmin(1, taken[i] / r->total.cycles));
-    fprintf(out, ",%s\n", r->outside);
+    fprintf(out, ",%s,%d\n", r->outside, r->num_splits);
 }
 
 static tw_status write_csv(const tw_contenders *list, const predict_options *o, const tw_machine *machine,

@@ -184,6 +184,8 @@ START_TEST(test_counts_are_the_same)
         for (int n = 0; n < NUM_ORDERINGS; n++) {
             t.order = (tw_order)(n / TW_NUM_KV_ORDERS);
             t.kv_order = (tw_kv_order)(n % TW_NUM_KV_ORDERS);
+            if (tw_tiling_check(tw_schedule_at(s), &t) != TW_OK)
+                continue; /* blocks that share all work have one order */
             ck_assert_int_eq(tw_count(&other, tw_schedule_at(s), &p, &t, &m), TW_OK);
             ck_assert_mem_eq(&plain, &other, sizeof plain);
         }
@@ -217,6 +219,8 @@ static void expect_attention(const tw_schedule *schedule, int i)
                              .block_n = 8,
                              .order = (tw_order)(n / TW_NUM_KV_ORDERS),
                              .kv_order = (tw_kv_order)(n % TW_NUM_KV_ORDERS)};
+        if (tw_tiling_check(schedule, &t) != TW_OK)
+            continue;
         memset(o, 0xff, no * sizeof *o);
         ck_assert_msg(tw_numeric_run(o, lse, NULL, schedule, &p, &t, &m, q, k, v, &exact) == TW_OK, "%s",
                       tw_error_message());

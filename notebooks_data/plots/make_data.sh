@@ -246,6 +246,20 @@ both_passes() { # the lengths of backward.gp
     both_passes backward | tail -n +2
 } >"$data/backward.csv"
 
+decode_of() { # how, algorithm, options: predicted times of one query, a row each; `how` becomes the first column
+    "$tilewise" predict --algorithm "$2" --seqlen-q 1 --heads 32 --heads-kv 8 --dtype bf16 "${@:3}" --csv - |
+        grep -v '^#' | awk -v how="$1" 'NR == 1 { print "how," $0; next } { print how "," $0 }'
+}
+decode_curve() { # options of shape: with given splits, with those that fill the SMs, and in equal shares
+    decode_of given flash_decoding --splits 1..128 "$@"
+    decode_of own flash_decoding "$@" | tail -n +2
+    decode_of shares lean_attention "$@" | tail -n +2
+}
+{
+    decode_curve --batch 1 --seqlen-k 1k,4k,16k,64k
+    decode_curve --batch 4,16,64 --seqlen-k 4k | grep -v '^how'
+} >"$data/decode.csv"
+
 # --- the clock ---------------------------------------------------------------------------------------------------
 timed_files=()
 for name in bench library; do
@@ -270,20 +284,6 @@ limiters() { # algorithm head_dim, further options: what limits at every length
         limiters flash3 "$d" --block-n "$tile"
     done
 } | awk 'NR == 1 { print "algorithm,seqlen_k,head_dim,limiter" } !/limiter$/' >"$data/limiter.csv"
-
-decode_of() { # how, algorithm, options: predicted times of one query, a row each; `how` becomes the first column
-    "$tilewise" predict --algorithm "$2" --seqlen-q 1 --heads 32 --heads-kv 8 --dtype bf16 "${@:3}" --csv - |
-        grep -v '^#' | awk -v how="$1" 'NR == 1 { print "how," $0; next } { print how "," $0 }'
-}
-decode_curve() { # options of shape: with given splits, with those that fill the SMs, and in equal shares
-    decode_of given flash_decoding --splits 1..128 "$@"
-    decode_of own flash_decoding "$@" | tail -n +2
-    decode_of shares lean_attention "$@" | tail -n +2
-}
-{
-    decode_curve --batch 1 --seqlen-k 1k,4k,16k,64k
-    decode_curve --batch 4,16,64 --seqlen-k 4k | grep -v '^how'
-} >"$data/decode.csv"
 
 commit=$("$tilewise" io --algorithm flash2 --csv - | sed -n 's/^# tilewise io, commit //p')
 cat >"$data/captions.env" <<END

@@ -4,9 +4,9 @@
  *
  *     LSE = ln Σ e^LSE_c        O = Σ e^(LSE_c − LSE) O_c
  *
- * Query heads that share K and V are rows of one tile, as in gqa_packed. Traffic per K/V head, S splits, R packed rows,
- * elements: Tr S R' … of Q where a split sees something, Tr · 2Nd of K and V as without splits, and S R (d + 1) of fp32
- * out and in again. One split needs no second launch and writes O itself.
+ * Query heads that share K and V are rows of one tile, as in gqa_packed. Traffic per K/V head with R packed rows: 2Rd + R +
+ * Tr · 2Nd elements as without splits, (S − 1) Rd more of Q where every split sees something, and S R (d + 1) of fp32 out
+ * and in again. One split needs no second launch and writes O itself.
  */
 #include "registry.h"
 #include "schedule_language.h"
