@@ -22,6 +22,16 @@ tables: $(build)/tables ## writes the tables of README.md and docs/theory/ladder
 	    $(build)/tables ladder README.md notebooks_data/h100/ladder.csv notebooks_data/h100/counters.csv; \
 	    else echo "left out: the table of README.md, because make ladder was not run"; fi
 
+# What papers print beside what is recomputed, predicted or measured here; every row's command is run.
+ledger_rows    := $(wildcard notebooks_data/ledger/*.ini)
+ledger_objects := $(patsubst %.c,$(build)/obj/%.o,$(wildcard notebooks_data/ledger/*.c)) $(build)/obj/notebooks_data/tables/markers.o
+$(build)/ledger: $(ledger_objects) $(build)/libtilewise_sim.a $(build)/libtilewise_ref.a
+	$(CC) $(tw_cflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -linih $(tw_ldlibs)
+
+.PHONY: ledger
+ledger: $(build)/ledger $(build)/tilewise ## writes docs/ledger.md anew: printed values of papers beside ours, a verdict on each
+	$(build)/ledger docs/ledger.md docs/ledger.md $(ledger_rows)
+
 .PHONY: report plots report-files plot-files plot-csv gpu-measurements predictions
 plot-csv: $(build)/tilewise $(build)/plot_data
 	@$(plots_dir)/make_data.sh $(measured_dir) $(build)/report/data

@@ -85,6 +85,7 @@ static const struct {
     {"notebooks_data/h100/counters.csv", CASE_COLUMNS
      "fill_bytes,drain_bytes,l2_request_bytes,hbm_read_bytes,hbm_write_bytes,sm_cycles,gpu_time_us"},
     {"notebooks_data/h100/peers.csv", "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,ms,tflops,gbps"},
+    {"notebooks_data/h100/library_rates.csv", "peer,pass,dtype,b,h,hkv,sq,sk,d,causal,tflops,gbps"},
     {"notebooks_data/h100/ladder.csv",
      "round," CASE_COLUMNS "time_us,time_min_us,time_max_us,energy_mj,sm_clock_mhz"},
 };

@@ -1,7 +1,7 @@
 # The tests: every tests/check_*.c is a Check suite of one program, support_*.c is what they share. suites.def lists them.
 
 test_sources := $(wildcard tests/check_*.c tests/support_*.c)
-table_parts  := $(patsubst %.c,$(build)/obj/%.o,$(filter-out %/main.c,$(wildcard notebooks_data/tables/*.c)))
+table_parts  := $(patsubst %.c,$(build)/obj/%.o,$(filter-out %/main.c,$(wildcard notebooks_data/tables/*.c notebooks_data/ledger/*.c)))
 test_objects := $(test_sources:%.c=$(build)/obj/%.o) $(gpu_host_objects) $(table_parts)
 test_ldlibs  := -lcheck -lsubunit -lpopt -linih -ljansson -lm -lrt -lpthread
 
