@@ -239,7 +239,9 @@ static tw_status draw_all(FILE *out, const tw_schedule *const *schedules, int co
             "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%.0f' viewBox='0 0 %d %.0f' "
             "font-family='sans-serif'>\n",
             across * PANEL_W, height, across * PANEL_W, height);
-    fprintf(out, "<rect width='100%%' height='100%%' fill='#fafafa'/>\n");
+    fprintf(out,
+            "<style>@media (prefers-color-scheme: dark) { svg { filter: invert(0.89) hue-rotate(180deg) } }"
+            "</style>\n<rect width='100%%' height='100%%' fill='#fafafa'/>\n");
     text(out, MARGIN, 18, 11, "start", "",
          count > 1
              ? "Above, what is in HBM, and how often each element goes on chip (in) and back (out): four "

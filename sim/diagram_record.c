@@ -130,6 +130,18 @@ static bool wants(void *self, const tw_emitter *e, tw_tile i, tw_tile j)
 
 /* ---- the problem of four tiles ------------------------------------------------------------------------------------- */
 
+/* The codes of algorithms that are for codes alone. */
+static tw_quantize codes_for(const tw_schedule *schedule)
+{
+    static const tw_quantize choices[] = {{.format = TW_FP32},
+                                          {.format = TW_E4M3, .scales = TW_SCALES_BLOCK},
+                                          {.format = TW_INT8, .scales = TW_SCALES_TOKEN}};
+    int i = 0;
+    while (schedule->takes_codes && i < 2 && !schedule->takes_codes(&choices[i]))
+        i++;
+    return choices[i];
+}
+
 static tw_problem problem_for(const tw_schedule *schedule)
 {
     bool grouped = schedule->packs_heads;
@@ -140,6 +152,7 @@ static tw_problem problem_for(const tw_schedule *schedule)
                     .seqlen_k = ROWS,
                     .head_dim = COLUMNS,
                     .dtype = TW_FP16,
+                    .quantize = codes_for(schedule),
                     .rank = schedule->reference ? RANK : 0,
                     .v_in_k = schedule->needs_v_in_k,
                     .head_dim_v = schedule->needs_v_in_k ? COLUMNS - PART : 0};
