@@ -87,6 +87,7 @@ TW_MUST_CHECK tw_status tw_npy_check_target(const char *path);
 /**
  * @brief Writes one file of a set, as tw_npy_write() does, but leaves it under its temporary name.
  * @param[in,out] set  unchanged on error, and to be discarded then
+ * @param[in] path, values, dtype, num_dims, shape  as for tw_npy_write()
  * @return as tw_npy_write(); TW_EINVAL (more than TW_NPY_MAX_FILES)
  */
 TW_MUST_CHECK tw_status tw_npy_add(tw_npy_set *set, const char *path, const double *values, tw_dtype dtype,

@@ -41,7 +41,7 @@ docs-files: plot-files $(build)/docs/pages/cli_reference.md
 	    echo 'OUTPUT_DIRECTORY = $(build)/docs'; \
 	    echo 'PROJECT_NUMBER = $(commit)'; \
 	    echo 'INPUT = $(docs_pages) $(docs_sources)'; \
-	    echo 'IMAGE_PATH = $(filter-out docs/traffic.svg,$(wildcard docs/*.svg)) $(build)/report'; \
+	    echo 'IMAGE_PATH = $(filter-out docs/traffic.svg docs/timelines.svg docs/family.svg,$(wildcard docs/*.svg)) $(build)/report'; \
 	    echo 'HTML_EXTRA_STYLESHEET = $(DOXYGEN_AWESOME)/doxygen-awesome.css docs/manual/style.css'; \
 	    doxygen -s -g - | sed -n 's/^HTML_COLORSTYLE .*/HTML_COLORSTYLE = LIGHT/p'; } | doxygen -
 	@docs/manual/check_links.sh $(docs_html)

@@ -65,6 +65,7 @@ TW_MUST_CHECK tw_status tw_count(tw_count_result *result, const tw_schedule *sch
 /**
  * @brief tw_count() of a schedule with one launch, apart for every step and device of its ring.
  * @param[out] parts  [step · devices + device] with tiling->parts steps, and as many devices or one; untouched on error
+ * @param[in]  schedule, problem, tiling, machine  as for tw_count()
  * @return as tw_count()
  */
 TW_MUST_CHECK tw_status tw_count_parts(tw_counts *parts, const tw_schedule *schedule,

@@ -20,6 +20,7 @@ extern "C" {
  * wanted. Takes O(log block) walks through one head.
  * @param[out] fitting  as wanted but for block_m and block_n; both 0 if not even 1 × 1 fits
  * @param[in]  wanted   block_m and block_n at least 1
+ * @param[in]  schedule, problem, machine  as for tw_count()
  */
 void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw_problem *problem,
                        const tw_tiling *wanted, const tw_machine *machine);
@@ -32,6 +33,7 @@ void tw_largest_tiling(tw_tiling *fitting, const tw_schedule *schedule, const tw
  * block is halved until the tiles fit, block_n first. If none do, all stays as it was, to be refused with its reason.
  * @param[in,out] tiling  block_m and block_n as a rule has them
  * @param[in]     wanted  what the user gave: a block that is 0 was left open, and only such ones change
+ * @param[in]     schedule, problem, machine  as for tw_count()
  */
 void tw_shrink_tiling(tw_tiling *tiling, const tw_schedule *schedule, const tw_problem *problem,
                       const tw_tiling *wanted, const tw_machine *machine);

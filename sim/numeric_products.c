@@ -122,21 +122,26 @@ void tw_execute_matmul_nt(tw_executor *x, const tw_emitter *e, const tw_op *op)
     int rows = e->slots[op->a].rows.rows, keys = e->slots[op->b].rows.rows, depth = e->slots[op->a].cols.rows;
     adder how = adder_of(x, e, op);
     const double *turned = turn(x, e, op->b);
-    if (!turned) {
+    double *before = op->adds ? malloc((size_t)keys * sizeof *before) : NULL; /* what S += adds to */
+    if (!turned || (op->adds && !before)) {
         x->status = tw_fail(TW_ENOMEM, "a tile of %d keys does not fit into memory", keys);
+        free(before);
         return;
     }
     for (int i = 0; i < rows; i++) {
         const double *q = tw_executor_row(x, e, op->a, i);
         double *s = tw_executor_row(x, e, op->dst, i);
+        if (before)
+            memcpy(before, s, (size_t)keys * sizeof *s);
         if (how.narrow)
             scores_of_row_narrowly(s, &how, q, x->slots[op->b], keys, depth);
         else
             scores_of_row(s, q, turned, keys, depth);
         double q_worth = op->value * row_scale(x, e, op->a, op->scale_a, i);
         for (int j = 0; j < keys; j++)
-            s[j] *= q_worth * row_scale(x, e, op->b, op->scale_b, j);
+            s[j] = s[j] * (q_worth * row_scale(x, e, op->b, op->scale_b, j)) + (before ? before[j] : 0.0);
     }
+    free(before);
 }
 
 /* ---- O += P V, dQ += scale · dS K ------------------------------------------------------------------------ */

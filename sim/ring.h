@@ -38,6 +38,7 @@ double tw_ring_threshold(const tw_problem *problem, const tw_machine *machine, t
 /**
  * @brief Step by step: the slowest device's roofline beside the link; whoever is slower says how long the step is.
  * @param[out] time  untouched on error
+ * @param[in]  schedule, problem, tiling, machine  as for tw_count_parts()
  * @return TW_OK; as tw_count_parts(); TW_EUNSUPPORTED (a machine without rates)
  */
 TW_MUST_CHECK tw_status tw_ring_time_of(tw_ring_time *time, const tw_schedule *schedule,
