@@ -274,7 +274,7 @@ int tw_cmd_step(int argc, char **argv)
     step_options own = {.row = UINT64_MAX, .to = UINT64_MAX};
     unsigned groups = TW_GROUP_ALGORITHM | TW_GROUP_SHAPE | TW_GROUP_CAUSAL | TW_GROUP_TILING |
                       TW_GROUP_MACHINE | TW_GROUP_SEED | TW_GROUP_EXTRAS | TW_GROUP_PASS | TW_GROUP_QUANTIZE;
-    tw_option shared[48];
+    tw_option shared[64];
     tw_option_set sets[2] = {{.rows = rows, .count = (int)(sizeof rows / sizeof rows[0]), .into = &own},
                              shared_here(shared, (int)(sizeof shared / sizeof shared[0]), &options, groups)};
     bool help;

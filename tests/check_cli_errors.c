@@ -21,7 +21,7 @@ static const struct {
     {"comapre", "did you mean 'compare'"},
     {"frobnicate",
      "'frobnicate'|io, cache, orders, run, check, compare, predict, explain, tune, advise, timeline, "
-     "step, calibrate-cpu, list"},
+     "step, calibrate-cpu, deviation, bench-cpu, list"},
     {"--frobnicate", "'--frobnicate'"},
     {"io --seqln 5", "--seqln|did you mean --seqlen"},
     {"io --frobnicate 5", "--frobnicate|tilewise io --help"},
