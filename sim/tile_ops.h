@@ -5,6 +5,9 @@
  * A schedule calls the functions of this header; each call emits one tw_op to a back end, which counts it
  * (backend_count.h) or executes it (backend_numeric.h). The schedule is written once and knows neither.
  *
+ * A tile of codes (quantize.h) brings its scales along in a slot of their own, which products read and which is released with
+ * it: no schedule says so.
+ *
  * @verbatim
  *    HBM tensors            on chip: slots                        places
  *    Q K V  ──── load ────▶ [tile of Q] [tile of K] [tile of V]   shared memory, input's type
@@ -573,8 +576,7 @@ bool tw_next_head(tw_group *group);
 /** @name Operations
  * Schedules call them by their short names (schedule_language.h), which also record the source line.
  * @{ */
-/** A tile of a tensor comes on chip, its whole width: Q, K, V into shared memory, O, M, L into registers. A tile of codes
- *  brings its scales along, which products read and which go when it is released. */
+/** A tile of a tensor comes on chip, its whole width: Q, K, V into shared memory, O, M, L into registers. */
 tw_slot tw_load(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows);
 /** A part of S or P: rows `rows` of the keys `cols`. */
 tw_slot tw_load_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile rows, tw_tile cols);
@@ -606,8 +608,7 @@ void tw_row_stats_step(tw_emitter *e, tw_slot s, tw_row_stats st);
 void tw_softmax_apply(tw_emitter *e, tw_slot s, tw_row_stats st);
 /** O = alpha · O. */
 void tw_rescale(tw_emitter *e, tw_slot o, tw_row_stats st);
-/** P is rounded to the input's type where tensor cores will read it; nothing is emitted for FMA units. Where that is a type
- *  of codes, P becomes them. */
+/** P is rounded to the input's type where tensor cores will read it, or becomes codes; nothing is emitted for FMA units. */
 void tw_convert_for_unit(tw_emitter *e, tw_slot p);
 /** P, loaded as it was stored, becomes codes where V is codes; otherwise nothing is emitted. */
 void tw_convert_to_codes(tw_emitter *e, tw_slot p);

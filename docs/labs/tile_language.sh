@@ -37,8 +37,8 @@ for header in "$@"; do
     awk -v RS= -v wanted="$wanted" '$0 ~ wanted { print $0 "\n" }' "$header"
 done |
     sed -E 's/ \(schedule_language\.h\)/, at the end/; s/\/\*\* @cond private/\/* private/; /@(end)?cond/d' |
-    sed -E '/tw_(walk_keys_of|load_part|score_mod|convert_for_unit|as_agent|multicast|fits)\(/d' |
-    sed -E '/^\/\*\* (A part of S or P|Of those the partial|What the problem does to scores|P is rounded|From here on|The next loads|Would a tile)/d'
+    sed -E '/tw_(walk_keys_of|load_part|score_mod|convert_for_unit|convert_to_codes|as_agent|multicast|fits)\(/d' |
+    sed -E '/^\/\*\* (A part of S or P|Of those the partial|What the problem does to scores|P is rounded|P, loaded as|From here on|The next loads|Would a tile)/d'
 
 cat <<'END'
 #endif
