@@ -176,10 +176,12 @@ static double draw_block(FILE *out, const tw_diagram_record *r, double x0, doubl
     double x = x0 + LABEL_W, width = PANEL_W - 2 * MARGIN - LABEL_W,
            step = width / (r->num_ops > 0 ? r->num_ops : 1);
     double top = y + 14, gap = 5, bottom = top + count * LANE_H + gap;
+    double smem_h = of_smem, registers_h = count - of_smem;
+    smem_h *= LANE_H, registers_h *= LANE_H;
     fprintf(out, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='#eef4fb'/>\n", x, top, width,
-            of_smem * (double)LANE_H);
+            smem_h);
     fprintf(out, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='#fdf6ea'/>\n", x,
-            top + of_smem * LANE_H + gap, width, (count - of_smem) * (double)LANE_H);
+            top + smem_h + gap, width, registers_h);
     if (of_smem > 0)
         text(out, x - 4, top + of_smem * LANE_H / 2.0 + 3, 8, "end", " fill='#444'", "shared");
     if (count > of_smem)

@@ -231,43 +231,24 @@ static int source_of(const tw_emitter *e, int step, int device)
     return e->launch->spread == TW_SPREAD_HOST ? step : (device - step + e->parts) % e->parts;
 }
 
-/* The part that a device has goes to the next one; on one device it comes out of the second memory. */
-static void send_part(tw_emitter *e, int64_t batches)
-{
-    const tw_problem *p = e->problem;
-    for (int t = 0; t < TW_NUM_TENSORS; t++) {
-        bool latent = t == TW_V && p->v_in_k; /* it has gone with K */
-        if (!(e->launch->travels & TW_SET(t)) || p->seqlen_k == 0 || latent)
-            continue;
-        tw_op op = tw_op_new(TW_OP_SEND);
-        op.tensor = (tw_tensor)t;
-        op.batch = e->batch;
-        op.rows = tw_tile_at(0, p->seqlen_k, p->seqlen_k);
-        op.cols = tw_tile_at(0, (int)tw_tensor_shape_of(op.tensor, p).cols,
-                             tw_tensor_shape_of(op.tensor, p).cols);
-        e->times = batches * tw_tensor_shape_of(op.tensor, p).heads;
-        e->agent = 0;
-        if (tw_op_kept(e, &op))
-            tw_op_deliver(e, &op);
-    }
-}
-
-static tw_status run_device(tw_emitter *e, const tw_problem *sequence, int batch, int64_t batches)
+/* `view` becomes the problem of the device and of the part of the keys that it has. */
+static tw_status run_device(tw_emitter *e, tw_problem *view, const tw_problem *sequence, int batch,
+                            int64_t batches)
 {
     bool host = e->launch->spread == TW_SPREAD_HOST;
     e->source = source_of(e, e->step, e->device);
-    tw_problem view = tw_problem_part(
-        sequence, tw_part_of(e->launch->spread, sequence->seqlen_q, e->device, host ? 1 : e->parts),
-        tw_part_of(e->launch->spread, sequence->seqlen_k, e->source, e->parts));
-    e->problem = &view;
+    *view = tw_problem_part(sequence,
+                            tw_part_of(e->launch->spread, sequence->seqlen_q, e->device, host ? 1 : e->parts),
+                            tw_part_of(e->launch->spread, sequence->seqlen_k, e->source, e->parts));
+    e->problem = view;
     e->batch = batch;
     if (host && e->parts > 1)
-        send_part(e, batches);
-    if (view.seqlen_q > 0)
+        tw_send_part(e, batches);
+    if (view->seqlen_q > 0)
         TW_TRY(run_sequence_heads(e, batch, batches));
     e->batch = batch;
     if (!host && e->step + 1 < e->parts)
-        send_part(e, batches);
+        tw_send_part(e, batches);
     TW_TRY(e->status);
     return e->backend->end_part ? e->backend->end_part(e->self, e) : TW_OK;
 }
@@ -276,9 +257,10 @@ static tw_status run_device(tw_emitter *e, const tw_problem *sequence, int batch
 static tw_status run_parts(tw_emitter *e, const tw_problem *sequence, int batch, int64_t batches)
 {
     int devices = e->launch->spread == TW_SPREAD_HOST ? 1 : e->parts;
+    tw_problem view;
     for (e->step = 0; e->step < e->parts; e->step++)
         for (e->device = 0; e->device < devices; e->device++)
-            TW_TRY(run_device(e, sequence, batch, batches));
+            TW_TRY(run_device(e, &view, sequence, batch, batches));
     return TW_OK;
 }
 

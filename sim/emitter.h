@@ -16,6 +16,9 @@ TW_MUST_CHECK tw_status tw_run_block(tw_emitter *e, tw_block b);
 /** Tells the back end that a block is over. */
 TW_MUST_CHECK tw_status tw_end_block(tw_emitter *e);
 
+/** What travels of the part that a device has goes on to the next one, or comes out of the second memory. tile_ops_parts.c */
+void tw_send_part(tw_emitter *e, int64_t batches);
+
 /** All blocks of a launch over shares. */
 TW_MUST_CHECK tw_status tw_run_shares(tw_emitter *e);
 

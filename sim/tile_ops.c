@@ -209,7 +209,7 @@ static tw_slot load_tile(tw_emitter *e, tw_tensor tensor, tw_block b, tw_tile ro
             tw_slot_read(e, pages);
         tw_slot_written(e, slot);
         tw_slot_becomes(e, slot, tensor, true); /* what is in HBM is normalised */
-        e->slots[slot.id].unscaled = tensor == TW_O;
+        e->slots[slot.id].unscaled = tensor == TW_O && cols.rows < tw_problem_head_dim_v(e->problem);
         tw_op_deliver(e, &op);
     }
     if (pages.id >= 0)

@@ -52,9 +52,9 @@ $(build)/labs/lab3/tile_language.h: cpu_ref/dtype.h cpu_ref/dropout.h cpu_ref/ma
 $(build)/labs/obj/tests/labs/lab3/record.o: lab_more = -I$(build)/labs/lab3
 $(build)/labs/obj/tests/labs/lab3/record.o: $(lab_headers_3)
 # The simulator's parts that the judges of labs 2 and 3 use; within the handout's library they go along.
-lab_sim_2    := $(addprefix sim/,backend_count.c emitter.c emitter_shares.c fitting.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c $(addprefix schedules/,standard.c standard_tiled.c flash1.c flash2.c)) \
+lab_sim_2    := $(addprefix sim/,backend_count.c emitter.c emitter_shares.c fitting.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c tile_ops_parts.c walks.c $(addprefix schedules/,standard.c standard_tiled.c flash1.c flash2.c)) \
     tests/labs/lab3/no_l2.c
-lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c numeric_decode.c numeric_products.c numeric_softmax.c emitter.c emitter_shares.c fitting.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c walks.c) \
+lab_sim_3    := $(addprefix sim/,backend_count.c backend_numeric.c numeric_backward.c numeric_decode.c numeric_products.c numeric_softmax.c emitter.c emitter_shares.c fitting.c products.c slots.c splits.c tile_ops.c tile_ops_backward.c tile_ops_decode.c tile_ops_parts.c walks.c) \
     tests/labs/lab3/no_l2.c
 
 $(build)/labs/tilewise-confine: tests/labs/grader/inner.c $(build)/flags
