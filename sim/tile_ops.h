@@ -211,11 +211,10 @@ typedef enum tw_place {
 
 /** A slot as the emitter keeps it. */
 typedef struct tw_slot_info {
-    bool live;    /**< made and not yet released */
-    bool written; /**< has numbers in it */
-    bool unread;  /**< what was written last has not been read */
-    bool
-        unscaled; /**< some columns of O as they came from HBM, which the next step of softmax has to rescale first */
+    bool live;       /**< made and not yet released */
+    bool written;    /**< has numbers in it */
+    bool unread;     /**< what was written last has not been read */
+    bool unscaled;   /**< some columns of O as they came from HBM: they have to be rescaled first */
     bool normalized; /**< P and O: divided by the row sums; a launch may store nothing less */
     bool
         is_alpha; /**< what a step of online softmax leaves to rescale by; `tensor` is then TW_L, of its shape */
