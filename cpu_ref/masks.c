@@ -3,18 +3,9 @@
  * where there is one run alone. Block masks and callbacks are asked behind that. */
 #include "masks.h"
 #include "problem.h"
+#include "whole.h"
 
 #include <limits.h>
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 static int64_t clamp(int64_t x, int64_t low, int64_t high)
 {
@@ -284,11 +275,6 @@ static int64_t pairs_by_runs(const tw_problem *p, int64_t row0, int64_t row1, in
 }
 
 /* ---- block masks and callbacks -------------------------------------------------------------------------- */
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* Is the block that holds this query row and key switched on? */
 static bool block_on(const tw_problem *p, int query_head, int64_t query_row, int64_t key)

@@ -1,18 +1,9 @@
 /* The tiles of a mask, written down. */
 #include "tile_map.h"
 #include "memory.h"
+#include "whole.h"
 
 #include <stdlib.h>
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static size_t tile_index(const tw_tile_map *map, int head, int64_t row, int64_t col)
 {

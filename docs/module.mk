@@ -5,7 +5,7 @@ DOXYGEN_AWESOME ?= /usr/share/doxygen-awesome-css
 MATHJAX         ?= /usr/share/javascript/mathjax
 
 # Headers that are inside a library or a program; the manual shows the others.
-docs_inner := $(addprefix cpu_ref/,dot.h gold.h npy_header.h threads.h tiled_kernel.h) \
+docs_inner := $(addprefix cpu_ref/,dot.h gold.h npy_header.h threads.h tiled_kernel.h whole.h) \
     $(addprefix sim/,access_list.h block_masks.h bounds_decode.h bounds_parts.h buckets.h codes.h commands.h compare_table.h contenders.h cpu.h cpu_kernel.h csv.h diagram_record.h draw.h emitter.h execution.h \
         explain.h extras.h io_masks.h io_ring.h io_table.h l2_jobs.h lengths.h numeric_executor.h options.h page_tables.h parse.h parse_mask.h parse_quantize.h \
         predict_errors.h progress.h readings.h replay.h reuse.h saving.h slots.h splits.h sm_launch.h sm_program.h sm_work.h step_page.h \

@@ -1,5 +1,6 @@
 /* Closed forms and lower bounds, written from the papers' formulas: no tile is visited here. */
 #include "bounds.h"
+#include "../cpu_ref/whole.h"
 #include "bounds_decode.h"
 #include "bounds_parts.h"
 
@@ -8,21 +9,6 @@
 
 typedef tw_traffic traffic;
 typedef tw_loaded loaded;
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 /* What a bias and sink logits add to a pass that visits so many scores in so many blocks. */
 void tw_bounds_add_scoring(traffic *one, const tw_problem *p, int64_t scores, int64_t blocks)

@@ -4,6 +4,7 @@
  */
 #include "bounds_decode.h"
 
+#include "../cpu_ref/whole.h"
 #include "splits.h"
 
 #include <string.h>
@@ -17,21 +18,6 @@ typedef struct bytes {
 typedef struct seen {
     int64_t begin[2], end[2];
 } seen;
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 bool tw_splits_keys(const char *schedule)
 {

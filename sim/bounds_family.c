@@ -1,21 +1,12 @@
 /* Closed forms of algorithms for special places: small SRAM, short windows, several devices. From the papers. */
 #include "bounds_parts.h"
+#include "../cpu_ref/whole.h"
 #include "slots.h"
 
 #include <string.h>
 
 /* Most buckets that a closed form is for. */
 #define TW_MOST_BUCKETS 256
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Tc (N (d + d_v) + N d_v) + Tr N (d + d_v) + N: Q, O in and O out for every tile of S; K, V in. */
 static tw_traffic square_tiles(const tw_problem *p, const tw_tiling *t)

@@ -1,19 +1,10 @@
 /* Launches and blocks: which of them run, in which order, and how often each stands for its equals. */
 #include "emitter.h"
+#include "../cpu_ref/whole.h"
 #include "splits.h"
 
 #include <math.h>
 #include <string.h>
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* ---- launches ------------------------------------------------------------------------------------------- */
 

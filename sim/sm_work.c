@@ -1,6 +1,7 @@
 /* Blocks are dealt to SMs as the hardware, or a persistent kernel, deals them; one SM is looked at, the busiest. */
 #include "sm_work.h"
 
+#include "../cpu_ref/whole.h"
 #include "splits.h"
 
 #include <math.h>
@@ -16,11 +17,6 @@ typedef struct grid {
     int64_t heads;      /* of all batch elements */
     int64_t section;    /* heads that are worked on together, where the order has sections */
 } grid;
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 static int64_t axis_tiles(const tw_play *play, tw_axis axis)
 {

@@ -1,25 +1,11 @@
 /* How the keys are cut into parts: equal splits of what a query tile sees, or equal shares of everything. */
 #include "splits.h"
+#include "../cpu_ref/whole.h"
 #include "slots.h"
 
 #include <stdlib.h>
 
 enum { BLOCKS_PER_SM = 2, MOST_SPLITS = 128 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 bool tw_has_axis(const tw_schedule *schedule, tw_axis axis)
 {

@@ -1,6 +1,7 @@
 /* Tensors cut into units. One pass over the schedule tells how small its tiles are. */
 #include "units.h"
 
+#include "../cpu_ref/whole.h"
 #include "splits.h"
 
 #include <stdlib.h>
@@ -67,11 +68,6 @@ static tw_status survey_launch(void *self, const tw_emitter *e)
 
 static const tw_backend survey_backend = {
     .merges = true, .op = survey_op, .end_block = survey_block, .end_launch = survey_launch};
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 /* Rows of a chunk: whole tiles of the smallest kind, as many as make it large enough, within `tallest`. */
 static int chunk_rows(int tile_rows, int64_t row_bytes, int tallest, int64_t least_bytes, int64_t length)

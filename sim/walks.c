@@ -1,20 +1,7 @@
 /* Walks: which tiles a schedule visits, and how often each stands for its equals. */
 #include "slots.h"
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
+#include "../cpu_ref/whole.h"
 
 /* Tile `index` of an axis of `length` rows, cut at its end. */
 tw_tile tw_tile_at(int64_t index, int block, int64_t length)
