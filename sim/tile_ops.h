@@ -660,12 +660,14 @@ void tw_drop_by(tw_emitter *e, tw_slot p, tw_slot z);
 tw_row_stats tw_row_stats_of_part(tw_emitter *e, tw_tile rows);
 /** Are the keys in several parts? */
 bool tw_is_split(const tw_emitter *e);
-/** Where the rows `rows` of part `part` are in the tensors of partial results. */
-tw_tile tw_part_rows(const tw_emitter *e, tw_tile rows, int part);
 /** A tile of O, or LSE or l, goes to the rows of the block's part in TW_O_PART or TW_LSE_PART. */
 void tw_store_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot);
-/** O, m and l take in a part's: m' = max(m, LSE), l' = e^(m − m') l + e^(LSE − m'), O' likewise. Nothing, where LSE is −inf. */
-void tw_combine(tw_emitter *e, tw_slot o, tw_row_stats st, tw_slot o_part, tw_slot lse_part);
+/**
+ * Loads what parts [first, end) of the block's rows have left, and has O, m and l take it in. Against a running maximum
+ * m' = max(m, LSE), l' = e^(m − m') l + e^(LSE − m'), O' likewise, and nothing where LSE is −inf; against a fixed one O
+ * and l are added. Several are asked for before the first is taken in, as many as 64 KiB hold, so that they come together.
+ */
+void tw_take_parts(tw_emitter *e, tw_block b, int first, int end, tw_slot o, tw_row_stats st);
 /** @} */
 
 /** @name More operations: a fixed maximum
@@ -676,8 +678,6 @@ void tw_fix_max(tw_emitter *e, tw_row_stats st);
 /** S becomes P = e^(S − m), l grows; m is fixed, so there is nothing to rescale. Where a score that is seen leaves the
  *  range (tw_fixed_range()), l becomes infinite. */
 void tw_fixed_softmax(tw_emitter *e, tw_slot s, tw_row_stats st);
-/** O and l of a part are added: sums of the same m. */
-void tw_add_part(tw_emitter *e, tw_slot o, tw_row_stats st, tw_slot o_part, tw_slot l_part);
 /** Have scores left the range? Then O and l are of no use, and what follows in this block is done again. */
 bool tw_left_range(tw_emitter *e, tw_slot o, tw_row_stats st);
 /** How far a score may be from phi: e^(s − phi) is then a normal number where it is multiplied, and sums are finite. */

@@ -16,7 +16,8 @@ bool tw_is_split(const tw_emitter *e)
     return e->part.count > 1;
 }
 
-tw_tile tw_part_rows(const tw_emitter *e, tw_tile rows, int part)
+/* Where rows of a part are in the tensors of partial results. */
+static tw_tile part_rows(const tw_emitter *e, tw_tile rows, int part)
 {
     rows.row0 += (int64_t)part * e->problem->seqlen_q;
     return rows;
@@ -32,7 +33,7 @@ void tw_store_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot)
     op.tensor = tensor;
     op.batch = b.batch;
     op.head = tw_op_head(e, tensor, b);
-    op.rows = tw_part_rows(e, info->rows, e->part.index);
+    op.rows = part_rows(e, info->rows, e->part.index);
     op.cols = info->cols;
     bool sums = e->schedule->fixed_max; /* of one m, which are added before anything is divided */
     if (tw_op_kept(e, &op) && tw_op_declared(e, e->launch->writes, tensor)) {
@@ -46,13 +47,13 @@ void tw_store_part(tw_emitter *e, tw_tensor tensor, tw_block b, tw_slot slot)
 
 static void must_be_fixed(tw_emitter *e, tw_slot m);
 
-/* O, m and l take in what a part has left of its own. */
-static void take_in(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_row_stats st, tw_slot o_part,
-                    tw_slot stat_part)
+/* O, m and l take in what a part has left of its own, against a fixed maximum or a running one. */
+static void take_in(tw_emitter *e, tw_slot o, tw_row_stats st, tw_slot o_part, tw_slot stat_part)
 {
+    bool sums = e->schedule->fixed_max;
     if (!tw_slot_find(e, o))
         return;
-    tw_op op = tw_op_new(kind);
+    tw_op op = tw_op_new(sums ? TW_OP_ADD_PART : TW_OP_COMBINE);
     op.dst = o.id;
     op.a = o_part.id;
     op.b = stat_part.id;
@@ -63,7 +64,7 @@ static void take_in(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_row_stats st, 
     tw_slot_must_be(e, o_part, TW_O_PART);
     tw_slot_must_be(e, stat_part, TW_LSE_PART);
     tw_slot_must_be(e, st.m, TW_M);
-    if (kind == TW_OP_ADD_PART)
+    if (sums)
         must_be_fixed(e, st.m);
     tw_slot_read(e, o_part);
     tw_slot_read(e, stat_part);
@@ -74,14 +75,30 @@ static void take_in(tw_emitter *e, tw_op_kind kind, tw_slot o, tw_row_stats st, 
     tw_op_deliver(e, &op);
 }
 
-void tw_combine(tw_emitter *e, tw_slot o, tw_row_stats st, tw_slot o_part, tw_slot lse_part)
+enum { MOST_AHEAD = 8 }; /* parts whose results are on chip together */
+
+static int parts_ahead(const tw_problem *p, tw_tile rows)
 {
-    take_in(e, TW_OP_COMBINE, o, st, o_part, lse_part);
+    enum { ROOM = 65536 };
+    int64_t fitting = ROOM / ((int64_t)rows.box_rows * tw_problem_head_dim_v(p) * 4);
+    return fitting < 1 ? 1 : fitting > MOST_AHEAD ? MOST_AHEAD : (int)fitting;
 }
 
-void tw_add_part(tw_emitter *e, tw_slot o, tw_row_stats st, tw_slot o_part, tw_slot l_part)
+void tw_take_parts(tw_emitter *e, tw_block b, int first, int end, tw_slot o, tw_row_stats st)
 {
-    take_in(e, TW_OP_ADD_PART, o, st, o_part, l_part);
+    tw_slot o_part[MOST_AHEAD], stat_part[MOST_AHEAD];
+    int ahead = parts_ahead(e->problem, b.i);
+    for (; first < end; first += ahead) {
+        int count = end - first < ahead ? end - first : ahead;
+        for (int c = 0; c < count; c++) {
+            stat_part[c] = tw_load(e, TW_LSE_PART, b, part_rows(e, b.i, first + c));
+            o_part[c] = tw_load(e, TW_O_PART, b, part_rows(e, b.i, first + c));
+        }
+        for (int c = 0; c < count; c++) {
+            take_in(e, o, st, o_part[c], stat_part[c]);
+            tw_release(e, o_part[c]), tw_release(e, stat_part[c]);
+        }
+    }
 }
 
 /* ---- a fixed maximum ---------------------------------------------------------------------------------------- */

@@ -50,29 +50,13 @@ static void split_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, 
     release(e, o), release_stats(e, st);
 }
 
-/* Some splits from `first` on: all are asked for before one is taken in. */
-static void take_in(tw_emitter *e, const tw_problem *p, tw_block b, int first, tw_slot o, tw_row_stats st)
-{
-    tw_slot o_c[TW_MOST_PARTS_AHEAD], lse_c[TW_MOST_PARTS_AHEAD];
-    int n = tw_parts_ahead(p, b.i), count = p->num_splits - first < n ? p->num_splits - first : n;
-    for (int c = 0; c < count; c++) {
-        lse_c[c] = load(e, TW_LSE_PART, b, tw_part_rows(e, b.i, first + c));
-        o_c[c] = load(e, TW_O_PART, b, tw_part_rows(e, b.i, first + c));
-    }
-    for (int c = 0; c < count; c++) {
-        combine(e, o, st, o_c[c], lse_c[c]);
-        release(e, o_c[c]), release(e, lse_c[c]);
-    }
-}
-
 /* One thread block: a tile of query rows. A split is taken in as a key of score LSE_c and value O_c would be. */
 static void combine_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block b)
 {
     (void)t;
     tw_slot o = zeros(e, b.i);
     tw_row_stats st = row_stats(e, b.i);
-    for (int c = 0; c < p->num_splits; c += tw_parts_ahead(p, b.i))
-        take_in(e, p, b, c, o, st);
+    take_parts(e, b, 0, p->num_splits, o, st);
     normalize(e, o, st);
     lse(e, st);
     store(e, TW_O, b, o), store(e, TW_LSE, b, st.m);

@@ -33,32 +33,16 @@ static void attend(tw_emitter *e, tw_block b, tw_slot o, tw_row_stats st)
     }
 }
 
-/* Of what the blocks behind this one have of its query tile, some from part `first` on: all are asked for before one is
- * taken in. */
-static void take_in(tw_emitter *e, const tw_problem *p, tw_block b, int first, tw_slot o, tw_row_stats st)
-{
-    tw_slot o_c[TW_MOST_PARTS_AHEAD], lse_c[TW_MOST_PARTS_AHEAD];
-    int n = tw_parts_ahead(p, b.i), count = e->part.count - first < n ? e->part.count - first : n;
-    for (int c = 0; c < count; c++) {
-        lse_c[c] = load(e, TW_LSE_PART, b, tw_part_rows(e, b.i, first + c));
-        o_c[c] = load(e, TW_O_PART, b, tw_part_rows(e, b.i, first + c));
-    }
-    for (int c = 0; c < count; c++) {
-        combine(e, o, st, o_c[c], lse_c[c]);
-        release(e, o_c[c]), release(e, lse_c[c]);
-    }
-}
-
 /* A query tile, or a part of one, of a thread block's share. */
 static void lean_block(tw_emitter *e, const tw_problem *p, const tw_tiling *t, tw_block b)
 {
-    (void)t;
+    (void)p, (void)t;
     bool finishes = e->part.index == 0;
     tw_slot o = zeros(e, b.i);
     tw_row_stats st = finishes ? row_stats(e, b.i) : row_stats_of_part(e, b.i);
     attend(e, b, o, st);
-    for (int c = 1; finishes && c < e->part.count; c += tw_parts_ahead(p, b.i))
-        take_in(e, p, b, c, o, st);
+    if (finishes) /* what the blocks behind this one have of its query tile */
+        take_parts(e, b, 1, e->part.count, o, st);
     normalize(e, o, st);
     lse(e, st);
     if (finishes)

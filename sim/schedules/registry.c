@@ -110,13 +110,6 @@ bool tw_is_decoding(const tw_problem *p)
     return packed_rows(p) <= TW_DEFAULT_BLOCK / 2 && p->seqlen_k >= 16 * p->seqlen_q && !p->v_in_k;
 }
 
-int tw_parts_ahead(const tw_problem *p, tw_tile rows)
-{
-    enum { ROOM = 65536 };
-    int64_t fitting = ROOM / ((int64_t)rows.box_rows * tw_problem_head_dim_v(p) * 4);
-    return fitting < 1 ? 1 : fitting > TW_MOST_PARTS_AHEAD ? TW_MOST_PARTS_AHEAD : (int)fitting;
-}
-
 void tw_decoding_tiling(tw_tiling *t, const tw_problem *p, const tw_machine *machine)
 {
     (void)machine;

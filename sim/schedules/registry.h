@@ -39,10 +39,6 @@ extern const tw_schedule tw_schedule_flash2_backward;           /**< FlashAttent
  * @{ */
 /** Few queries see many keys: all rows of a K/V head are one tile of 64, and keys are at least 16 times as many. */
 bool tw_is_decoding(const tw_problem *problem);
-/** Most parts of the keys whose results are on chip together. */
-#define TW_MOST_PARTS_AHEAD 8
-/** How many of them are asked for before the first is taken in: as 64 KiB hold, so that they come together. */
-int tw_parts_ahead(const tw_problem *problem, tw_tile rows);
 /** 64 query rows, 128 where that is too few, and key tiles that get smaller as heads get wider. */
 void tw_decoding_tiling(tw_tiling *tiling, const tw_problem *problem, const tw_machine *machine);
 /** @} */

@@ -58,10 +58,9 @@ static inline tw_emitter *tw_at(tw_emitter *e, int line)
 /** @cond parts of the keys, and a fixed maximum */
 #define row_stats_of_part(e, rows)          tw_row_stats_of_part(tw_at(e, __LINE__), rows)
 #define store_part(e, tensor, b, slot)      tw_store_part(tw_at(e, __LINE__), tensor, b, slot)
-#define combine(e, o, st, o_part, lse_part) tw_combine(tw_at(e, __LINE__), o, st, o_part, lse_part)
+#define take_parts(e, b, first, end, o, st) tw_take_parts(tw_at(e, __LINE__), b, first, end, o, st)
 #define fix_max(e, st)                      tw_fix_max(tw_at(e, __LINE__), st)
 #define fixed_softmax(e, s, st)             tw_fixed_softmax(tw_at(e, __LINE__), s, st)
-#define add_part(e, o, st, o_part, l_part)  tw_add_part(tw_at(e, __LINE__), o, st, o_part, l_part)
 #define left_range(e, o, st)                tw_left_range(tw_at(e, __LINE__), o, st)
 /** @endcond */
 
