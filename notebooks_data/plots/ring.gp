@@ -9,6 +9,7 @@ can_be_measured = 0
 load "notebooks_data/plots/style.gp"
 source_text = "Lines: predicted by ".predicted_by.". Nothing here is measured."
 
+set format y "%g"
 set multiplot
 @put_titles
 set logscale xy
@@ -23,7 +24,7 @@ pick_causal(wanted, value) = column("causal") == wanted ? value : NaN
 do for [part = 0:1] {
     set lmargin at screen quad_left(part); set rmargin at screen quad_right(part)
     set title (part ? "causal" : "no mask")
-    set ylabel (part ? "" : "us a step") offset -0.6,0
+    set ylabel (part ? "" : "µs a step") offset -0.6,0
     plot data."/ring.csv" using (column("rows")):(pick_causal(part, column("link_us"))) \
              with lines lw 2.5 lc rgb "#222222", \
          data."/ring.csv" using (column("rows")):(pick_causal(part, column("slowest_us"))) \
