@@ -9,7 +9,6 @@ can_be_measured = 0
 load "notebooks_data/plots/style.gp"
 source_text = "Lines: predicted by ".predicted_by.". Nothing here is measured."
 
-set format y "%g"
 set multiplot
 @put_titles
 set logscale xy
@@ -17,7 +16,7 @@ set logscale x 2
 set xrange [220:37000]
 set yrange [1:1e5]
 set xtics ("256" 256, "1k" 1024, "4k" 4096, "16k" 16384)
-set ytics ("1" 1, "10" 10, "100" 100, "1000" 1000, "10^4" 1e4, "10^5" 1e5)
+set ytics ("1" 1, "10" 10, "100" 100, "1000" 1000, "10,000" 1e4, "100,000" 1e5)
 set xlabel "rows a device" offset 0,0.4
 set tmargin at screen quad_top(0); set bmargin at screen quad_bottom(0)
 pick_causal(wanted, value) = column("causal") == wanted ? value : NaN
